@@ -1,0 +1,94 @@
+"""What the services of the local OCI are written in: a request, a response, an error and a route.
+
+A service is a list of :class:`Route`; the application checks the signature, injects faults, adds
+``opc-request-id`` and turns :class:`ServiceError` into OCI's error body, so a service knows none of that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who signed the request."""
+
+    tenancy: str
+    """OCID of the signer's tenancy."""
+    subject: str
+    """OCID of the user, instance or resource."""
+    kind: str
+    """``api_key``, ``instance``, ``resource`` or ``session``."""
+
+
+@dataclass
+class Request:
+    """One request as it arrived; the body has been read whole."""
+
+    method: str
+    path: str
+    """The raw path, percent-encoded as the client sent it, without query."""
+    query: Mapping[str, str]
+    """Decoded; the last value wins."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    principal: Principal
+
+    def json(self) -> Any:
+        """The body as JSON. Raises 400 ``CannotParseRequest``."""
+        try:
+            return json.loads(self.body or b"{}")
+        except ValueError as exc:
+            raise ServiceError(400, "CannotParseRequest", "the body is not JSON") from exc
+
+
+@dataclass
+class Response:
+    """What a service answers. ``body`` is bytes, or anything JSON can hold."""
+
+    status: int = 200
+    body: Any = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class ServiceError(Exception):
+    """Becomes ``{"code": ..., "message": ...}`` with the status (OCI's "API errors" page lists the codes)."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+class Route:
+    """A method, a path template such as ``/n/{namespace}/b/{bucket}/o/{object:rest}``, and who answers.
+
+    ``{name}`` is one segment, ``{name:rest}`` everything that follows; both are percent-decoded after matching,
+    so an encoded ``/`` never splits a name. The operation's name is the OCI SDK's (``ListObjects``); faults are
+    addressed by it. The handler is called as ``handler(request, **path_parameters)``.
+    """
+
+    def __init__(self, operation: str, method: str, template: str, handler: Handler) -> None:
+        self.operation = operation
+        self.method = method
+        self.handler = handler
+        parts = re.split(r"\{(\w+)(:rest)?\}", template)
+        pattern = re.escape(parts[0])
+        for name, rest, literal in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+            pattern += f"(?P<{name}>{'.+' if rest else '[^/]+'})" + re.escape(literal)
+        self._pattern = re.compile(pattern + r"\Z", re.DOTALL)
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The decoded path parameters, or None when this route does not answer ``path`` (raw)."""
+        found = self._pattern.match(path)
+        return {k: unquote(v) for k, v in found.groupdict().items()} if found else None
