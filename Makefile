@@ -1,0 +1,42 @@
+# Every target installs what it needs into .venv, from requirements.lock (hashes checked).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+.venv/.installed: requirements.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh $(PYTHON)
+	@touch $@
+
+venv: .venv/.installed  ## the virtual environment with everything in it
+
+demo: venv  ## cost reports travel from a local OCI to a local S3
+	@$(BIN)/keepstep demo
+
+test: venv lint  ## everything CI runs
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+
+lint: venv  ## ruff, mypy strict, the picture of the layers
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache | tail -n 4
+
+format: venv  ## mends what ruff can mend
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+bench: venv  ## side by side with rclone, s5cmd and the aws CLI
+	$(BIN)/python -m bench
+
+lock: venv  ## resolves requirements.lock anew
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean:  ## forgets the virtual environment and every cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
+
+.PHONY: help venv demo test lint format bench lock clean
