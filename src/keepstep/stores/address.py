@@ -1,0 +1,92 @@
+"""Where objects live, written as users write it: a path, ``s3://bucket/prefix``, ``oci://bucket@namespace/prefix``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote
+
+from keepstep.errors import ConfigError
+
+Kind = Literal["local", "s3", "oci"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A folder of objects: on a machine, in a bucket, or under a prefix of a bucket.
+
+    ``prefix`` is empty or ends in ``/`` (``s3://b/pre`` means ``s3://b/pre/``, as it does for ``aws s3 sync``).
+    For a local folder ``path`` is as the user wrote it, and ``bucket``, ``namespace`` and ``prefix`` are empty.
+    """
+
+    kind: Kind
+    path: str = ""
+    bucket: str = ""
+    namespace: str = ""
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return self.of("")
+
+    def of(self, key: str) -> str:
+        """The address of one object, ``key`` being relative to this folder."""
+        match self.kind:
+            case "local":
+                return os.path.join(self.path, key) if key else self.path
+            case "s3":
+                return f"s3://{self.bucket}/{self.prefix}{key}"
+            case "oci":
+                return f"oci://{self.bucket}@{self.namespace}/{self.prefix}{key}"
+
+
+def parse(text: str) -> Address:
+    """Reads an address. Raises :class:`ConfigError` that names what is wrong with it."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not scheme.isalnum():
+        return _local(text)
+    match scheme:
+        case "file":
+            if not rest.startswith("/"):
+                raise ConfigError(
+                    f"{text}: a file address has three slashes", hint="write it as file:///path"
+                )
+            return _local(unquote(rest))
+        case "s3":
+            bucket, prefix = _split_s3(rest)
+            if not bucket:
+                raise ConfigError(f"{text}: no bucket named", hint="write it as s3://bucket/prefix")
+            return Address("s3", bucket=bucket, prefix=_as_folder(prefix))
+        case "oci":
+            place, _, prefix = rest.partition("/")
+            bucket, _, namespace = place.partition("@")
+            if not bucket or not namespace:
+                raise ConfigError(
+                    f"{text}: bucket or namespace missing", hint="write it as oci://bucket@namespace/prefix"
+                )
+            return Address("oci", bucket=bucket, namespace=namespace, prefix=_as_folder(prefix))
+        case _:
+            raise ConfigError(
+                f"{text}: unknown kind of address {scheme}://",
+                hint="known are a path, file:///path, s3://bucket/prefix and oci://bucket@namespace/prefix",
+            )
+
+
+def _local(path: str) -> Address:
+    if not path or "\0" in path:
+        raise ConfigError("an empty path is no address", hint="for this folder write .")
+    return Address("local", path=os.path.expanduser(path))
+
+
+def _split_s3(rest: str) -> tuple[str, str]:
+    """Access point ARNs stand where a bucket does and hold slashes of their own."""
+    if rest.startswith("arn:"):
+        head, _, tail = rest.partition("/")
+        name, _, prefix = tail.partition("/")
+        return f"{head}/{name}", prefix
+    bucket, _, prefix = rest.partition("/")
+    return bucket, prefix
+
+
+def _as_folder(prefix: str) -> str:
+    return prefix if not prefix or prefix.endswith("/") else prefix + "/"

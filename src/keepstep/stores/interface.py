@@ -1,0 +1,165 @@
+"""What every store of objects can do. Adapters stand beside this file, one each; wrappers are stores too.
+
+A store is bound to one folder of objects (an :class:`~keepstep.stores.address.Address`), and keys are relative
+to it. A key is text whose UTF-8 form is the store's own, byte for byte; order is that of the UTF-8 bytes, which
+is the order of code points. Sizes are bytes. Times are whole microseconds since 1970-01-01 UTC. Methods are
+coroutines of one event loop and may run many at once. Every method may be repeated after a failure.
+
+Errors, everywhere: :class:`Transient` after the adapter's own retries, :class:`Denied`, :class:`NotFound`,
+:class:`Corrupt`, :class:`ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from keepstep.errors import Error
+from keepstep.stores.address import Address
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Entry(NamedTuple):
+    """One object as a listing shows it."""
+
+    key: str
+    size: int
+    time: int
+    """Last modified, microseconds since 1970 UTC."""
+    etag: str = ""
+    """The store's own tag of this state of the object, without quotes; empty where there is none."""
+    unfit: str = ""
+    """Why this object cannot be read (a named pipe, an archived object); empty when it can."""
+
+
+@dataclass(slots=True)
+class Page:
+    """Consecutive objects of a listing, as columns of equal length, ordered by key."""
+
+    keys: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    etags: list[str] = field(default_factory=list)
+    unfit: dict[int, str] = field(default_factory=dict)
+    """By index, only where there is a reason (see :attr:`Entry.unfit`)."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def entry(self, index: int) -> Entry:
+        return Entry(
+            self.keys[index],
+            self.sizes[index],
+            self.times[index],
+            self.etags[index],
+            self.unfit.get(index, ""),
+        )
+
+    def append(self, entry: Entry) -> None:
+        if entry.unfit:
+            self.unfit[len(self.keys)] = entry.unfit
+        self.keys.append(entry.key)
+        self.sizes.append(entry.size)
+        self.times.append(entry.time)
+        self.etags.append(entry.etag)
+
+
+class Listing(Protocol):
+    """Every object of a folder, in order, page by page.
+
+    Iterating raises when a page cannot be had for good: what came before it stands, what follows is unknown.
+    A listing that can pass over an unreadable part goes on, and names that part in ``holes``.
+    A listing is certified when it ended without raising and without holes.
+    """
+
+    holes: list[tuple[str, Error]]
+    """Prefixes whose objects are unknown, each with the reason; known before any key behind it is given."""
+    strays: list[tuple[str, str]]
+    """Names that are no keys (not UTF-8), printable, each with the reason. They are not in any page."""
+
+    def __aiter__(self) -> AsyncIterator[Page]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What travels with an object beside its bytes. Empty means: not said."""
+
+    content_type: str = ""
+    content_encoding: str = ""
+    content_language: str = ""
+    content_disposition: str = ""
+    cache_control: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """The user's own, names in lower case without the cloud's prefix."""
+    time: int | None = None
+    """Last modified at the source. Local stores set it; clouds cannot."""
+
+
+class Source(Protocol):
+    """One object opened for reading: one state of it, or an error.
+
+    ``first`` holds the first bytes: all of them when the object is not larger than the limit it was opened with.
+    """
+
+    size: int
+    etag: str
+    properties: Properties
+    first: Buffer
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """Exactly ``length`` bytes. Raises :class:`Conflict` when the object is no longer what was opened."""
+        ...
+
+    async def close(self) -> None:
+        """Raises :class:`Conflict` when the object changed while it was read; never leaks."""
+        ...
+
+
+class Upload(Protocol):
+    """A large object on its way in. Nothing is visible under its key before :meth:`commit`."""
+
+    part_size: int
+
+    async def write(self, number: int, data: Buffer) -> None:
+        """Part ``number``, from 0; every part but the last has ``part_size`` bytes. Any order, many at once."""
+        ...
+
+    async def commit(self) -> None:
+        """Makes the object appear, whole."""
+        ...
+
+    async def abort(self) -> None:
+        """Leaves nothing behind. Never raises; safe after a failed commit."""
+        ...
+
+
+class Store(Protocol):
+    """A folder of objects."""
+
+    address: Address
+
+    def list(self) -> Listing: ...
+
+    async def open(self, entry: Entry, limit: int) -> Source:
+        """The object as it is now, which may be newer than ``entry``. Raises :class:`NotFound` when it is gone."""
+        ...
+
+    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+        """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key."""
+        ...
+
+    async def begin(self, key: str, size: int, properties: Properties) -> Upload:
+        """Starts a large object of exactly ``size`` bytes. Raises as :meth:`put` does."""
+        ...
+
+    async def copy(self, source: Store, entry: Entry) -> bool:
+        """Copies an object without its bytes passing through here; False when these two stores cannot."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        """Deletes objects; those already gone count as deleted. Returns what failed, and does the rest."""
+        ...
+
+    async def close(self) -> None: ...
