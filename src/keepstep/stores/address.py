@@ -48,9 +48,7 @@ def parse(text: str) -> Address:
     match scheme:
         case "file":
             if not rest.startswith("/"):
-                raise ConfigError(
-                    f"{text}: a file address has three slashes", hint="write it as file:///path"
-                )
+                raise ConfigError(f"{text}: a file address has three slashes", hint="write it as file:///path")
             return _local(unquote(rest))
         case "s3":
             bucket, prefix = _split_s3(rest)

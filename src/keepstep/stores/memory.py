@@ -1,0 +1,145 @@
+"""A store in memory: the model that the others are held against, and the fast half of many tests."""
+
+from __future__ import annotations
+
+import time
+from bisect import insort
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from keepstep.errors import Conflict, Error, NotFound
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Buffer, Entry, Page, Properties, Store
+
+
+@dataclass(slots=True)
+class StoredObject:
+    """One object's present state."""
+
+    data: bytes
+    time: int
+    etag: str
+    properties: Properties = field(default_factory=Properties)
+
+
+class MemoryStore:
+    """Holds objects in a dictionary. ``page_size`` keys make a page."""
+
+    def __init__(self, name: str = "memory", *, page_size: int = 1000) -> None:
+        self.address = Address("local", path=f"/{name}")
+        self.objects: dict[str, StoredObject] = {}
+        self._order: list[str] = []
+        self._page_size = page_size
+        self._changes = 0
+
+    def list(self) -> MemoryListing:
+        return MemoryListing(self)
+
+    async def open(self, entry: Entry, limit: int) -> MemorySource:
+        stored = self._get(entry.key)
+        return MemorySource(self, entry.key, stored, limit)
+
+    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+        self.add(key, bytes(data), properties=properties)
+
+    async def begin(self, key: str, size: int, properties: Properties) -> MemoryUpload:
+        return MemoryUpload(self, key, properties)
+
+    async def copy(self, source: Store, entry: Entry) -> bool:
+        if not isinstance(source, MemoryStore):
+            return False
+        stored = source._get(entry.key)
+        self.add(entry.key, stored.data, properties=stored.properties)
+        return True
+
+    async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        for key in keys:
+            if self.objects.pop(key, None):
+                self._order.remove(key)
+        return {}
+
+    async def close(self) -> None:
+        return
+
+    def add(
+        self, key: str, data: bytes, *, time_us: int | None = None, properties: Properties | None = None
+    ) -> None:
+        """Puts an object, at a time of the caller's choice: the way tests set a scene."""
+        self._changes += 1
+        if key not in self.objects:
+            insort(self._order, key)
+        self.objects[key] = StoredObject(
+            data,
+            time.time_ns() // 1000 if time_us is None else time_us,
+            f"v{self._changes}",
+            replace(properties or Properties(), time=None),
+        )
+
+    def _get(self, key: str) -> StoredObject:
+        try:
+            return self.objects[key]
+        except KeyError:
+            raise NotFound(f"{self.address.of(key)} is not there") from None
+
+
+class MemoryListing:
+    """Pages over a moment's keys."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.holes: list[tuple[str, Error]] = []
+        self.strays: list[tuple[str, str]] = []
+        self._store = store
+
+    async def __aiter__(self) -> AsyncIterator[Page]:
+        store = self._store
+        order = list(store._order)
+        for start in range(0, len(order), store._page_size):
+            page = Page()
+            for key in order[start : start + store._page_size]:
+                if stored := store.objects.get(key):
+                    page.append(Entry(key, len(stored.data), stored.time, stored.etag))
+            yield page
+
+
+class MemorySource:
+    """An object as it was when it was opened."""
+
+    def __init__(self, store: MemoryStore, key: str, stored: StoredObject, limit: int) -> None:
+        self.size = len(stored.data)
+        self.etag = stored.etag
+        self.properties = replace(stored.properties, time=stored.time)
+        self.first: Buffer = stored.data[:limit]
+        self._store, self._key = store, key
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        return self._unchanged().data[offset : offset + length]
+
+    async def close(self) -> None:
+        if len(self.first) < self.size:
+            self._unchanged()
+
+    def _unchanged(self) -> StoredObject:
+        stored = self._store.objects.get(self._key)
+        if stored is None or stored.etag != self.etag:
+            raise Conflict(f"{self._store.address.of(self._key)} changed while it was read")
+        return stored
+
+
+class MemoryUpload:
+    """Parts, kept apart until they are committed."""
+
+    part_size = 1024
+
+    def __init__(self, store: MemoryStore, key: str, properties: Properties) -> None:
+        self._store, self._key, self._properties = store, key, properties
+        self._parts: dict[int, bytes] = {}
+
+    async def write(self, number: int, data: Buffer) -> None:
+        self._parts[number] = bytes(data)
+
+    async def commit(self) -> None:
+        data = b"".join(self._parts[number] for number in range(len(self._parts)))
+        self._store.add(self._key, data, properties=self._properties)
+
+    async def abort(self) -> None:
+        self._parts.clear()

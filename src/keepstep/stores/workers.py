@@ -1,0 +1,99 @@
+"""Threads for calls that block (files, hashes), cheap enough to be used once per object.
+
+``loop.run_in_executor`` wakes the event loop once per call; here results that are ready together come home
+together, and a thread is added only when calls wait too long, so that short calls do not fight for the
+interpreter. Figures in docs/adr/0001-http-client.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any], float]
+
+_PATIENCE = 0.005
+"""Seconds a call may wait for a thread before another thread is started."""
+
+
+class Workers:
+    """Threads that run functions for one event loop: one at first, more while calls have to wait.
+
+    A caller that is cancelled leaves its function running to its end, unheard.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._most = most
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._is_delivery_due = False
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Calls the function in a thread; its result or exception is the future's."""
+        if not self._threads:
+            self._add_thread()
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put((future, function, args, kwargs, time.monotonic()))
+        return future
+
+    def close(self) -> None:
+        """Lets every thread end once it is free."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            if len(self._threads) == self._most:
+                return
+            thread = threading.Thread(target=self._work, name="keepstep-worker", daemon=True)
+            self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, function, args, kwargs, asked = job
+            if time.monotonic() - asked > _PATIENCE and len(self._threads) < self._most:
+                self._add_thread()
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
+                error = exc
+            del job, function, args, kwargs
+            if not self._bring_home(future, result, error):
+                return
+
+    def _bring_home(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> bool:
+        """False when the loop has closed and nobody listens any more."""
+        with self._lock:
+            self._done.append((future, result, error))
+            is_first, self._is_delivery_due = not self._is_delivery_due, True
+        if is_first:
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                return False
+        return True
+
+    def _deliver(self) -> None:
+        with self._lock:
+            done, self._done = self._done, deque()
+            self._is_delivery_due = False
+        for future, result, error in done:
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
