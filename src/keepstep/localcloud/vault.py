@@ -1,0 +1,157 @@
+"""OCI Vault in the local OCI: secret management (API 20180608) and the routes of secret retrieval (API 20190301).
+
+Any vault, key and compartment OCID is accepted, and every principal may do everything.
+Source: the clients ``oci.vault.VaultsClient`` and ``oci.secrets.SecretsClient`` of the OCI SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from keepstep.localcloud import secrets_changes as changes
+from keepstep.localcloud import secrets_views as views
+from keepstep.localcloud.secrets_changes import Moment
+from keepstep.localcloud.secrets_details import (
+    ChangeCompartmentDetails,
+    CreateSecretDetails,
+    ScheduleDeletionDetails,
+    UpdateSecretDetails,
+    parsed,
+)
+from keepstep.localcloud.secrets_model import Secret
+from keepstep.localcloud.secrets_pages import chosen, page_of
+from keepstep.localcloud.secrets_retrieval import Retrieval
+from keepstep.localcloud.secrets_store import Secrets
+from keepstep.localcloud.wire import Request, Response, Route, ServiceError
+
+Change = Callable[[Secret, Moment], Secret]
+
+FILTERS = {
+    "compartmentId": "compartmentId",
+    "vaultId": "vaultId",
+    "name": "secretName",
+    "lifecycleState": "lifecycleState",
+}
+"""ListSecrets: query parameter to field."""
+
+
+class Management:
+    """The handlers of secret management. All that change a secret heed ``if-match``."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    async def create_secret(self, request: Request) -> Response:
+        document = request.json()
+        details = parsed(CreateSecretDetails, document)
+        return self._secret(self._secrets.create(document, details, request.headers.get("opc-retry-token")))
+
+    async def list_secrets(self, request: Request) -> Response:
+        if "compartmentId" not in request.query:
+            raise ServiceError(400, "MissingParameter", "compartmentId is required")
+        wanted = {field: request.query[name] for name, field in FILTERS.items() if name in request.query}
+        by_name = chosen(request, "sortBy", ("TIMECREATED", "NAME"), "TIMECREATED") == "NAME"
+        field = "secretName" if by_name else "timeCreated"
+        now = self._secrets.now()
+        summaries = (views.summary_of(secret, now) for secret in self._secrets.all(stale=request.stale))
+        found = [summary for summary in summaries if wanted.items() <= {k: summary[k] for k in wanted}.items()]
+        page, headers = page_of(request, found, lambda s: (s[field], s["id"]), descending=not by_name)
+        return Response(body=page, headers=headers)
+
+    async def get_secret(self, request: Request, secret_id: str) -> Response:
+        return self._secret(self._secrets.get(secret_id, stale=request.stale))
+
+    async def update_secret(self, request: Request, secret_id: str) -> Response:
+        details = parsed(UpdateSecretDetails, request.json())
+        return self._secret(self._change(request, secret_id, partial(changes.update, details=details)))
+
+    async def list_versions(self, request: Request, secret_id: str) -> Response:
+        secret = self._secrets.get(secret_id, stale=request.stale)
+        page, headers = page_of(request, secret.versions, lambda version: (version.number,), descending=True)
+        return Response(body=[views.version_summary_of(secret, version) for version in page], headers=headers)
+
+    async def get_version(self, request: Request, secret_id: str, number: str) -> Response:
+        secret = self._secrets.get(secret_id, stale=request.stale)
+        body = views.version_of(secret, secret.version(_number(number)))
+        return Response(body=body, headers={"etag": secret.etag(self._secrets.now())})
+
+    async def schedule_version_deletion(self, request: Request, secret_id: str, number: str) -> Response:
+        details = parsed(ScheduleDeletionDetails, request.json())
+        change = partial(changes.schedule_version_deletion, number=_number(number), details=details)
+        return self._done(request, secret_id, change)
+
+    async def cancel_version_deletion(self, request: Request, secret_id: str, number: str) -> Response:
+        change = partial(changes.cancel_version_deletion, number=_number(number))
+        return self._done(request, secret_id, change)
+
+    async def schedule_deletion(self, request: Request, secret_id: str) -> Response:
+        details = parsed(ScheduleDeletionDetails, request.json())
+        return self._done(request, secret_id, partial(changes.schedule_deletion, details=details))
+
+    async def cancel_deletion(self, request: Request, secret_id: str) -> Response:
+        return self._done(request, secret_id, changes.cancel_deletion)
+
+    async def change_compartment(self, request: Request, secret_id: str) -> Response:
+        details = parsed(ChangeCompartmentDetails, request.json())
+        return self._done(request, secret_id, partial(changes.change_compartment, details=details))
+
+    async def rotate(self, request: Request, secret_id: str) -> Response:
+        return self._done(request, secret_id, changes.rotate)
+
+    async def cancel_rotation(self, request: Request, secret_id: str) -> Response:
+        return self._done(request, secret_id, changes.cancel_rotation)
+
+    def _change(self, request: Request, secret_id: str, change: Change) -> Secret:
+        return self._secrets.change(secret_id, request.headers.get("if-match"), change)
+
+    def _done(self, request: Request, secret_id: str, change: Change) -> Response:
+        """The answer of an action: an etag and no body."""
+        secret = self._change(request, secret_id, change)
+        return Response(headers={"etag": secret.etag(self._secrets.now())})
+
+    def _secret(self, secret: Secret) -> Response:
+        now = self._secrets.now()
+        return Response(body=views.secret_of(secret, now), headers={"etag": secret.etag(now)})
+
+
+def _number(text: str) -> int:
+    """A version's number in a path ("API Errors": a path component that is invalid is a 404)."""
+    if not (text.isascii() and text.isdigit()):
+        raise ServiceError(404, "InvalidParameter", "secretVersionNumber must be a number")
+    return int(text)
+
+
+def routes(state: Secrets) -> list[Route]:
+    """The operations of both APIs, by the names of the SDK; paths are without the API's version."""
+    manage, read = Management(state), Retrieval(state)
+    secret, bundle = "/secrets/{secret_id}", "/secretbundles/{secret_id}"
+    version = secret + "/version/{number}"
+    return [
+        Route("CreateSecret", "POST", "/secrets", manage.create_secret),
+        Route("ListSecrets", "GET", "/secrets", manage.list_secrets),
+        Route("GetSecret", "GET", secret, manage.get_secret),
+        Route("UpdateSecret", "PUT", secret, manage.update_secret),
+        Route("ListSecretVersions", "GET", f"{secret}/versions", manage.list_versions),
+        Route("GetSecretVersion", "GET", version, manage.get_version),
+        Route(
+            "ScheduleSecretVersionDeletion",
+            "POST",
+            f"{version}/actions/scheduleDeletion",
+            manage.schedule_version_deletion,
+        ),
+        Route(
+            "CancelSecretVersionDeletion",
+            "POST",
+            f"{version}/actions/cancelDeletion",
+            manage.cancel_version_deletion,
+        ),
+        Route("ScheduleSecretDeletion", "POST", f"{secret}/actions/scheduleDeletion", manage.schedule_deletion),
+        Route("CancelSecretDeletion", "POST", f"{secret}/actions/cancelDeletion", manage.cancel_deletion),
+        Route("ChangeSecretCompartment", "POST", f"{secret}/actions/changeCompartment", manage.change_compartment),
+        Route("RotateSecret", "POST", f"{secret}/actions/rotate", manage.rotate),
+        Route("CancelSecretRotation", "POST", f"{secret}/actions/cancelRotation", manage.cancel_rotation),
+        Route("GetSecretBundle", "GET", bundle, read.get_bundle),
+        Route("GetSecretBundleByName", "POST", "/secretbundles/actions/getByName", read.get_bundle_by_name),
+        Route("ListSecretBundleVersions", "GET", f"{bundle}/versions", read.list_versions),
+    ]
