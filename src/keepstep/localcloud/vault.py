@@ -55,7 +55,7 @@ class Management:
         field = "secretName" if by_name else "timeCreated"
         now = self._secrets.now()
         summaries = (views.summary_of(secret, now) for secret in self._secrets.all(stale=request.stale))
-        found = [summary for summary in summaries if wanted.items() <= {k: summary[k] for k in wanted}.items()]
+        found = [summary for summary in summaries if all(summary[key] == value for key, value in wanted.items())]
         page, headers = page_of(request, found, lambda s: (s[field], s["id"]), descending=not by_name)
         return Response(body=page, headers=headers)
 
