@@ -120,10 +120,8 @@ class Source(Protocol):
 class Upload(Protocol):
     """A large object on its way in. Nothing is visible under its key before :meth:`commit`."""
 
-    part_size: int
-
     async def write(self, number: int, data: Buffer) -> None:
-        """Part ``number``, from 0; every part but the last has ``part_size`` bytes. Any order, many at once."""
+        """Part ``number``, from 0; every part but the last has the same size. Any order, many at once."""
         ...
 
     async def commit(self) -> None:
@@ -150,8 +148,8 @@ class Store(Protocol):
         """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key."""
         ...
 
-    async def begin(self, key: str, size: int, properties: Properties) -> Upload:
-        """Starts a large object of exactly ``size`` bytes. Raises as :meth:`put` does."""
+    async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> Upload:
+        """Starts a large object of exactly ``size`` bytes, in parts of ``part_size``. Raises as ``put`` does."""
         ...
 
     async def copy(self, source: Store, entry: Entry) -> bool:

@@ -14,7 +14,6 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from keepstep.errors import Conflict, Error, NotFound, Unsupported
 from keepstep.stores import local_tree
@@ -23,7 +22,6 @@ from keepstep.stores.interface import Buffer, Entry, Page, Properties, Store
 from keepstep.stores.local_tree import Walk, components, open_folder
 from keepstep.stores.workers import Workers
 
-_PART_SIZE = 8 * 1024 * 1024
 _ATTEMPTS = 3
 """How often a small file that changes while it is read is read again."""
 
@@ -49,9 +47,9 @@ class LocalStore:
     async def put(self, key: str, data: Buffer, properties: Properties) -> None:
         await self._workers.run(self._put, key, data, properties)
 
-    async def begin(self, key: str, size: int, properties: Properties) -> LocalUpload:
+    async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> LocalUpload:
         temporary = await self._workers.run(self._create, key)
-        return LocalUpload(self._workers, temporary, size, properties)
+        return LocalUpload(self._workers, temporary, part_size, properties.time)
 
     async def copy(self, source: Store, entry: Entry) -> bool:
         return False
@@ -174,7 +172,7 @@ class LocalSource:
         self.properties = Properties(time=self._state.st_mtime_ns // 1000)
 
     def is_whole_and_steady(self) -> bool:
-        """False when to open it again. A small file has been read by now: it is closed, and must not have changed."""
+        """False when to open it again. A small file is read by now: it is closed, and must not have changed."""
         if self.size > len(self.first) > 0:
             return True
         try:
@@ -265,19 +263,17 @@ class TemporaryFile:
 class LocalUpload:
     """A large file, its parts written in place."""
 
-    part_size = _PART_SIZE
-
-    def __init__(self, workers: Workers, temporary: TemporaryFile, size: int, properties: Properties) -> None:
+    def __init__(self, workers: Workers, temporary: TemporaryFile, part_size: int, time: int | None) -> None:
         self._workers = workers
         self._temporary = temporary
-        self._size = size
-        self._properties = replace(properties)
+        self._part_size = part_size
+        self._time = time
 
     async def write(self, number: int, data: Buffer) -> None:
-        await self._workers.run(self._temporary.write, data, number * self.part_size)
+        await self._workers.run(self._temporary.write, data, number * self._part_size)
 
     async def commit(self) -> None:
-        await self._workers.run(self._temporary.appear, self._properties.time)
+        await self._workers.run(self._temporary.appear, self._time)
         await self.abort()
 
     async def abort(self) -> None:

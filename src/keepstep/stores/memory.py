@@ -42,7 +42,7 @@ class MemoryStore:
     async def put(self, key: str, data: Buffer, properties: Properties) -> None:
         self.add(key, bytes(data), properties=properties)
 
-    async def begin(self, key: str, size: int, properties: Properties) -> MemoryUpload:
+    async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> MemoryUpload:
         return MemoryUpload(self, key, properties)
 
     async def copy(self, source: Store, entry: Entry) -> bool:
@@ -127,8 +127,6 @@ class MemorySource:
 
 class MemoryUpload:
     """Parts, kept apart until they are committed."""
-
-    part_size = 1024
 
     def __init__(self, store: MemoryStore, key: str, properties: Properties) -> None:
         self._store, self._key, self._properties = store, key, properties

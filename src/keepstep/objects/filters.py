@@ -1,0 +1,74 @@
+"""Which keys are in scope: ``--exclude`` and ``--include``, with the AWS CLI's meaning.
+
+Everything starts included; rules apply in the order of the command line and the last that matches decides.
+Patterns are Python's ``fnmatch`` on the key relative to the folder, so ``*`` crosses ``/``, ``foo`` does not match
+``foo/x``, and a pattern that starts with ``/`` matches nothing. Case counts.
+(awscli/customizations/s3/filters.py; https://docs.aws.amazon.com/cli/latest/reference/s3/, "Use of Exclude and
+Include Filters".)
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from itertools import compress
+from typing import NamedTuple
+
+from keepstep.stores.interface import Page
+
+
+class Rule(NamedTuple):
+    """One ``--include`` or ``--exclude``."""
+
+    is_include: bool
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"--{'include' if self.is_include else 'exclude'} {self.pattern!r}"
+
+
+class Filters:
+    """Rules in the order in which they were given; without rules everything is in scope.
+
+    Zero-byte keys that end in ``/`` are folder markers of consoles: they are never in scope.
+    """
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self.rules = tuple(rules)
+        # The last match decides, so the last rule is asked first.
+        self._matchers = [(re.compile(fnmatch.translate(r.pattern)).match, r) for r in reversed(self.rules)]
+
+    def rule_for(self, key: str) -> Rule | None:
+        """The rule that decides about this key; None when none matches, which includes it."""
+        for matches, rule in self._matchers:
+            if matches(key):
+                return rule
+        return None
+
+    def includes(self, key: str) -> bool:
+        rule = self.rule_for(key)
+        return rule is None or rule.is_include
+
+    def select(self, page: Page) -> Page:
+        """The part of the page that is in scope."""
+        keep: list[bool] | None = None
+        if self._matchers:
+            keep = [self.includes(key) for key in page.keys]
+        markers = [index for index, size in enumerate(page.sizes) if not size and page.keys[index].endswith("/")]
+        if markers:
+            keep = keep or [True] * len(page)
+            for index in markers:
+                keep[index] = False
+        if keep is None or all(keep):
+            return page
+        positions = list(compress(range(len(page)), keep))
+        return Page(
+            keys=list(compress(page.keys, keep)),
+            sizes=list(compress(page.sizes, keep)),
+            times=list(compress(page.times, keep)),
+            etags=list(compress(page.etags, keep)),
+            unfit={n: page.unfit[old] for n, old in enumerate(positions) if old in page.unfit}
+            if page.unfit
+            else {},
+        )

@@ -1,0 +1,93 @@
+"""What must hold before the first object is deleted. Pure: it is asked once, when everything is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepstep.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The most that one run may delete: a number of objects, or a share of what is in scope at the target."""
+
+    count: int | None = None
+    percent: float | None = 50.0
+    is_default: bool = True
+
+    @classmethod
+    def parse(cls, text: str) -> Cap:
+        """Reads ``20`` or ``20%``. Raises :class:`ConfigError`."""
+        number = text.strip().removesuffix("%").strip()
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        is_share = text.strip().endswith("%")
+        if not 0 <= value < float("inf") or (is_share and value > 100) or (not is_share and value != int(value)):
+            raise ConfigError(
+                f"--max-delete {text}: neither a number of objects nor a percentage",
+                hint="write it as 100 or as 25%",
+            )
+        if is_share:
+            return cls(percent=value, is_default=False)
+        return cls(count=int(value), percent=None, is_default=False)
+
+    def allows(self, deletes: int, in_scope: int) -> bool:
+        """Exactly the cap is allowed, one more is not."""
+        if self.count is not None:
+            return deletes <= self.count
+        return deletes * 100 <= (self.percent or 0.0) * in_scope
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why nothing may be deleted."""
+
+    message: str
+    hint: str
+    is_refusal: bool
+    """True for a guard that refused (exit 4); False for a listing that broke (exit 1)."""
+
+
+def object_to(
+    *,
+    deletes: int,
+    source_in_scope: int,
+    target_in_scope: int,
+    uncertified: str,
+    cap: Cap,
+    allow_empty_source: bool,
+) -> Objection | None:
+    """None when ``deletes`` objects may be deleted.
+
+    ``uncertified`` names the side whose listing is not complete, or is empty. The counts are of keys that the
+    filters leave in scope. An empty source that is expressly allowed means that everything may go, so the default
+    cap gives way to it; a cap that was asked for does not.
+    """
+    if not deletes:
+        return None
+    if uncertified:
+        return Objection(
+            f"{deletes} deletes withheld: the listing of the {uncertified} is not complete",
+            "mend what is reported above and run again",
+            is_refusal=False,
+        )
+    if not source_in_scope and not allow_empty_source:
+        return Objection(
+            f"refused to delete all {deletes} objects: the source is empty",
+            "check the source; if it is meant to be empty, add --allow-empty-source",
+            is_refusal=True,
+        )
+    is_waived = not source_in_scope and cap.is_default
+    if not is_waived and not cap.allows(deletes, target_in_scope):
+        share = deletes * 100 / target_in_scope
+        return Objection(
+            f"refused to delete {deletes} of {target_in_scope} objects ({share:.0f}%): the cap is {cap}",
+            f"check the source and the filters; if it is right, add --max-delete {deletes}",
+            is_refusal=True,
+        )
+    return None

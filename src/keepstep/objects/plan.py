@@ -1,0 +1,180 @@
+"""What to do about each key: decided here, done elsewhere. No network, no clock, no file.
+
+The rule of ``aws s3 sync`` (awscli/customizations/s3/syncstrategy/), for a key in scope:
+
+====================  =============================  ==========================================================
+the key is            and                            then
+====================  =============================  ==========================================================
+only at the source                                   transfer: ``only at the source``
+only at the target    ``--delete``                   delete: ``only at the target``
+only at the target    no ``--delete``                nothing: ``only at the target, and deleting is off``
+at both               ``--no-overwrite``             nothing: ``at both, and overwriting is off``
+at both               ``--exact-timestamps``,        transfer when size or time differ: ``size differs``,
+                      download                       ``times differ``; else nothing: ``same size and time``
+at both               sizes differ                   transfer: ``size differs``
+at both               ``--size-only`` without        nothing: ``same size``
+                      ``--exact-timestamps``
+at both, upload/copy  the source is strictly newer   transfer: ``source is newer``
+at both, download     the target is strictly newer   transfer: ``local file is newer``
+at both, download     the source is strictly newer   nothing: ``same size; the source is newer, which a download
+                                                     does not look at``
+at both               otherwise                      nothing: ``same size, not newer``
+====================  =============================  ==========================================================
+
+A key whose state at the target is unknown (its listing has a hole there) is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from operator import le
+from typing import NamedTuple
+
+from keepstep.stores.interface import Entry, Page
+
+
+class Direction(Enum):
+    """The word for a transfer, as the AWS CLI prints it."""
+
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    COPY = "copy"
+
+
+class Reason(Enum):
+    """The rule that fired."""
+
+    SOURCE_ONLY = "only at the source"
+    TARGET_ONLY = "only at the target"
+    TARGET_ONLY_KEPT = "only at the target, and deleting is off"
+    NO_OVERWRITE = "at both, and overwriting is off"
+    SIZE_DIFFERS = "size differs"
+    TIMES_DIFFER = "times differ"
+    SOURCE_NEWER = "source is newer"
+    LOCAL_NEWER = "local file is newer"
+    SAME_SIZE = "same size"
+    SAME_SIZE_AND_TIME = "same size and time"
+    SOURCE_NEWER_IGNORED = "same size; the source is newer, which a download does not look at"
+    NOT_NEWER = "same size, not newer"
+    UNKNOWN = "unknown: its folder at the target cannot be read"
+
+
+TRANSFERS = frozenset(
+    {Reason.SOURCE_ONLY, Reason.SIZE_DIFFERS, Reason.TIMES_DIFFER, Reason.SOURCE_NEWER, Reason.LOCAL_NEWER}
+)
+"""The reasons that move an object; the others leave things as they are, but for ``TARGET_ONLY``, which deletes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How two objects of one key are compared."""
+
+    direction: Direction
+    delete: bool = False
+    size_only: bool = False
+    exact_timestamps: bool = False
+    no_overwrite: bool = False
+
+    @property
+    def ignores_time(self) -> bool:
+        """``--exact-timestamps`` wins over ``--size-only``, also where it then has no other effect."""
+        return self.size_only and not self.exact_timestamps
+
+
+class Decision(NamedTuple):
+    """One key, and what is to become of it."""
+
+    reason: Reason
+    source: Entry | None
+    target: Entry | None
+
+
+@dataclass(slots=True)
+class BlockPlan:
+    """The decisions for one interval of keys, those that change something; and how many keys were compared."""
+
+    transfers: list[Decision] = field(default_factory=list)
+    deletes: list[Entry] = field(default_factory=list)
+    idle: list[Decision] = field(default_factory=list)
+    """Keys that stay as they are; filled on request only."""
+    source_keys: int = 0
+    target_keys: int = 0
+    newer_ignored: int = 0
+    """How many keys a download leaves alone although the source is newer."""
+
+
+def decide(rules: Rules, source: Entry | None, target: Entry | None) -> Reason:
+    """One line of the table."""
+    if target is None:
+        return Reason.SOURCE_ONLY
+    if source is None:
+        return Reason.TARGET_ONLY if rules.delete else Reason.TARGET_ONLY_KEPT
+    if rules.no_overwrite:
+        return Reason.NO_OVERWRITE
+    if source.size != target.size:
+        return Reason.SIZE_DIFFERS
+    if rules.ignores_time:
+        return Reason.SAME_SIZE
+    if rules.direction is Direction.DOWNLOAD:
+        return _decide_download(rules, source.time, target.time)
+    return Reason.SOURCE_NEWER if source.time > target.time else Reason.NOT_NEWER
+
+
+def _decide_download(rules: Rules, source_time: int, target_time: int) -> Reason:
+    if rules.exact_timestamps:
+        return Reason.SAME_SIZE_AND_TIME if source_time == target_time else Reason.TIMES_DIFFER
+    if target_time > source_time:
+        return Reason.LOCAL_NEWER
+    return Reason.SOURCE_NEWER_IGNORED if source_time > target_time else Reason.NOT_NEWER
+
+
+def plan_block(
+    rules: Rules, source: Page, target: Page, *, holes: Sequence[str] = (), explain: bool = False
+) -> BlockPlan:
+    """Decides a whole interval of keys, of which the two pages hold everything there is.
+
+    ``holes`` are prefixes at the target of which nothing is known. Blocks in which both sides hold the same keys
+    with nothing to do, the usual case, cost no Python work per key.
+    """
+    plan = BlockPlan(source_keys=len(source), target_keys=len(target))
+    if not explain and source.keys == target.keys and _is_idle(rules, source, target):
+        return plan
+    positions = dict(zip(target.keys, range(len(target)), strict=True))
+    for index, key in enumerate(source.keys):
+        position = positions.pop(key, None)
+        theirs = None if position is None else target.entry(position)
+        ours = source.entry(index)
+        reason = decide(rules, ours, theirs)
+        if theirs is None and holes and key.startswith(tuple(holes)):
+            reason = Reason.UNKNOWN
+        _file(plan, Decision(reason, ours, theirs), explain=explain)
+    for position in positions.values():
+        theirs = target.entry(position)
+        _file(plan, Decision(decide(rules, None, theirs), None, theirs), explain=explain)
+    return plan
+
+
+def _file(plan: BlockPlan, decision: Decision, *, explain: bool) -> None:
+    if decision.reason in TRANSFERS:
+        plan.transfers.append(decision)
+    elif decision.reason is Reason.TARGET_ONLY and decision.target is not None:
+        plan.deletes.append(decision.target)
+    else:
+        plan.newer_ignored += decision.reason is Reason.SOURCE_NEWER_IGNORED
+        if explain:
+            plan.idle.append(decision)
+
+
+def _is_idle(rules: Rules, source: Page, target: Page) -> bool:
+    """True when, for the same keys at both sides, :func:`decide` would leave every one alone without a word."""
+    if rules.no_overwrite:
+        return True
+    if source.sizes != target.sizes:
+        return False
+    if rules.ignores_time:
+        return True
+    if rules.direction is Direction.DOWNLOAD:
+        return source.times == target.times
+    return all(map(le, source.times, target.times))
