@@ -1,0 +1,55 @@
+"""Which public key belongs to a key id, and whom it speaks for."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from keepstep.localcloud.identity import Identity
+from keepstep.localcloud.signatures import denied
+from keepstep.localcloud.tokens import KINDS, Tokens, unverified
+from keepstep.localcloud.wire import Principal, ServiceError
+
+TOKEN = "ST$"  # noqa: S105  the prefix of a key id, not a secret
+
+
+class KeyRing:
+    """The registered API key, and every token that was issued here.
+
+    ``any_key``: a key that is not known is accepted; its signature cannot be verified, and is not.
+    """
+
+    def __init__(self, identity: Identity, tokens: Tokens, *, any_key: bool = False) -> None:
+        facts = identity.facts
+        self._tokens = tokens
+        self._any_key = any_key
+        self._registered = {
+            f"{facts.tenancy}/{facts.user}/{identity.fingerprint}": (
+                identity.key("api_key").public_key(),
+                Principal(facts.tenancy, facts.user, "api_key"),
+            )
+        }
+
+    def find(self, key_id: str, now: float) -> tuple[RSAPublicKey | None, Principal]:
+        """The key to verify with (None: accept unverified) and its principal. Raises 401 for an unknown key."""
+        known = self._registered.get(key_id)
+        if known:
+            return known
+        try:
+            if key_id.startswith(TOKEN):
+                return self._tokens.accept(key_id.removeprefix(TOKEN), now)
+        except ServiceError:
+            if not self._any_key:
+                raise
+        if not self._any_key:
+            raise denied("the key is not registered")
+        return None, _stranger(key_id)
+
+
+def _stranger(key_id: str) -> Principal:
+    """Whom the key id, or the token in it, claims to be."""
+    if key_id.startswith(TOKEN):
+        claims = unverified(key_id.removeprefix(TOKEN))
+        kind = KINDS.get(str(claims.get("ptype")), "session")
+        return Principal(str(claims.get("tenant", "")), str(claims.get("sub", "")), kind)
+    tenancy, _, rest = key_id.partition("/")
+    return Principal(tenancy, rest.partition("/")[0], "api_key")
