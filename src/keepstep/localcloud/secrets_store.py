@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets as randomness
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from keepstep.clock import Clock
 from keepstep.localcloud import secrets_changes
+from keepstep.localcloud.identity import REGION_KEY, new_ocid
 from keepstep.localcloud.secrets_changes import Moment
 from keepstep.localcloud.secrets_details import CreateSecretDetails, invalid
 from keepstep.localcloud.secrets_model import RetryToken, Secret, not_found
@@ -54,7 +54,7 @@ class Secrets:
         documents: Documents,
         clock: Clock,
         *,
-        region: str = "eu-frankfurt-1",
+        region: str = REGION_KEY,
         settle: timedelta = timedelta(0),
     ) -> None:
         self._documents = documents
@@ -156,7 +156,7 @@ class Secrets:
         return Moment(now, now + self.settle)
 
     def _new_id(self) -> str:
-        return f"ocid1.vaultsecret.oc1.{self._region}.{randomness.token_hex(30)}"
+        return new_ocid("vaultsecret", self._region)
 
 
 def _same(secret: Secret, body: str) -> Secret:

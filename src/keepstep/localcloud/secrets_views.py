@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 def summary_of(secret: Secret, now: datetime) -> Json:
     """``SecretSummary``."""
-    document = secret.model_dump(mode="json", by_alias=True, include=_SHOWN)
+    document: Json = {"freeformTags": {}, "definedTags": {}} | _dumped(secret, _SHOWN)
     expires = next((secret.expiry(v) for v in secret.versions if v.number == secret.current), None)
     return document | _present(
         lifecycleState=secret.lifecycle_state(now),
@@ -30,8 +30,8 @@ def summary_of(secret: Secret, now: datetime) -> Json:
 
 def secret_of(secret: Secret, now: datetime) -> Json:
     """``Secret``."""
-    rules = secret.model_dump(mode="json", by_alias=True, include={"metadata", "secret_rules"})
-    return summary_of(secret, now) | rules | {"currentVersionNumber": secret.current}
+    details = _dumped(secret, {"metadata", "secret_rules"})
+    return summary_of(secret, now) | details | {"currentVersionNumber": secret.current}
 
 
 def version_of(secret: Secret, version: Version) -> Json:
@@ -69,6 +69,10 @@ _SHOWN = {
     "rotation_config",
     "replication_config",
 }
+
+
+def _dumped(secret: Secret, fields: set[str]) -> Json:
+    return secret.model_dump(mode="json", by_alias=True, exclude_none=True, include=fields)
 
 
 def _version(secret: Secret, version: Version) -> Json:
