@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
@@ -39,7 +39,9 @@ class Side:
         return self.has_ended and self.error is None and not self.listing.holes
 
 
-async def walk(source: Side, target: Side, select: Callable[[Page], Page]) -> AsyncIterator[tuple[Page, Page]]:
+async def walk(
+    source: Side, target: Side, select: Callable[[Page], Page]
+) -> AsyncGenerator[tuple[Page, Page], None]:
     """Yields pairs of pages, ordered, that cover the same interval of keys.
 
     ``select`` reduces each page to what is in scope. Faults do not raise: they end the walk, and stand in the

@@ -11,6 +11,7 @@ Errors, everywhere: :class:`Transient` after the adapter's own retries, :class:`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -137,6 +138,8 @@ class Store(Protocol):
     """A folder of objects."""
 
     address: Address
+    requests: Counter[str]
+    """What was asked over the wire so far, by the cloud's name of the operation: the part that is billed."""
 
     def list(self) -> Listing: ...
 
@@ -158,6 +161,10 @@ class Store(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         """Deletes objects; those already gone count as deleted. Returns what failed, and does the rest."""
+        ...
+
+    async def tidy(self) -> None:
+        """Removes what interrupted runs of ours left behind in this folder. To be called after a whole listing."""
         ...
 
     async def close(self) -> None: ...

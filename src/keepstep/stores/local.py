@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -32,13 +33,16 @@ class LocalStore:
     def __init__(self, address: Address, *, writable: bool = False) -> None:
         self.address = address
         self.path = os.path.abspath(address.path)
+        self.requests: Counter[str] = Counter()
         self._writable = writable
+        self._leftovers: list[str] = []
         self._workers = Workers()
         self._root: int | None = None
         self._lock = threading.Lock()
 
     def list(self) -> LocalListing:
         walk = Walk(self.path, follow=not self._writable)
+        self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 
     async def open(self, entry: Entry, limit: int) -> LocalSource:
@@ -57,9 +61,10 @@ class LocalStore:
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         return await self._workers.run(self._delete, keys)
 
-    async def tidy(self, listing: LocalListing) -> None:
-        """Removes the temporary files the listing met whose writers are gone."""
-        await self._workers.run(self._sweep, listing.leftovers)
+    async def tidy(self) -> None:
+        """Removes the temporary files that the listing met and whose writers are gone."""
+        if self._leftovers:
+            await self._workers.run(self._sweep, self._leftovers)
 
     async def close(self) -> None:
         self._workers.close()
@@ -135,7 +140,6 @@ class LocalListing:
     def __init__(self, walk: Walk, workers: Workers, *, may_be_missing: bool) -> None:
         self.holes = walk.holes
         self.strays = walk.strays
-        self.leftovers = walk.leftovers
         self._walk = walk
         self._workers = workers
         self._may_be_missing = may_be_missing

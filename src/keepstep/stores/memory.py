@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import insort
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,7 @@ class MemoryStore:
 
     def __init__(self, name: str = "memory", *, page_size: int = 1000) -> None:
         self.address = Address("local", path=f"/{name}")
+        self.requests: Counter[str] = Counter()
         self.objects: dict[str, StoredObject] = {}
         self._order: list[str] = []
         self._page_size = page_size
@@ -57,6 +59,9 @@ class MemoryStore:
             if self.objects.pop(key, None):
                 self._order.remove(key)
         return {}
+
+    async def tidy(self) -> None:
+        return
 
     async def close(self) -> None:
         return
