@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import httptools
 
-from keepstep.errors import ConfigError, Transient
+from keepstep.errors import ConfigError, Error, Transient
 
 Buffer = bytes | bytearray | memoryview
 HeaderList = Iterable[tuple[str, str]]
@@ -66,9 +66,7 @@ class HttpPool:
     request may be repeated is the caller's knowledge. TLS is verified to the name.
     """
 
-    def __init__(
-        self, origin: str, *, ca_bundle: str | None = None, timeouts: Timeouts | None = None
-    ) -> None:
+    def __init__(self, origin: str, *, ca_bundle: str | None = None, timeouts: Timeouts | None = None) -> None:
         url = urlsplit(origin)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ConfigError(f"not an http(s) address: {origin}", hint="write it as https://host[:port]")
@@ -84,12 +82,15 @@ class HttpPool:
         self._all: set[_Connection] = set()
         self._watch: asyncio.Task[None] | None = None
 
-    async def request(self, method: str, target: str, headers: HeaderList, body: Buffer = b"") -> Response:
+    async def request(
+        self, method: str, target: str, headers: HeaderList, body: Buffer = b"", *, most: int | None = None
+    ) -> Response:
         """Sends one request and returns the whole answer, whatever its status.
 
         ``target`` is the raw path and query, already percent-encoded; ``headers`` carry everything but
         ``content-length``. A kept connection that the server closed before its answer began is replaced without
         a word, so a request must be one that may be repeated, as every request to an object store is.
+        Raises :class:`TooLarge` when the answer's body would have more than ``most`` bytes.
         """
         self.traffic.requests[method] += 1
         self.traffic.sent += len(body)
@@ -100,7 +101,7 @@ class HttpPool:
         while True:
             connection, is_reused = await self._connection()
             try:
-                response = await connection.exchange(head, body, bodiless=method == "HEAD")
+                response = await connection.exchange(head, body, bodiless=method == "HEAD", most=most)
             except _ClosedWhileIdle as exc:
                 if is_reused:
                     continue
@@ -192,6 +193,10 @@ class HttpPool:
                     connection.abort()
 
 
+class TooLarge(Error):
+    """The answer would not fit into the memory that the caller gave it."""
+
+
 class _ClosedWhileIdle(Exception):
     """The server closed the connection before the first byte of its answer."""
 
@@ -204,6 +209,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.last_progress = asyncio.get_running_loop().time()
         self.is_reusable = False
         self._unsent = 0
+        self._most: int | None = None
         self._pool = pool
         self._scratch = memoryview(bytearray(_SCRATCH))
         self._direct: memoryview | None = None
@@ -229,13 +235,14 @@ class _Connection(asyncio.BufferedProtocol):
     def is_busy(self) -> bool:
         return self._waiter is not None
 
-    async def exchange(self, head: bytes, body: Buffer, *, bodiless: bool) -> Response:
+    async def exchange(self, head: bytes, body: Buffer, *, bodiless: bool, most: int | None = None) -> Response:
         """Writes the request and waits for the whole answer."""
         transport = self.transport
         if transport is None or transport.is_closing():
             raise _ClosedWhileIdle
         loop = asyncio.get_running_loop()
         self._reset(bodiless=bodiless)
+        self._most = most
         self.is_reusable = False
         self.last_progress = loop.time()
         self._waiter = loop.create_future()
@@ -310,6 +317,8 @@ class _Connection(asyncio.BufferedProtocol):
         length = int(self._headers.get("content-length", "0"))
         if self._bodiless:
             self._is_complete = True
+        elif self._most is not None and length > self._most:
+            self.fail(TooLarge(f"{self._pool.netloc} answered with {length} bytes, {self._most} were expected"))
         elif length >= _DIRECT:
             self._whole = bytearray(length)
 
@@ -367,9 +376,7 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(
-            f"cannot read the CA file {ca_bundle}", hint="it must hold PEM certificates"
-        ) from exc
+        raise ConfigError(f"cannot read the CA file {ca_bundle}", hint="it must hold PEM certificates") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

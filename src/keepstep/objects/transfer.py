@@ -144,10 +144,12 @@ class Mover:
 
     def _properties(self, entry: Entry, source: Source) -> Properties:
         """What the source says of the object; a file's type is guessed from its name, as the AWS CLI does."""
-        if source.properties.content_type or self._source.address.kind != "local":
-            return source.properties
-        guess, _ = mimetypes.guess_type(entry.key)
-        return replace(source.properties, content_type=guess or "")
+        if self._source.address.kind == "local":
+            guess, _ = mimetypes.guess_type(entry.key)
+            return replace(source.properties, content_type=guess or "")
+        if source.etag == entry.etag:  # listings know the time more exactly than HTTP headers
+            return replace(source.properties, time=entry.time)
+        return source.properties
 
 
 def part_size_for(size: int) -> int:

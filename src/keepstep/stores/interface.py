@@ -138,8 +138,11 @@ class Store(Protocol):
     """A folder of objects."""
 
     address: Address
-    requests: Counter[str]
-    """What was asked over the wire so far, by the cloud's name of the operation: the part that is billed."""
+
+    @property
+    def requests(self) -> Counter[str]:
+        """What was asked over the wire so far, by the cloud's name of the operation: the part that is billed."""
+        ...
 
     def list(self) -> Listing: ...
 

@@ -48,11 +48,7 @@ class MemoryStore:
         return MemoryUpload(self, key, properties)
 
     async def copy(self, source: Store, entry: Entry) -> bool:
-        if not isinstance(source, MemoryStore):
-            return False
-        stored = source._get(entry.key)
-        self.add(entry.key, stored.data, properties=stored.properties)
-        return True
+        return False
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         for key in keys:

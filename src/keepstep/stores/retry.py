@@ -1,0 +1,61 @@
+"""Repeats what failed for a passing reason; the pauses grow, are jittered, and honour the server's wish."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from keepstep.errors import Transient
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 20.0
+_ATTEMPTS = 7
+_PATIENCE = timedelta(minutes=2)
+
+
+async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Awaits ``attempt()`` until it does not raise :class:`Transient`; about two minutes, or seven repetitions.
+
+    The first try costs nothing extra: the retry library is loaded when it is needed.
+    """
+    try:
+        return await attempt()
+    except Transient as exc:
+        await asyncio.sleep(_pause(exc))
+    import stamina
+
+    stamina.instrumentation.set_on_retry_hooks([])  # what is reported is the outcome
+    caller = stamina.AsyncRetryingCaller(
+        attempts=_ATTEMPTS,
+        timeout=_PATIENCE,
+        wait_initial=2 * _FIRST_PAUSE,
+        wait_max=_LONGEST_PAUSE,
+        wait_jitter=0.5,
+    )
+    return await caller(_verdict, attempt)
+
+
+def _verdict(exc: Exception) -> bool | float:
+    """What stamina is to do: stop, go on with its own pause, or wait as long as the server asked for."""
+    if not isinstance(exc, Transient):
+        return False
+    return True if exc.retry_after is None else min(exc.retry_after, _LONGEST_PAUSE)
+
+
+def _pause(exc: Transient) -> float:
+    if exc.retry_after is not None:
+        return min(exc.retry_after, _LONGEST_PAUSE)
+    return _FIRST_PAUSE * (0.5 + random.random())
+
+
+def retry_after(headers: dict[str, str]) -> float | None:
+    """Seconds from a ``Retry-After`` header; None when it is absent, or a date (RFC 9110, section 10.2.3)."""
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,348 @@
+"""A bucket of S3, or of a store that speaks S3.
+
+Every body is signed with its SHA-256, which the server checks: what was read is what is stored, also by stores
+that know no other checksum. What is read whole is checked against its ETag where that is an MD5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from xml.sax.saxutils import escape
+
+from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.sigv4 import quote_path
+from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.s3_client import HeaderPair, S3Client
+from keepstep.stores.s3_errors import error_for
+from keepstep.stores.s3_listing import parse, unescape
+from keepstep.stores.workers import Workers
+
+_INLINE = 64 * 1024
+"""Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
+_COPY_LIMIT = 5 * 1024**3
+"""CopyObject's limit in bytes (API reference, CopyObject)."""
+_DELETE_ATTEMPTS = 4
+
+_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+_UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
+_DELETE_ERROR = re.compile(r"<Error>(.*?)</Error>", re.DOTALL)
+_FIELD = re.compile(r"<(Key|Code|Message)>([^<]*)</")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+_HEADERS = {
+    "content-type": "content_type",
+    "content-encoding": "content_encoding",
+    "content-language": "content_language",
+    "content-disposition": "content_disposition",
+    "cache-control": "cache_control",
+}
+_METADATA = "x-amz-meta-"
+
+
+class S3Store:
+    """The objects of one bucket beneath one prefix."""
+
+    def __init__(self, address: Address, client: S3Client) -> None:
+        self.address = address
+        self._client = client
+        self._workers = Workers(4)
+
+    @property
+    def requests(self) -> Counter[str]:
+        return self._client.requests
+
+    def list(self) -> S3Listing:
+        return S3Listing(self._client, self.address.prefix)
+
+    async def open(self, entry: Entry, limit: int) -> S3Source:
+        key = self.address.prefix + entry.key
+        is_large = entry.size > limit
+        try:
+            response = await self._get(key, ("range", f"bytes=0-{limit - 1}") if is_large else None, limit)
+        except TooLarge:
+            # It has grown since it was listed.
+            response = await self._get(key, ("range", f"bytes=0-{limit - 1}"), limit)
+        source = S3Source(self._client, key, response)
+        if source.size == len(source.first):
+            await self._check(source, response)
+        return source
+
+    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+        await self._client.call(
+            "PutObject",
+            "PUT",
+            self.address.prefix + key,
+            headers=_headers_of(properties),
+            body=data,
+            digest=await self._digest(data),
+        )
+
+    async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
+        full = self.address.prefix + key
+        response = await self._client.call(
+            "CreateMultipartUpload", "POST", full, query=[("uploads", "")], headers=_headers_of(properties)
+        )
+        found = _UPLOAD_ID.search(response.body.decode())
+        if not found:
+            raise Error(f"s3://{self._client.bucket}/{full}: the store did not name the upload it began")
+        return S3Upload(self, full, unescape(found[1]), size)
+
+    async def copy(self, source: Store, entry: Entry) -> bool:
+        """Within S3 the server copies, metadata and tags included, when one identity may see both sides."""
+        if not isinstance(source, S3Store) or not self._can_see(source) or entry.size > _COPY_LIMIT:
+            return False
+        origin = f"{source._client.bucket}/{source.address.prefix}{entry.key}"
+        await self._client.call(
+            "CopyObject",
+            "PUT",
+            self.address.prefix + entry.key,
+            headers=[("x-amz-copy-source", quote_path(origin))],
+        )
+        return True
+
+    async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        """A thousand at a time at the most (DeleteObjects' limit); names that XML cannot hold go one by one."""
+        failures: dict[str, Error] = {}
+        batch = [key for key in keys if not _NOT_XML.search(key)]
+        for start in range(0, len(batch), 1000):
+            failures |= await self._delete_batch(batch[start : start + 1000])
+        for key in keys:
+            if _NOT_XML.search(key):
+                try:
+                    await self._client.call("DeleteObject", "DELETE", self.address.prefix + key)
+                except NotFound:
+                    continue
+                except Error as exc:
+                    failures[key] = exc
+        return failures
+
+    async def tidy(self) -> None:
+        return
+
+    async def close(self) -> None:
+        self._workers.close()
+        await self._client.close()
+
+    # details
+
+    async def _get(self, key: str, span: HeaderPair | None, most: int) -> Response:
+        return await self._client.call("GetObject", "GET", key, headers=[span] if span else (), most=most)
+
+    async def _check(self, source: S3Source, response: Response) -> None:
+        """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
+        headers = response.headers
+        is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
+            "x-amz-server-side-encryption-customer-algorithm" in headers
+        )
+        if is_encrypted or not _MD5.match(source.etag):
+            return
+        if await self._hash("md5", source.first) != source.etag:
+            raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive as it is stored (MD5 differs)")
+
+    async def _digest(self, data: Buffer) -> str:
+        return await self._hash("sha256", data)
+
+    async def _hash(self, name: str, data: Buffer) -> str:
+        if len(data) <= _INLINE:
+            return _hash(name, data)
+        return await self._workers.run(_hash, name, data)
+
+    def _can_see(self, source: S3Store) -> bool:
+        ours, theirs = self._client, source._client
+        is_one_service = ours.identity.config.settings.endpoint_url == theirs.identity.config.settings.endpoint_url
+        return ours.identity is theirs.identity and is_one_service
+
+    async def _delete_batch(self, keys: Sequence[str]) -> dict[str, Error]:
+        failures: dict[str, Error] = {}
+        for attempt in range(_DELETE_ATTEMPTS):
+            failures |= await self._delete_once(keys)
+            keys = [key for key in keys if isinstance(failures.get(key), Transient)]
+            if not keys or attempt + 1 == _DELETE_ATTEMPTS:
+                break
+            for key in keys:
+                del failures[key]
+        return failures
+
+    async def _delete_once(self, keys: Sequence[str]) -> dict[str, Error]:
+        if not keys:
+            return {}
+        prefix = self.address.prefix
+        items = "".join(f"<Object><Key>{_xml(prefix + key)}</Key></Object>" for key in keys)
+        body = (
+            f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>{items}</Delete>'.encode()
+        )
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        response = await self._client.call(
+            "DeleteObjects",
+            "POST",
+            None,
+            query=[("delete", "")],
+            # Content-MD5, which the API asks for, because stores other than AWS know no other checksum here.
+            headers=[("content-md5", _base64(md5)), ("content-type", "application/xml")],
+            body=body,
+            digest=_hash("sha256", body),
+        )
+        failures: dict[str, Error] = {}
+        for item in _DELETE_ERROR.findall(response.body.decode()):
+            fields = {name: unescape(value) for name, value in _FIELD.findall(item)}
+            key, code = fields.get("Key", ""), fields.get("Code", "")
+            if code not in ("NoSuchKey", "NoSuchVersion"):
+                failures[key[len(prefix) :]] = error_for(
+                    code, fields.get("Message", ""), "DeleteObjects", self._client.bucket, key
+                )
+        return failures
+
+
+class S3Listing:
+    """Pages of ListObjectsV2."""
+
+    def __init__(self, client: S3Client, prefix: str) -> None:
+        self.holes: list[tuple[str, Error]] = []
+        self.strays: list[tuple[str, str]] = []
+        self._client = client
+        self._prefix = prefix
+
+    async def __aiter__(self) -> AsyncIterator[Page]:
+        token: str | None = None
+        while True:
+            query = [("list-type", "2"), ("prefix", self._prefix), ("max-keys", "1000"), ("encoding-type", "url")]
+            if token:
+                query.append(("continuation-token", token))
+            response = await self._client.call(
+                "ListObjectsV2",
+                "GET",
+                None,
+                query=query,
+                headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
+            )
+            page, token = parse(response.body, self._prefix)
+            yield page
+            if token is None:
+                return
+
+
+class S3Source:
+    """One state of an object; later parts are asked for by its ETag."""
+
+    def __init__(self, client: S3Client, key: str, response: Response) -> None:
+        headers = response.headers
+        self.key = key
+        self.first: Buffer = response.body
+        self.size = _total(response)
+        self.etag = headers.get("etag", "").strip('"')
+        self.properties = Properties(
+            **{field: headers.get(name, "") for name, field in _HEADERS.items()},
+            metadata=tuple((n[len(_METADATA) :], v) for n, v in headers.items() if n.startswith(_METADATA)),
+            time=_http_time(headers.get("last-modified")),
+        )
+        self._client = client
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        response = await self._client.call(
+            "GetObject",
+            "GET",
+            self.key,
+            headers=[("range", f"bytes={offset}-{offset + length - 1}"), ("if-match", f'"{self.etag}"')],
+            most=length,
+        )
+        if len(response.body) != length:
+            raise Conflict(f"s3://{self._client.bucket}/{self.key} changed while it was read")
+        return response.body
+
+    async def close(self) -> None:
+        return
+
+
+class S3Upload:
+    """A multipart upload."""
+
+    def __init__(self, store: S3Store, key: str, upload_id: str, size: int) -> None:
+        self._store = store
+        self._key = key
+        self._id = upload_id
+        self._size = size
+        self._etags: dict[int, str] = {}
+
+    async def write(self, number: int, data: Buffer) -> None:
+        response = await self._store._client.call(
+            "UploadPart",
+            "PUT",
+            self._key,
+            query=[("partNumber", str(number + 1)), ("uploadId", self._id)],
+            body=data,
+            digest=await self._store._digest(data),
+        )
+        self._etags[number + 1] = response.headers.get("etag", "")
+
+    async def commit(self) -> None:
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+            for number, etag in sorted(self._etags.items())
+        )
+        body = (
+            '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"{parts}</CompleteMultipartUpload>"
+        ).encode()
+        try:
+            await self._store._client.call(
+                "CompleteMultipartUpload",
+                "POST",
+                self._key,
+                query=[("uploadId", self._id)],
+                headers=[("content-type", "application/xml")],
+                body=body,
+                digest=_hash("sha256", body),
+            )
+        except NotFound:
+            # The answer to an earlier try was lost, and that try may have been the one that counted.
+            if not await self._is_there():
+                raise
+
+    async def abort(self) -> None:
+        with suppress(Error):
+            await self._store._client.call(
+                "AbortMultipartUpload", "DELETE", self._key, query=[("uploadId", self._id)]
+            )
+
+    async def _is_there(self) -> bool:
+        md5s = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(self._etags.items()))
+        expected = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
+        response = await self._store._client.call("HeadObject", "HEAD", self._key)
+        return response.headers.get("etag", "").strip('"') == expected
+
+
+def _headers_of(properties: Properties) -> Iterable[HeaderPair]:
+    pairs = [(name, value) for name, field in _HEADERS.items() if (value := getattr(properties, field))]
+    return [*pairs, *((_METADATA + name, value) for name, value in properties.metadata)]
+
+
+def _total(response: Response) -> int:
+    """The whole object's size: behind the slash of ``content-range``, or that of the body."""
+    _, _, total = response.headers.get("content-range", "").rpartition("/")
+    return int(total) if total.isdigit() else len(response.body)
+
+
+def _http_time(text: str | None) -> int | None:
+    if not text:
+        return None
+    return int(parsedate_to_datetime(text).timestamp()) * 1_000_000
+
+
+def _hash(name: str, data: Buffer) -> str:
+    return hashlib.new(name, data, usedforsecurity=False).hexdigest()
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _xml(text: str) -> str:
+    return escape(text, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})

@@ -1,0 +1,129 @@
+"""One bucket of S3, spoken to: requests are addressed, signed, sent, repeated where that helps, and explained."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.http import Buffer, HttpPool, Response
+from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, SigV4, encode_query, quote_path
+from keepstep.errors import Transient
+from keepstep.stores.retry import retried
+from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
+
+HeaderPair = tuple[str, str]
+
+_REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
+_REDIRECTS = frozenset({301, 307, 308})
+
+
+class S3Client:
+    """Sends S3's operations to one bucket, wherever its region turns out to be.
+
+    Safe for many tasks of one event loop. Operations may be repeated, and are: up to seven times for passing
+    faults, once with fresh credentials, once in the bucket's own region, once with the server's clock.
+    """
+
+    def __init__(self, bucket: str, identity: AwsIdentity) -> None:
+        self.bucket = bucket
+        self.identity = identity
+        self.requests: Counter[str] = Counter()
+        self._skew = timedelta()
+        self._pools: list[HttpPool] = []
+        self._connect(None)
+
+    def _connect(self, region: str | None) -> None:
+        self.endpoint = self.identity.config.s3_endpoint(self.bucket, region)
+        self._signer = SigV4("s3", self.endpoint.region)
+        self._pool = HttpPool(self.endpoint.origin, ca_bundle=self.identity.config.ca_bundle)
+        self._pools.append(self._pool)
+
+    async def close(self) -> None:
+        for pool in self._pools:
+            await pool.close()
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        key: str | None = None,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Iterable[HeaderPair] = (),
+        body: Buffer = b"",
+        digest: str = EMPTY_PAYLOAD,
+        most: int | None = None,
+    ) -> Response:
+        """One operation to its end. ``digest`` is the SHA-256 of ``body`` in hex: S3 refuses a body that differs.
+
+        Raises what :mod:`keepstep.stores.s3_errors` makes of a refusal, and :class:`TooLarge`.
+        """
+        path = "/" + quote_path(key) if key is not None else ""
+        raw_query = encode_query(query)
+        extra = list(headers)
+
+        async def attempt() -> Response:
+            response = await self._send(operation, method, path, raw_query, extra, body, digest, most)
+            if response.status < 300 and not _is_late_error(operation, response):
+                return response
+            raise error_of(response, operation, self.bucket, key)
+
+        return await retried(attempt)
+
+    async def _send(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: list[HeaderPair],
+        body: Buffer,
+        digest: str,
+        most: int | None,
+    ) -> Response:
+        """One request, and a second one when the first was answered by advice that can be taken."""
+        is_second = False
+        while True:
+            credentials = await self.identity.credentials()
+            endpoint, now = self.endpoint, datetime.now(UTC) + self._skew
+            full_path = (endpoint.base + path) or "/"
+            signature = self._signer.sign(
+                method, endpoint.host, full_path, query, headers, digest, credentials, now
+            )
+            target = f"{full_path}?{query}" if query else full_path
+            self.requests[operation] += 1
+            response = await self._pool.request(
+                method, target, [("host", endpoint.host), *headers, *signature], body, most=most
+            )
+            if response.status < 300 or is_second or response.status == 404:
+                return response
+            code = code_of(response)
+            if code in EXPIRED and credentials is not None:
+                await self.identity.refresh(credentials)
+            elif code == "RequestTimeTooSkewed" and "date" in response.headers:
+                self._skew = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+            elif not self._is_moving(response, code):
+                return response
+            is_second = True
+
+    def _is_moving(self, response: Response, code: str) -> bool:
+        """Goes to the bucket's own region, when the answer names another one than ours."""
+        if response.status not in _REDIRECTS and code not in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
+            return False
+        found = _REGION.search(response.body.decode("utf-8", "replace"))
+        region = response.headers.get("x-amz-bucket-region") or (found[1] if found else None)
+        if not region:
+            raise Transient(f"s3://{self.bucket} is somewhere else, and the answer does not say where")
+        if region != self.endpoint.region:
+            self._connect(region)
+        return True
+
+
+def _is_late_error(operation: str, response: Response) -> bool:
+    """Operations that take long begin their answer with 200 and may end it with an error."""
+    is_slow = operation in ("CompleteMultipartUpload", "CopyObject", "UploadPartCopy")
+    return is_slow and b"<Error>" in response.body[:400]

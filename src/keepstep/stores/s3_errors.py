@@ -1,0 +1,111 @@
+"""What S3's refusals mean, and the IAM statement that is missing.
+
+Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from keepstep.clouds.http import Response
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
+from keepstep.stores.retry import retry_after
+from keepstep.stores.s3_listing import unescape
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"})
+"""Codes that fresh credentials cure."""
+
+_PASSING = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+    }
+)
+_CREDENTIALS = {
+    "InvalidAccessKeyId": "the access key does not exist; check AWS_ACCESS_KEY_ID or the profile",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key, or the endpoint is another one's",
+    "ExpiredToken": "sign in again, or give keepstep a source of credentials that it can refresh",
+    "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AccountProblem": "see the AWS account's notices",
+}
+_ACTIONS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "HeadBucket": "s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
+}
+"""Every other operation writes: ``s3:PutObject``. (Service Authorization Reference, "Actions for Amazon S3".)"""
+
+_CODE = re.compile(r"<Code>([^<]+)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+
+
+def code_of(response: Response) -> str:
+    """The error code; the status' meaning where there is no body (HEAD)."""
+    found = _CODE.search(response.body.decode("utf-8", "replace")) if response.body else None
+    if found:
+        return found[1]
+    return {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed"}.get(
+        response.status, str(response.status)
+    )
+
+
+def error_of(response: Response, operation: str, bucket: str, key: str | None) -> Error:
+    """The error to raise for an answer that is a refusal."""
+    found = _MESSAGE.search(response.body.decode("utf-8", "replace")) if response.body else None
+    message = unescape(found[1]) if found else ""
+    after = retry_after(response.headers)
+    return error_for(code_of(response), message, operation, bucket, key, status=response.status, after=after)
+
+
+def error_for(
+    code: str,
+    message: str,
+    operation: str,
+    bucket: str,
+    key: str | None,
+    *,
+    status: int = 0,
+    after: float | None = None,
+) -> Error:
+    """The error for one code, of a whole answer or of one key of a DeleteObjects."""
+    thing = f"s3://{bucket}" + (f"/{key}" if key is not None else "")
+    text = f"{operation} on {thing}: {code}" + (f": {message.rstrip('.')}" if message else "")
+    if code in _PASSING or status in (429, 500, 502, 503, 504):
+        return Transient(text, retry_after=after)
+    if code in _CREDENTIALS:
+        return ConfigError(text, hint=_CREDENTIALS[code])
+    if code == "NoSuchBucket":
+        return NotFound(text, hint="check the bucket's name, the account and the endpoint")
+    if status == 404 or code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload"):
+        return NotFound(text)
+    if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict", "InvalidRange"):
+        return Conflict(text)
+    if code == "InvalidObjectState":
+        return Error(text, hint="the object is archived: restore it first (aws s3api restore-object)")
+    if status == 403 or code in ("AccessDenied", "AllAccessDisabled"):
+        return Denied(text, hint=_denied_hint(operation, bucket, message))
+    return Error(text)
+
+
+def _denied_hint(operation: str, bucket: str, message: str) -> str:
+    if "kms" in message.lower():
+        action = "kms:Decrypt" if operation == "GetObject" else "kms:GenerateDataKey"
+        return f"allow {action} on the KMS key that encrypts the bucket"
+    action = _ACTIONS.get(operation, "s3:PutObject")
+    is_bucket_action = action.startswith("s3:ListBucket")
+    resource = f"arn:aws:s3:::{bucket}" + ("" if is_bucket_action else "/*")
+    return "add to the IAM policy: " + json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
