@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud import secrets_changes as changes
-from keepstep.localcloud.secrets_changes import Moment
-from keepstep.localcloud.secrets_details import (
+from keepstep.localcloud.vault import changes
+from keepstep.localcloud.vault.changes import Moment
+from keepstep.localcloud.vault.details import (
     ChangeCompartmentDetails,
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
     parsed,
 )
-from keepstep.localcloud.secrets_model import Secret
-from keepstep.localcloud.secrets_retrieval import selected
+from keepstep.localcloud.vault.model import Secret
+from keepstep.localcloud.vault.retrieval import selected
 from keepstep.localcloud.wire import ServiceError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -326,6 +326,14 @@ REFUSED = [
         "InvalidParameter",
         "was used before",
     ),
+    (
+        "reuse of content deleted long ago",
+        [update(secretRules=[REUSE_EVER]), *THREE, content("d"), delete(1), wait(2), delete(2), wait(2)],
+        content("one"),
+        400,
+        "InvalidParameter",
+        "was used before",
+    ),
     ("rotation without a target", [], rotate, 400, "InvalidParameter", "rotationConfig"),
     (
         "no rotation to cancel",
@@ -442,17 +450,17 @@ def test_expiry(rules: list[dict[str, Any]], after: timedelta | None) -> None:
 
 
 SELECTED = [
-    ({}, 4),
-    ({"stage": "CURRENT"}, 4),
-    ({"stage": "PENDING"}, 5),
-    ({"stage": "LATEST"}, 5),
-    ({"stage": "PREVIOUS"}, 3),
+    ({}, 5),
+    ({"stage": "CURRENT"}, 5),
+    ({"stage": "PENDING"}, 6),
+    ({"stage": "LATEST"}, 6),
+    ({"stage": "PREVIOUS"}, 4),
     ({"stage": "DEPRECATED"}, 2),
-    ({"versionNumber": "1"}, 404),
-    ({"versionNumber": "2"}, 2),
+    ({"versionNumber": "1"}, 1),
+    ({"versionNumber": "3"}, 404),
     ({"versionNumber": "9"}, 404),
     ({"versionNumber": "x"}, 404),
-    ({"secretVersionName": "n"}, 3),
+    ({"secretVersionName": "n"}, 4),
     ({"secretVersionName": "m"}, 404),
     ({"stage": "NEXT"}, 400),
     ({"stage": "CURRENT", "versionNumber": "1"}, 400),
@@ -463,7 +471,8 @@ SELECTED = [
 def test_selection(query: dict[str, str], expected: int) -> None:
     """A bundle is chosen by number, name or stage, CURRENT by default; a version pending deletion cannot be had."""
     timeline = Timeline()
-    for step in (content("b"), content("c", name="n"), content("d"), pending("e"), delete(1)):
+    steps = (*THREE, content("d", name="n"), content("e"), pending("f"), delete(3))
+    for step in steps:
         step(timeline)
     try:
         found = selected(timeline.secret, query).number

@@ -12,15 +12,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keepstep.localcloud import secrets_changes as changes
-from keepstep.localcloud.secrets_changes import MAX_IN_USE, MAX_PENDING_DELETION, Moment
-from keepstep.localcloud.secrets_details import (
+from keepstep.localcloud.vault import changes
+from keepstep.localcloud.vault.changes import MAX_IN_USE, MAX_PENDING_DELETION, Moment
+from keepstep.localcloud.vault.details import (
     CreateSecretDetails,
     ScheduleDeletionDetails,
     SecretContent,
     UpdateSecretDetails,
 )
-from keepstep.localcloud.secrets_model import Secret
+from keepstep.localcloud.vault.model import Secret
 from keepstep.localcloud.wire import ServiceError
 
 CONTENTS = st.integers(0, 40).map(lambda n: base64.b64encode(b"%d" % n).decode())

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud import secrets_changes as changes
-from keepstep.localcloud.secrets_details import (
+from keepstep.localcloud.vault import changes
+from keepstep.localcloud.vault.details import (
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
     parsed,
 )
-from keepstep.localcloud.secrets_model import Secret
-from keepstep.localcloud.secrets_store import MemoryDocuments, Secrets
+from keepstep.localcloud.vault.model import Secret
+from keepstep.localcloud.vault.store import MemoryDocuments, Secrets
 from keepstep.localcloud.wire import ServiceError
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from keepstep.localcloud.secrets_details import (
+from keepstep.localcloud.vault.details import (
     ChangeCompartmentDetails,
     CreateSecretDetails,
     Described,
@@ -29,7 +29,7 @@ from keepstep.localcloud.secrets_details import (
     UpdateSecretDetails,
     invalid,
 )
-from keepstep.localcloud.secrets_model import RetryToken, Secret, Version, digest
+from keepstep.localcloud.vault.model import RetryToken, Secret, Version, digest
 from keepstep.localcloud.wire import ServiceError
 
 MAX_IN_USE = 30

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from keepstep.localcloud.secrets_details import Described, ExpiryRule, ReuseRule, Time, Wire
+from keepstep.localcloud.vault.details import Described, ExpiryRule, ReuseRule, Time, Wire
 from keepstep.localcloud.wire import ServiceError
 
 RuleType = TypeVar("RuleType", ExpiryRule, ReuseRule)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from keepstep.localcloud.secrets_details import invalid
+from keepstep.localcloud.vault.details import invalid
 from keepstep.localcloud.wire import Request
 
 DEFAULT_LIMIT = 100

@@ -1,29 +1,23 @@
-"""OCI Vault in the local OCI: secret management (API 20180608) and the routes of secret retrieval (API 20190301).
-
-Any vault, key and compartment OCID is accepted, and every principal may do everything.
-Source: the clients ``oci.vault.VaultsClient`` and ``oci.secrets.SecretsClient`` of the OCI SDK.
-"""
+"""OCI secret management (API 20180608): secrets and versions, without their contents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 
-from keepstep.localcloud import secrets_changes as changes
-from keepstep.localcloud import secrets_views as views
-from keepstep.localcloud.secrets_changes import Moment
-from keepstep.localcloud.secrets_details import (
+from keepstep.localcloud.vault import changes, views
+from keepstep.localcloud.vault.changes import Moment
+from keepstep.localcloud.vault.details import (
     ChangeCompartmentDetails,
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
     parsed,
 )
-from keepstep.localcloud.secrets_model import Secret
-from keepstep.localcloud.secrets_pages import chosen, page_of
-from keepstep.localcloud.secrets_retrieval import Retrieval
-from keepstep.localcloud.secrets_store import Secrets
-from keepstep.localcloud.wire import Request, Response, Route, ServiceError
+from keepstep.localcloud.vault.model import Secret
+from keepstep.localcloud.vault.pages import chosen, page_of
+from keepstep.localcloud.vault.store import Secrets
+from keepstep.localcloud.wire import Request, Response, ServiceError
 
 Change = Callable[[Secret, Moment], Secret]
 
@@ -120,38 +114,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ServiceError(404, "InvalidParameter", "secretVersionNumber must be a number")
     return int(text)
-
-
-def routes(state: Secrets) -> list[Route]:
-    """The operations of both APIs, by the names of the SDK; paths are without the API's version."""
-    manage, read = Management(state), Retrieval(state)
-    secret, bundle = "/secrets/{secret_id}", "/secretbundles/{secret_id}"
-    version = secret + "/version/{number}"
-    return [
-        Route("CreateSecret", "POST", "/secrets", manage.create_secret),
-        Route("ListSecrets", "GET", "/secrets", manage.list_secrets),
-        Route("GetSecret", "GET", secret, manage.get_secret),
-        Route("UpdateSecret", "PUT", secret, manage.update_secret),
-        Route("ListSecretVersions", "GET", f"{secret}/versions", manage.list_versions),
-        Route("GetSecretVersion", "GET", version, manage.get_version),
-        Route(
-            "ScheduleSecretVersionDeletion",
-            "POST",
-            f"{version}/actions/scheduleDeletion",
-            manage.schedule_version_deletion,
-        ),
-        Route(
-            "CancelSecretVersionDeletion",
-            "POST",
-            f"{version}/actions/cancelDeletion",
-            manage.cancel_version_deletion,
-        ),
-        Route("ScheduleSecretDeletion", "POST", f"{secret}/actions/scheduleDeletion", manage.schedule_deletion),
-        Route("CancelSecretDeletion", "POST", f"{secret}/actions/cancelDeletion", manage.cancel_deletion),
-        Route("ChangeSecretCompartment", "POST", f"{secret}/actions/changeCompartment", manage.change_compartment),
-        Route("RotateSecret", "POST", f"{secret}/actions/rotate", manage.rotate),
-        Route("CancelSecretRotation", "POST", f"{secret}/actions/cancelRotation", manage.cancel_rotation),
-        Route("GetSecretBundle", "GET", bundle, read.get_bundle),
-        Route("GetSecretBundleByName", "POST", "/secretbundles/actions/getByName", read.get_bundle_by_name),
-        Route("ListSecretBundleVersions", "GET", f"{bundle}/versions", read.list_versions),
-    ]

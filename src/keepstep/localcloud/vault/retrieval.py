@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from keepstep.localcloud import secrets_views as views
-from keepstep.localcloud.secrets_changes import incorrect_state
-from keepstep.localcloud.secrets_details import ExpiryRule, invalid
-from keepstep.localcloud.secrets_model import Secret, Version, not_found
-from keepstep.localcloud.secrets_pages import page_of
-from keepstep.localcloud.secrets_store import Secrets
+from keepstep.localcloud.vault import views
+from keepstep.localcloud.vault.changes import incorrect_state
+from keepstep.localcloud.vault.details import ExpiryRule, invalid
+from keepstep.localcloud.vault.model import Secret, Version, not_found
+from keepstep.localcloud.vault.pages import page_of
+from keepstep.localcloud.vault.store import Secrets
 from keepstep.localcloud.wire import Request, Response, ServiceError
 
 SELECTORS = ("versionNumber", "secretVersionName", "stage")

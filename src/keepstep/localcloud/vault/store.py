@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from keepstep.clock import Clock
-from keepstep.localcloud import secrets_changes
 from keepstep.localcloud.identity import REGION_KEY, new_ocid
-from keepstep.localcloud.secrets_changes import Moment
-from keepstep.localcloud.secrets_details import CreateSecretDetails, invalid
-from keepstep.localcloud.secrets_model import RetryToken, Secret, not_found
+from keepstep.localcloud.vault import changes
+from keepstep.localcloud.vault.changes import Moment
+from keepstep.localcloud.vault.details import CreateSecretDetails, invalid
+from keepstep.localcloud.vault.model import RetryToken, Secret, not_found
 from keepstep.localcloud.wire import ServiceError
 
 RETRY_TOKEN_AGE = timedelta(hours=24)
@@ -25,7 +25,7 @@ class Documents(Protocol):
 
     def load_all(self) -> Iterable[bytes]: ...
 
-    def save(self, secret_id: str, document: bytes) -> None:
+    def save(self, secret_id: str, document: bytes, /) -> None:
         """Keeps the document in place of the one saved before. When it raises, the request fails unchanged."""
         ...
 
@@ -109,7 +109,7 @@ class Secrets:
         if holder and self._fresh(holder).state != "DELETED":
             raise invalid("name already exists")
         token = RetryToken(token=retry_token, body=body) if retry_token else None
-        return self._write(secrets_changes.create(self._new_id(), self._moment(), details, token))
+        return self._write(changes.create(self._new_id(), self._moment(), details, token))
 
     def change(self, secret_id: str, if_match: str | None, change: Callable[[Secret, Moment], Secret]) -> Secret:
         """Raises 404 ``NotAuthorizedOrNotFound``, 412 ``NoEtagMatch``, and what ``change`` raises."""
@@ -160,6 +160,6 @@ class Secrets:
 
 
 def _same(secret: Secret, body: str) -> Secret:
-    if secret.state == "DELETED" or secret.retry_token is None or secret.retry_token.body != body:
+    if secret.retry_token is None or secret.retry_token.body != body:
         raise ServiceError(409, "InvalidatedRetryToken", "the token was used for another request")
     return secret

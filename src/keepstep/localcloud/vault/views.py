@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from keepstep.localcloud.secrets_model import Secret, Version
+from keepstep.localcloud.vault.model import Secret, Version
 
 Json = dict[str, Any]
 
