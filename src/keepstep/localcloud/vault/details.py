@@ -7,7 +7,6 @@ of the Secret Management API 20180608.
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -40,7 +39,7 @@ def _utc(moment: datetime) -> datetime:
 def _content(text: str) -> str:
     try:
         size = len(base64.b64decode(text, validate=True))
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise ValueError("content has an invalid format") from exc
     if not 0 < size <= MAX_CONTENT:
         raise ValueError(f"content must have between 1 and {MAX_CONTENT} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -111,6 +112,6 @@ class Management:
 
 def _number(text: str) -> int:
     """A version's number in a path ("API Errors": a path component that is invalid is a 404)."""
-    if not (text.isascii() and text.isdigit()):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ServiceError(404, "InvalidParameter", "secretVersionNumber must be a number")
     return int(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -45,7 +46,7 @@ def chosen(request: Request, parameter: str, values: tuple[str, ...], default: s
 
 def _limit(request: Request) -> int:
     text = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_LIMIT):
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise invalid(f"limit must be between 1 and {MAX_LIMIT}")
     return int(text)
 
@@ -64,5 +65,5 @@ def _token(key: Key) -> str:
 def _opened(token: str) -> Key:
     try:
         return tuple(json.loads(base64.urlsafe_b64decode(token)))
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise invalid("page is not a token of this service") from exc
