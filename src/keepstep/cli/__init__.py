@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import click
 
 from keepstep import __version__
-from keepstep.errors import ExitCode
+from keepstep.errors import Error, ExitCode
 
 COMMANDS = {
+    "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
     "localcloud": "a local OCI and AWS on loopback until stopped",
+    "demo": "OCI cost reports travel to S3, on this machine alone",
 }
-"""Name of each subcommand's module (dashes as underscores) and its line in ``--help``."""
+"""Each subcommand, its module's name too, and its line in ``--help``."""
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand's module only when that subcommand is called."""
+    """Imports a subcommand's module only when that subcommand is called, and speaks errors as users read them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -25,7 +28,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: Any = importlib.import_module(f"keepstep.cli.{cmd_name.replace('-', '_')}").command
+        command: Any = importlib.import_module(f"keepstep.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -34,8 +37,33 @@ class LazyGroup(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), code.__doc__ or "") for code in ExitCode])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Error as error:
+            say(error)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # Whoever read our output has gone; there is nobody to tell.
+            sys.stdout = None
+            sys.exit(ExitCode.FAILED)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="keepstep")
-def main() -> None:
+@click.version_option(__version__, prog_name="keepstep", message="%(prog)s %(version)s")
+@click.option("--config", type=click.Path(), help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: the run report.")
+@click.option("--quiet", is_flag=True, help="Says nothing but errors.")
+@click.option("--verbose", is_flag=True, help="Says more.")
+@click.option("--no-progress", is_flag=True, help="No progress bar (there is none without a terminal).")
+@click.pass_context
+def main(ctx: click.Context, /, **options: Any) -> None:
     """Keeps data and credentials in step between Oracle Cloud (OCI) and AWS."""
+    ctx.obj = options
+
+
+def say(error: Error) -> None:
+    """Tells the user what went wrong, and what to do next."""
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)

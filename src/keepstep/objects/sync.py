@@ -214,7 +214,7 @@ class Sync:
         )
         if objection:
             error = Error(objection.message, hint=objection.hint)
-            self._failed(Action("delete", None, str(self._target.address), None, ""), error)
+            self._failed(Action("guard", None, str(self._target.address), None, ""), error)
             if objection.is_refusal:
                 self.report.exit_code = ExitCode.REFUSED
             return

@@ -38,7 +38,7 @@ class Failure:
     """Something that was not done, why, and what to do next."""
 
     action: str
-    """An action's word, ``list`` for a listing, or ``run`` for the run itself."""
+    """An action's word, ``list`` for a listing, ``guard`` for deletes withheld, ``run`` for the run itself."""
     source: str | None
     target: str | None
     error: str

@@ -54,7 +54,9 @@ class Walk:
         try:
             descriptor = os.open(self._path, _DIRECTORY)
         except FileNotFoundError:
-            raise NotFound(f"the folder {self._path} does not exist") from None
+            raise NotFound(
+                f"the folder {self._path} does not exist", hint="check the path; nothing was changed"
+            ) from None
         except NotADirectoryError:
             raise ConfigError(
                 f"{self._path} is not a folder", hint="sync works on folders; name the folder it is in"

@@ -10,15 +10,15 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.sigv4 import quote_path
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
+from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import error_for
@@ -37,13 +37,6 @@ _DELETE_ERROR = re.compile(r"<Error>(.*?)</Error>", re.DOTALL)
 _FIELD = re.compile(r"<(Key|Code|Message)>([^<]*)</")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
-_HEADERS = {
-    "content-type": "content_type",
-    "content-encoding": "content_encoding",
-    "content-language": "content_language",
-    "content-disposition": "content_disposition",
-    "cache-control": "cache_control",
-}
 _METADATA = "x-amz-meta-"
 
 
@@ -80,7 +73,7 @@ class S3Store:
             "PutObject",
             "PUT",
             self.address.prefix + key,
-            headers=_headers_of(properties),
+            headers=to_headers(properties, _METADATA),
             body=data,
             digest=await self._digest(data),
         )
@@ -88,7 +81,11 @@ class S3Store:
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
         full = self.address.prefix + key
         response = await self._client.call(
-            "CreateMultipartUpload", "POST", full, query=[("uploads", "")], headers=_headers_of(properties)
+            "CreateMultipartUpload",
+            "POST",
+            full,
+            query=[("uploads", "")],
+            headers=to_headers(properties, _METADATA),
         )
         found = _UPLOAD_ID.search(response.body.decode())
         if not found:
@@ -236,13 +233,9 @@ class S3Source:
         headers = response.headers
         self.key = key
         self.first: Buffer = response.body
-        self.size = _total(response)
+        self.size = whole_size(response)
         self.etag = headers.get("etag", "").strip('"')
-        self.properties = Properties(
-            **{field: headers.get(name, "") for name, field in _HEADERS.items()},
-            metadata=tuple((n[len(_METADATA) :], v) for n, v in headers.items() if n.startswith(_METADATA)),
-            time=_http_time(headers.get("last-modified")),
-        )
+        self.properties = from_headers(headers, _METADATA)
         self._client = client
 
     async def read(self, offset: int, length: int) -> Buffer:
@@ -317,23 +310,6 @@ class S3Upload:
         expected = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
         response = await self._store._client.call("HeadObject", "HEAD", self._key)
         return response.headers.get("etag", "").strip('"') == expected
-
-
-def _headers_of(properties: Properties) -> Iterable[HeaderPair]:
-    pairs = [(name, value) for name, field in _HEADERS.items() if (value := getattr(properties, field))]
-    return [*pairs, *((_METADATA + name, value) for name, value in properties.metadata)]
-
-
-def _total(response: Response) -> int:
-    """The whole object's size: behind the slash of ``content-range``, or that of the body."""
-    _, _, total = response.headers.get("content-range", "").rpartition("/")
-    return int(total) if total.isdigit() else len(response.body)
-
-
-def _http_time(text: str | None) -> int | None:
-    if not text:
-        return None
-    return int(parsedate_to_datetime(text).timestamp()) * 1_000_000
 
 
 def _hash(name: str, data: Buffer) -> str:

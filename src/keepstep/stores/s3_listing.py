@@ -7,13 +7,12 @@ writes it (another order, namespaces, CDATA) is read by a real XML parser instea
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from functools import lru_cache
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from keepstep.errors import Transient
 from keepstep.stores.interface import Page
+from keepstep.stores.times import microseconds
 
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _SIZE = re.compile(r"<Size>(\d+)</Size>")
@@ -108,19 +107,6 @@ def unescape(text: str) -> str:
         return _NAMED[name] if name else chr(int(decimal) if decimal else int(hexadecimal, 16))
 
     return _ENTITY.sub(character, text)
-
-
-@lru_cache(maxsize=65536)
-def microseconds(text: str) -> int:
-    """Microseconds since 1970 UTC of an ISO 8601 time; UTC where it names no zone."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    since = time - _EPOCH
-    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _local(tag: str) -> str:

@@ -1,0 +1,135 @@
+"""From settings to wired parts: the only module that names a concrete store or identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from keepstep.errors import ConfigError
+from keepstep.objects.plan import Direction
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Store
+
+if TYPE_CHECKING:
+    from keepstep.clouds.aws import AwsIdentity
+    from keepstep.clouds.aws_chain import AwsSettings
+    from keepstep.clouds.oci import OciIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings:
+    """Who we are in each cloud, as far as the caller says; the rest is found as the clouds' own tools find it."""
+
+    profile: str | None = None
+    region: str | None = None
+    source_region: str | None = None
+    """Region of a source bucket when it differs."""
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+    no_sign_request: bool = False
+    role_arn: tuple[str, ...] = ()
+    oci_auth: str | None = None
+    oci_profile: str | None = None
+
+
+@dataclass
+class Assembly:
+    """Makes parts, each identity once, so that both sides of a job share it."""
+
+    settings: CloudSettings = field(default_factory=CloudSettings)
+
+    @cached_property
+    def aws(self) -> AwsIdentity:
+        from keepstep.clouds.aws import AwsIdentity
+
+        return AwsIdentity(self._aws_settings(self.settings.region))
+
+    @cached_property
+    def aws_source(self) -> AwsIdentity:
+        from keepstep.clouds.aws import AwsIdentity
+
+        if not self.settings.source_region:
+            return self.aws
+        return AwsIdentity(self._aws_settings(self.settings.source_region))
+
+    @cached_property
+    def oci(self) -> OciIdentity:
+        from keepstep.clouds.oci import OciIdentity, OciSettings
+
+        return OciIdentity(OciSettings(auth=self.settings.oci_auth, profile=self.settings.oci_profile))
+
+    def source(self, address: Address) -> Store:
+        return self._store(address, is_target=False)
+
+    def target(self, address: Address) -> Store:
+        return self._store(address, is_target=True)
+
+    def _store(self, address: Address, *, is_target: bool) -> Store:
+        makers: dict[str, Callable[[], Store]] = {
+            "local": lambda: _local(address, is_target=is_target),
+            "s3": lambda: _s3(address, self.aws if is_target else self.aws_source),
+            "oci": lambda: _oci(address, self.oci),
+        }
+        return makers[address.kind]()
+
+    def _aws_settings(self, region: str | None) -> AwsSettings:
+        from keepstep.clouds.aws_chain import AwsSettings
+
+        return AwsSettings(
+            profile=self.settings.profile,
+            region=region,
+            role_arn=self.settings.role_arn,
+            endpoint_url=self.settings.endpoint_url,
+            ca_bundle=self.settings.ca_bundle,
+            no_sign_request=self.settings.no_sign_request,
+        )
+
+
+def direction(source: Address, target: Address) -> Direction:
+    """What moving from one to the other is called."""
+    if source.kind == "local" and target.kind != "local":
+        return Direction.UPLOAD
+    if source.kind != "local" and target.kind == "local":
+        return Direction.DOWNLOAD
+    return Direction.COPY
+
+
+def _local(address: Address, *, is_target: bool) -> Store:
+    from keepstep.stores.local import LocalStore
+
+    return LocalStore(address, writable=is_target)
+
+
+def _s3(address: Address, identity: AwsIdentity) -> Store:
+    with _needs_extra("aws"):
+        from keepstep.stores.s3 import S3Store
+        from keepstep.stores.s3_client import S3Client
+
+        return S3Store(address, S3Client(address.bucket, identity))
+
+
+def _oci(address: Address, identity: OciIdentity) -> Store:
+    with _needs_extra("oci"):
+        from keepstep.stores.oci import OciStore
+        from keepstep.stores.oci_client import OciClient
+
+        return OciStore(address, OciClient(address.bucket, address.namespace, identity))
+
+
+class _needs_extra:  # noqa: N801 - reads as a sentence
+    """Turns a missing library into the command that installs it."""
+
+    def __init__(self, extra: str) -> None:
+        self._extra = extra
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("keepstep"):
+            raise ConfigError(
+                f"this needs the library {error.name}, which is not installed",
+                hint=f"pip install 'keepstep[{self._extra}]'",
+            ) from error

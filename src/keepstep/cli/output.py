@@ -1,0 +1,185 @@
+"""What a sync says while it works: the AWS CLI's lines on stdout, trouble and a progress bar on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import click
+
+from keepstep.errors import ExitCode
+from keepstep.runs.report import Action, Failure, Report
+from keepstep.stores.local_tree import printable
+
+
+class Terminal:
+    """Watches a run and tells. A context manager, because the progress bar has to be taken down."""
+
+    def __init__(
+        self,
+        *,
+        dryrun: bool = False,
+        quiet: bool = False,
+        only_errors: bool = False,
+        explain: bool = False,
+        progress: bool = True,
+    ) -> None:
+        self._prefix = "(dryrun) " if dryrun else ""
+        self._is_quiet = quiet
+        self._says_actions = not (quiet or only_errors)
+        self._explains = explain
+        self._hints: set[str] = set()
+        is_wanted = progress and self._says_actions and not dryrun
+        self._progress = _Progress() if is_wanted and sys.stderr.isatty() else None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def planned(self, objects: int, size: int) -> None:
+        if self._progress:
+            self._progress.grow(objects, size)
+
+    def moved(self, size: int) -> None:
+        if self._progress:
+            self._progress.add_bytes(size)
+
+    def did(self, action: Action) -> None:
+        if self._progress and action.action != "delete":
+            self._progress.add_object()
+        if not self._says_actions or (action.action == "skip" and not self._explains):
+            return
+        line = f"{self._prefix}{action.action}: {_objects(action.source, action.target)}"
+        self._say(line + (f" ({action.reason})" if self._explains else ""))
+
+    def failed(self, failure: Failure) -> None:
+        what = _objects(failure.source, failure.target) if failure.action in _OBJECT_ACTIONS else ""
+        self._complain(f"{failure.action} failed: {what}: {failure.error}" if what else f"error: {failure.error}")
+        if failure.hint and failure.hint not in self._hints:
+            self._hints.add(failure.hint)
+            self._complain(f"hint: {failure.hint}")
+
+    def warned(self, text: str) -> None:
+        if not self._is_quiet:
+            self._complain(f"warning: {printable(text)}")
+
+    def summarize(self, report: Report) -> None:
+        """A last line for people; scripts have the exit code and ``--json``."""
+        if self._progress:
+            self._progress.stop()
+        if not self._says_actions or not sys.stderr.isatty():
+            return
+        moved = sum(report.counts[word] for word in ("upload", "download", "copy"))
+        parts = [f"{moved} moved ({human(report.bytes)})", f"{report.counts['unchanged']} unchanged"]
+        parts += [f"{report.counts[w]} {name}" for w, name in _COUNTED.items() if report.counts[w]]
+        click.echo(", ".join(parts), err=True)
+
+    def _say(self, line: str) -> None:
+        if self._progress and sys.stdout.isatty():
+            self._progress.print(line)
+        else:
+            sys.stdout.write(line + "\n")
+
+    def _complain(self, line: str) -> None:
+        if self._progress:
+            self._progress.print(line)
+        else:
+            sys.stdout.flush()
+            click.echo(line, err=True)
+
+
+_OBJECT_ACTIONS = ("upload", "download", "copy", "delete")
+_COUNTED = {"delete": "deleted", "skip": "skipped", "failed": "failed"}
+
+
+class _Progress:
+    """Objects, bytes, rate and time left, in one line; drawn a few times a second at the most."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._bar: Any = Progress(
+            TextColumn("{task.fields[objects]}/{task.fields[planned]} objects"),
+            BarColumn(bar_width=None),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=5,
+            transient=True,
+        )
+        self._task = self._bar.add_task("sync", total=0, objects=0, planned=0)
+        self._objects = self._planned = self._bytes = self._total = 0
+        self._shown = 0.0
+        self._bar.start()
+
+    def grow(self, objects: int, size: int) -> None:
+        self._planned += objects
+        self._total += size
+        self._show()
+
+    def add_object(self) -> None:
+        self._objects += 1
+        self._show()
+
+    def add_bytes(self, size: int) -> None:
+        self._bytes += size
+        self._show()
+
+    def print(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < 0.1:
+            return
+        self._shown = now
+        self._bar.update(
+            self._task, total=self._total, completed=self._bytes, objects=self._objects, planned=self._planned
+        )
+
+
+def human(size: int) -> str:
+    """Bytes as people read them."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def exit_code(report: Report, interrupted: ExitCode | None) -> ExitCode:
+    return interrupted or report.exit_code
+
+
+def _objects(source: str | None, target: str | None) -> str:
+    """``a to s3://b/c``, local paths relative to the present folder as the AWS CLI prints them."""
+    shown = [printable(_relative(address)) for address in (source, target) if address]
+    return " to ".join(shown)
+
+
+def _relative(address: str) -> str:
+    if "://" in address:
+        return address
+    folder, name = os.path.split(address)
+    return os.path.join(os.path.relpath(folder or "."), name)

@@ -1,0 +1,55 @@
+"""Runs a coroutine as a command does: on the fast event loop, with signals that end it in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from keepstep.errors import ExitCode
+
+T = TypeVar("T")
+
+_GRACE = 8.0
+"""Seconds that what is in flight gets to finish after SIGINT or SIGTERM."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+class Interruption:
+    """Turns the first SIGINT or SIGTERM into a wish to stop, and a second one, or 8 s, into an end."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._task = asyncio.current_task()
+        self.code: ExitCode | None = None
+
+    def __enter__(self) -> Interruption:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._take, ExitCode.INTERRUPTED)
+        loop.add_signal_handler(signal.SIGTERM, self._take, ExitCode.TERMINATED)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    def _take(self, code: ExitCode) -> None:
+        if self.code is not None:
+            self._end()
+            return
+        self.code = code
+        self._stop()
+        asyncio.get_running_loop().call_later(_GRACE, self._end)
+
+    def _end(self) -> None:
+        if self._task and not self._task.done():
+            self._task.cancel()

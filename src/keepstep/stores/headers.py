@@ -1,0 +1,40 @@
+"""An object's properties as HTTP headers: both clouds use the same ones, and a prefix of their own for metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keepstep.clouds.http import Response
+from keepstep.stores.interface import Properties
+from keepstep.stores.times import http_microseconds
+
+FIELDS = {
+    "content-type": "content_type",
+    "content-encoding": "content_encoding",
+    "content-language": "content_language",
+    "content-disposition": "content_disposition",
+    "cache-control": "cache_control",
+}
+"""Header to field of :class:`Properties`."""
+
+
+def to_headers(properties: Properties, metadata_prefix: str) -> list[tuple[str, str]]:
+    pairs = [(name, value) for name, field in FIELDS.items() if (value := getattr(properties, field))]
+    return [*pairs, *((metadata_prefix + name, value) for name, value in properties.metadata)]
+
+
+def from_headers(headers: Mapping[str, str], metadata_prefix: str) -> Properties:
+    start = len(metadata_prefix)
+    return Properties(
+        **{field: headers.get(name, "") for name, field in FIELDS.items()},
+        metadata=tuple(
+            (name[start:], value) for name, value in headers.items() if name.startswith(metadata_prefix)
+        ),
+        time=http_microseconds(headers.get("last-modified")),
+    )
+
+
+def whole_size(response: Response) -> int:
+    """Bytes of the whole object: behind the slash of ``content-range``, or those of the body."""
+    _, _, total = response.headers.get("content-range", "").rpartition("/")
+    return int(total) if total.isdigit() else len(response.body)

@@ -1,0 +1,255 @@
+"""A bucket of OCI Object Storage, by its native API: the only one by which cost reports can be had.
+
+Source: https://docs.oracle.com/en-us/iaas/api/#/en/objectstorage/20160918/ . Bodies go out with their MD5, which
+the service checks; what is read whole is checked against the MD5 it was stored with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.errors import Conflict, Corrupt, Error, NotFound
+from keepstep.stores.address import Address
+from keepstep.stores.headers import from_headers, to_headers, whole_size
+from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.oci_client import HeaderPair, OciClient
+from keepstep.stores.times import microseconds
+from keepstep.stores.workers import Workers
+
+_INLINE = 32 * 1024
+"""Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
+_BATCH = 1000
+"""Objects in one BatchDeleteObjects."""
+_FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
+
+_METADATA = "opc-meta-"
+
+
+class OciStore:
+    """The objects of one bucket beneath one prefix."""
+
+    def __init__(self, address: Address, client: OciClient) -> None:
+        self.address = address
+        self._client = client
+        self._workers = Workers(4)
+
+    @property
+    def requests(self) -> Counter[str]:
+        return self._client.requests
+
+    def list(self) -> OciListing:
+        return OciListing(self._client, self.address.prefix)
+
+    async def open(self, entry: Entry, limit: int) -> OciSource:
+        name = self.address.prefix + entry.key
+        span = ("range", f"bytes=0-{limit - 1}")
+        try:
+            response = await self._get(name, [span] if entry.size > limit else [], limit)
+        except TooLarge:
+            # It has grown since it was listed.
+            response = await self._get(name, [span], limit)
+        source = OciSource(self._client, name, response)
+        if source.size == len(source.first):
+            await self._check(source, response)
+        return source
+
+    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+        await self._client.call(
+            "PutObject",
+            "PUT",
+            "o",
+            self.address.prefix + key,
+            headers=[*to_headers(properties, _METADATA), ("content-md5", await self._md5(data))],
+            body=data,
+        )
+
+    async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> OciUpload:
+        name = self.address.prefix + key
+        details = {
+            "object": name,
+            "contentType": properties.content_type or None,
+            "contentEncoding": properties.content_encoding or None,
+            "contentLanguage": properties.content_language or None,
+            "contentDisposition": properties.content_disposition or None,
+            "cacheControl": properties.cache_control or None,
+            "metadata": {_METADATA + k: v for k, v in properties.metadata} or None,
+        }
+        body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
+        response = await self._client.call("CreateMultipartUpload", "POST", "u", body=body)
+        return OciUpload(self, name, str(json.loads(response.body)["uploadId"]), size)
+
+    async def copy(self, source: Store, entry: Entry) -> bool:
+        return False
+
+    async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        failures: dict[str, Error] = {}
+        for start in range(0, len(keys), _BATCH):
+            failures |= await self._delete_batch(keys[start : start + _BATCH])
+        return failures
+
+    async def tidy(self) -> None:
+        return
+
+    async def close(self) -> None:
+        self._workers.close()
+        await self._client.close()
+
+    # details
+
+    async def _get(self, name: str, headers: Sequence[HeaderPair], most: int) -> Response:
+        return await self._client.call("GetObject", "GET", "o", name, headers=headers, most=most)
+
+    async def _check(self, source: OciSource, response: Response) -> None:
+        stored = response.headers.get("content-md5")
+        if stored and await self._md5(source.first) != stored:
+            raise Corrupt(f"{self._client.thing(source.name)} did not arrive as it is stored (MD5 differs)")
+
+    async def _md5(self, data: Buffer) -> str:
+        return _md5(data) if len(data) <= _INLINE else await self._workers.run(_md5, data)
+
+    async def _delete_batch(self, keys: Sequence[str]) -> dict[str, Error]:
+        prefix = self.address.prefix
+        body = json.dumps({"objects": [{"objectName": prefix + key} for key in keys], "isSkipDeletedResult": True})
+        response = await self._client.call(
+            "BatchDeleteObjects", "POST", "actions/batchDeleteObjects", body=body.encode()
+        )
+        failures: dict[str, Error] = {}
+        for item in json.loads(response.body).get("failed") or ():
+            if item.get("statusCode") == 404:
+                continue
+            name = item["objectName"]
+            failures[name[len(prefix) :]] = Error(
+                f"BatchDeleteObjects on {self._client.thing(name)}: {item.get('statusCode')}: {item.get('errorMessage')}"
+            )
+        return failures
+
+
+class OciListing:
+    """Pages of ListObjects."""
+
+    def __init__(self, client: OciClient, prefix: str) -> None:
+        self.holes: list[tuple[str, Error]] = []
+        self.strays: list[tuple[str, str]] = []
+        self._client = client
+        self._prefix = prefix
+
+    async def __aiter__(self) -> AsyncIterator[Page]:
+        start: str | None = None
+        while True:
+            query = [("fields", _FIELDS), ("limit", "1000")]
+            if self._prefix:
+                query.append(("prefix", self._prefix))
+            if start is not None:
+                query.append(("start", start))
+            response = await self._client.call("ListObjects", "GET", "o", query=query)
+            page, start = _parse(response, len(self._prefix))
+            yield page
+            if start is None:
+                return
+
+
+class OciSource:
+    """One state of an object; later parts are asked for by its ETag."""
+
+    def __init__(self, client: OciClient, name: str, response: Response) -> None:
+        headers = response.headers
+        self.name = name
+        self.first: Buffer = response.body
+        self.size = whole_size(response)
+        self.etag = headers.get("etag", "").strip('"')
+        self.properties = from_headers(headers, _METADATA)
+        self._client = client
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        response = await self._client.call(
+            "GetObject",
+            "GET",
+            "o",
+            self.name,
+            headers=[("range", f"bytes={offset}-{offset + length - 1}"), ("if-match", self.etag)],
+            most=length,
+        )
+        if len(response.body) != length:
+            raise Conflict(f"{self._client.thing(self.name)} changed while it was read")
+        return response.body
+
+    async def close(self) -> None:
+        return
+
+
+class OciUpload:
+    """A multipart upload."""
+
+    def __init__(self, store: OciStore, name: str, upload_id: str, size: int) -> None:
+        self._store = store
+        self._name = name
+        self._id = upload_id
+        self._size = size
+        self._parts: dict[int, tuple[str, str]] = {}
+        """By number from 1: ETag, and MD5 in base64."""
+
+    async def write(self, number: int, data: Buffer) -> None:
+        md5 = await self._store._md5(data)
+        response = await self._store._client.call(
+            "UploadPart",
+            "PUT",
+            "u",
+            self._name,
+            query=[("uploadId", self._id), ("uploadPartNum", str(number + 1))],
+            headers=[("content-md5", md5)],
+            body=data,
+        )
+        self._parts[number + 1] = (response.headers.get("etag", ""), md5)
+
+    async def commit(self) -> None:
+        parts = [{"partNum": number, "etag": etag} for number, (etag, _) in sorted(self._parts.items())]
+        try:
+            await self._store._client.call(
+                "CommitMultipartUpload",
+                "POST",
+                "u",
+                self._name,
+                query=[("uploadId", self._id)],
+                body=json.dumps({"partsToCommit": parts}).encode(),
+            )
+        except NotFound:
+            # The answer to an earlier try was lost, and that try may have been the one that counted.
+            if not await self._is_there():
+                raise
+
+    async def abort(self) -> None:
+        with suppress(Error):
+            await self._store._client.call(
+                "AbortMultipartUpload", "DELETE", "u", self._name, query=[("uploadId", self._id)]
+            )
+
+    async def _is_there(self) -> bool:
+        md5s = b"".join(b64decode(md5) for _, (_, md5) in sorted(self._parts.items()))
+        response = await self._store._client.call("HeadObject", "HEAD", "o", self._name)
+        return response.headers.get("opc-multipart-md5", "") == f"{_md5(md5s)}-{len(self._parts)}"
+
+
+def _parse(response: Response, skip: int) -> tuple[Page, str | None]:
+    """The page, its keys without their first ``skip`` characters, and where the next one starts."""
+    document = json.loads(response.body)
+    objects = document["objects"]
+    page = Page(
+        [item["name"][skip:] for item in objects],
+        [item["size"] for item in objects],
+        [microseconds(item.get("timeModified") or item["timeCreated"]) for item in objects],
+        [item["etag"] for item in objects],
+    )
+    for number, item in enumerate(objects):
+        if item.get("archivalState") in ("Archived", "Restoring"):
+            page.unfit[number] = f"is archived ({item['archivalState']}) and has not been restored"
+    return page, document.get("nextStartWith")
+
+
+def _md5(data: Buffer) -> str:
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

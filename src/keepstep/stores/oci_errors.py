@@ -1,0 +1,94 @@
+"""What OCI Object Storage's refusals mean, and the policy statement that is missing.
+
+Codes: https://docs.oracle.com/en-us/iaas/Content/API/References/apierrors.htm. A 404 says "missing or forbidden";
+so do we, and print the statement that would allow it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from keepstep.clouds.http import Response
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
+from keepstep.stores.retry import retry_after
+
+BLING = "bling"
+"""The namespace in which Oracle keeps every tenancy's cost reports; the bucket is the tenancy's OCID."""
+
+_WRITES = frozenset(
+    {
+        "PutObject",
+        "CreateMultipartUpload",
+        "UploadPart",
+        "CommitMultipartUpload",
+        "AbortMultipartUpload",
+        "DeleteObject",
+        "BatchDeleteObjects",
+        "CopyObject",
+    }
+)
+_USAGE_REPORT_TENANCY = "ocid1.tenancy.oc1..aaaaaaaaned4fkpkisbwjlr56u7cj63lf3wffbilvqknstgtvzub7vhqkggq"
+"""Of commercial regions ("Accessing Cost and Usage Reports" in OCI's documentation prints it)."""
+
+
+def error_of(response: Response, operation: str, namespace: str, bucket: str, name: str | None) -> Error:
+    """The error to raise for an answer that is a refusal."""
+    code, message = _code_and_message(response)
+    thing = f"oci://{bucket}@{namespace}" + (f"/{name}" if name is not None else "")
+    text = f"{operation} on {thing}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
+    match response.status:
+        case 401:
+            return ConfigError(text, hint=_UNAUTHENTICATED)
+        case 403:
+            return Denied(text, hint=_hint(operation, namespace, bucket))
+        case 404 if name is not None and code == "ObjectNotFound" and namespace != BLING:
+            return NotFound(text)
+        case 404:
+            return NotFound(
+                f"{text} (OCI says so for what is missing and for what is forbidden)",
+                hint=_hint(operation, namespace, bucket),
+            )
+        case 409 if code in ("IncorrectState", "LockConflict", "ConcurrentObjectUpdate"):
+            return Transient(text, retry_after=retry_after(response.headers))
+        case 412 | 416:
+            return Conflict(text)
+        case 429 | 500 | 502 | 503 | 504:
+            return Transient(text, retry_after=retry_after(response.headers))
+        case _ if code in ("InvalidContentMD5", "UnmatchedContentMD5"):
+            return Transient(text)
+        case _:
+            return Error(text)
+
+
+_UNAUTHENTICATED = (
+    "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
+    "off; compare the fingerprint in the OCI configuration with Identity > Users > API Keys"
+)
+
+
+def _hint(operation: str, namespace: str, bucket: str) -> str:
+    if namespace == BLING:
+        return (
+            "cost reports can be read in the tenancy's home region only, and need a policy in its root compartment:\n"
+            f"  define tenancy usage-report as {_USAGE_REPORT_TENANCY}\n"
+            "  endorse group <your-group> to read objects in tenancy usage-report\n"
+            f"check the region, and that {bucket} is your tenancy's OCID"
+        )
+    verb = "manage" if operation in _WRITES else "read"
+    return (
+        "check the bucket, the namespace and the region; the policy statements are:\n"
+        "  allow group <your-group> to read buckets in compartment <its-compartment>\n"
+        f"  allow group <your-group> to {verb} objects in compartment <its-compartment> "
+        f"where target.bucket.name = '{bucket}'"
+    )
+
+
+def _code_and_message(response: Response) -> tuple[str, str]:
+    """Empty where there is no body, as for HEAD; the text itself where it is no JSON."""
+    if not response.body:
+        return "", ""
+    try:
+        document = json.loads(response.body)
+        return str(document.get("code", "")), str(document.get("message", ""))
+    except (ValueError, AttributeError):
+        return "", response.body[:200].decode("utf-8", "replace").strip()
