@@ -1,0 +1,1 @@
+"""AWS Secrets Manager, as strict as AWS documents it: part of the local AWS."""
