@@ -50,7 +50,7 @@ class Federation:
 
     async def federate(self, request: Request) -> Response:
         """A token for the instance whose leaf certificate's key signed the request."""
-        document = request.json()
+        document = request.document()
         leaf = _certificate(document.get("certificate"))
         intermediates = [_certificate(pem) for pem in document.get("intermediateCertificates") or ()]
         if not is_trusted(leaf, intermediates, self._roots, datetime.now(UTC)):
@@ -80,7 +80,7 @@ class Federation:
 
     async def refresh(self, request: Request) -> Response:
         """The same session with a new end: same user, same session key."""
-        claims = self._tokens.claims(str(request.json().get("currentToken", "")).strip())
+        claims = self._tokens.claims(str(request.document().get("currentToken", "")).strip())
         if claims["ptype"] != "user" or claims["sub"] != request.principal.subject:
             raise denied("the token is not the session's that signed")
         key = key_of(claims)
@@ -91,7 +91,7 @@ class Federation:
         facts = self._facts
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         account = str(unverified(bearer).get("sub", "system:serviceaccount:default:default"))
-        key = _public_key(request.json().get("podKey"))
+        key = _public_key(request.document().get("podKey"))
         claims = {"res_tenant": facts.tenancy, "res_compartment": facts.compartment}
         token = self._tokens.issue("workload", facts.tenancy, account, key, claims)
         return Response(body=base64.b64encode(json.dumps({"token": TOKEN + token}).encode()))

@@ -53,6 +53,13 @@ class Request:
         except ValueError as exc:
             raise ServiceError(400, "CannotParseRequest", "the body is not JSON") from exc
 
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises 400 ``CannotParseRequest``."""
+        document = self.json()
+        if not isinstance(document, dict):
+            raise ServiceError(400, "CannotParseRequest", "the body is not a JSON object")
+        return document
+
 
 @dataclass
 class Response:

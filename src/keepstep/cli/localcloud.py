@@ -1,0 +1,48 @@
+"""``keepstep localcloud``: a local OCI and a local AWS on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keepstep.errors import ConfigError
+
+EXISTING = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where everything is kept: the same DIR is the same cloud.",
+)
+@click.option("--port", default=0, metavar="N", help="Port of the local OCI (default: a free one, then the same).")
+@click.option("--aws-port", default=0, metavar="N", help="Port of the local AWS (likewise).")
+@click.option("--any-key", is_flag=True, help="Accept unknown keys; what they sign cannot be verified, and is not.")
+@click.option("--federation-ca", type=EXISTING, metavar="FILE", help="Trust the instances of this authority too.")
+@click.option("--bling", type=EXISTING, metavar="FOLDER", help="Cost reports: the files here are the bling bucket.")
+@click.option("--no-aws", is_flag=True, help="The local OCI alone.")
+def command(
+    folder: Path,
+    port: int,
+    aws_port: int,
+    any_key: bool,
+    federation_ca: Path | None,
+    bling: Path | None,
+    no_aws: bool,
+) -> None:
+    """A local OCI and AWS on loopback until stopped.
+
+    Prints "ready" when both serve. DIR/env then has the variables that make keepstep, the oci and aws commands and
+    their SDKs use them:  . DIR/env
+    """
+    try:
+        from keepstep.localcloud.serve import Settings, serve
+    except ImportError as exc:
+        raise ConfigError(f"localcloud needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
+    settings = Settings(folder, port, aws_port, any_key, federation_ca, bling, aws=not no_aws)
+    serve(settings, ready=lambda: click.echo("ready"))

@@ -1,0 +1,43 @@
+"""OCI Object Storage (API 20160918). Source: ``oci.object_storage.ObjectStorageClient``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keepstep.localcloud.identity import Facts
+from keepstep.localcloud.objectstorage.access import Access
+from keepstep.localcloud.objectstorage.actions import ActionService
+from keepstep.localcloud.objectstorage.bucket_service import BucketService
+from keepstep.localcloud.objectstorage.buckets import Buckets
+from keepstep.localcloud.objectstorage.contents import Contents
+from keepstep.localcloud.objectstorage.object_service import ObjectService
+from keepstep.localcloud.objectstorage.objects import Objects
+from keepstep.localcloud.objectstorage.retention import Retention
+from keepstep.localcloud.objectstorage.uploads import UploadService
+from keepstep.localcloud.storage import Database, Documents
+from keepstep.localcloud.wire import Route
+
+
+class ObjectStorage:
+    """The service and what it keeps; contents lie under ``folder``."""
+
+    def __init__(self, database: Database, folder: Path, facts: Facts) -> None:
+        self.contents = Contents(database, folder)
+        self.objects = Objects(database, self.contents)
+        self.buckets = Buckets(Documents(database, "bucket"), facts)
+        retention = Retention(Documents(database, "retention"), self.buckets)
+        access = Access(self.buckets, self.objects, retention)
+        actions = ActionService(Documents(database, "work-request"), access, facts)
+        actions.work_requests.resume()
+        self._services = (
+            ObjectService(access, self.contents),
+            UploadService(database, access, self.contents),
+            actions,
+            actions.work_requests,
+            BucketService(self.buckets, self.objects, facts),
+            retention,
+        )
+
+    def routes(self) -> list[Route]:
+        """Every call of the service."""
+        return [route for service in self._services for route in service.routes()]

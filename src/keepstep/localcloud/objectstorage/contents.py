@@ -1,0 +1,205 @@
+"""The bytes of objects: few of them in the database, many in a file of their own.
+
+A content is one blob. Copies share it, and it is gone when nothing uses it any more; an empty content has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from keepstep.localcloud.storage import Database
+
+INLINE = 64 * 1024
+"""Bytes up to which a content lies in the database."""
+READ = 256 * 1024
+"""Bytes read from a file at a time."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A content that has arrived and belongs to nothing until :meth:`Contents.keep`."""
+
+    blob: int
+    size: int
+    digests: Mapping[str, bytes]
+    """By the algorithm's name as OCI writes it."""
+    data: bytes | None
+    """The bytes themselves when they are few; otherwise they are in the blob's file."""
+
+    @property
+    def md5(self) -> str:
+        """Base64, as OCI shows it."""
+        return base64.b64encode(self.digests["MD5"]).decode()
+
+
+class Contents:
+    """All contents of all objects, the large ones under ``folder``."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._database = database
+        self._folder = folder
+        self._last: int = database.execute("select coalesce(max(id), 0) from blob").fetchone()[0]
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files of uploads and deletes that a crash interrupted."""
+        known = {str(row[0]) for row in self._database.execute("select id from blob where data is null")}
+        for path in self._folder.iterdir():
+            if path.name not in known:
+                path.unlink()
+
+    async def receive(self, chunks: AsyncIterable[bytes], algorithms: Iterable[str] = ("MD5",)) -> Received:
+        """Takes a body as it comes, never holding more than a part of it. What fails leaves nothing behind."""
+        hashes = {name: _hasher(name) for name in algorithms}
+        with self._spool() as spool:
+            async for chunk in chunks:
+                for each in hashes.values():
+                    each.update(chunk)
+                spool.write(chunk)
+        return spool.received({name: each.digest() for name, each in hashes.items()})
+
+    async def join(self, blobs: Sequence[int]) -> Received:
+        """A new content from several, one after the other."""
+        return await asyncio.to_thread(self._join, [self._source(blob) for blob in blobs])
+
+    def _source(self, blob: int) -> bytes | Path:
+        data: bytes | None = self._database.execute("select data from blob where id = ?", (blob,)).fetchone()[0]
+        return self._path(blob) if data is None else data
+
+    def _join(self, sources: Iterable[bytes | Path]) -> Received:
+        with self._spool() as spool:
+            for source in sources:
+                for chunk in (source,) if isinstance(source, bytes) else _file_chunks(source, 0, None):
+                    spool.write(chunk)
+        return spool.received({})
+
+    @contextmanager
+    def _spool(self) -> Iterator[Spool]:
+        self._last += 1
+        spool = Spool(self._path(self._last), self._last)
+        try:
+            yield spool
+        except BaseException:
+            spool.path.unlink(missing_ok=True)
+            raise
+        finally:
+            spool.close()
+
+    def keep(self, received: Received) -> int | None:
+        """Gives the content its first use, and says which blob it is. Call within a transaction."""
+        if not received.size:
+            return None
+        self._database.execute("insert into blob values (?, 1, ?)", (received.blob, received.data))
+        return received.blob
+
+    @contextmanager
+    def claimed(self, received: Received) -> Iterator[None]:
+        """Within it the content finds its use; when it ends by an error, the content is forgotten."""
+        try:
+            yield
+        except BaseException:
+            if received.data is None:
+                self._path(received.blob).unlink(missing_ok=True)
+            raise
+
+    def share(self, blob: int | None) -> None:
+        """One more use. Call within a transaction."""
+        self._database.execute("update blob set uses = uses + 1 where id = ?", (blob,))
+
+    def release(self, blob: int | None) -> None:
+        """One use less; the last one takes the bytes with it. Call within a transaction."""
+        if blob is None:
+            return
+        query = "update blob set uses = uses - 1 where id = ? returning uses, data is null"
+        uses, is_file = self._database.execute(query, (blob,)).fetchone()
+        if uses == 0:
+            self._database.execute("delete from blob where id = ?", (blob,))
+        if uses == 0 and is_file:
+            self._database.after_commit(self._path(blob).unlink)
+
+    def read(self, blob: int | None, first: int, last: int) -> bytes | Iterator[bytes]:
+        """The bytes from ``first`` to ``last``, both included; as an iterator when they lie in a file.
+
+        The file is opened before this returns: a content that is deleted meanwhile is still read whole.
+        """
+        if blob is None:
+            return b""
+        data: bytes | None = self._database.execute("select data from blob where id = ?", (blob,)).fetchone()[0]
+        if data is None:
+            return _file_chunks(self._path(blob), first, last - first + 1)
+        return data if last - first + 1 == len(data) else data[first : last + 1]
+
+    def _path(self, blob: int) -> Path:
+        return self._folder / str(blob)
+
+
+class Hasher(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+def _hasher(algorithm: str) -> Hasher:
+    if algorithm == "CRC32C":
+        # Comes with the oci SDK; few clients ask for it.
+        from crc32c import CRC32CHash
+
+        return CRC32CHash()
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+class Spool:
+    """Takes bytes: into memory while they are few, into a file from then on."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self._number = number
+        self._memory = bytearray()
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._file is None and self._size > INLINE:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.fdopen(descriptor, "wb", buffering=0)
+            self._file.write(self._memory)
+        if self._file is None:
+            self._memory += chunk
+        else:
+            self._file.write(chunk)
+
+    def received(self, digests: Mapping[str, bytes]) -> Received:
+        data = bytes(self._memory) if self._file is None else None
+        return Received(self._number, self._size, digests, data)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _file_chunks(path: Path, begin: int, length: int | None) -> Iterator[bytes]:
+    """``length`` bytes from ``begin`` on, or all of them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    return _chunks(
+        os.fdopen(descriptor, "rb", buffering=0), os.fstat(descriptor).st_size if length is None else length
+    )
+
+
+def _chunks(file: IO[bytes], length: int) -> Iterator[bytes]:
+    with file:
+        while length:
+            chunk = file.read(min(READ, length))
+            if not chunk:
+                raise EOFError(f"{file.name} is shorter than it was")
+            length -= len(chunk)
+            yield chunk

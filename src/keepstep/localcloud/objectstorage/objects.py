@@ -1,0 +1,156 @@
+"""The objects of every bucket, as rows: found by name, and listed in the order of their names' UTF-8 bytes."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from keepstep.localcloud.objectstorage import times
+from keepstep.localcloud.objectstorage.contents import Contents, Received
+from keepstep.localcloud.storage import Database
+
+
+class StoredObject(NamedTuple):
+    """One object without its content."""
+
+    bucket: int
+    name: str
+    size: int
+    etag: str
+    md5: str | None
+    """Base64; of a multipart object the MD5 of its parts' MD5s with ``-<number of parts>``."""
+    created: str
+    modified: str
+    tier: str
+    """``Standard``, ``InfrequentAccess`` or ``Archive``."""
+    restored: float | None
+    """When a restore of an archived object is done, in seconds of the epoch."""
+    expires: float | None
+    """Until when it stays readable."""
+    properties: str
+    """JSON: the headers that come back with the object, ``opc-meta-*`` among them."""
+    customer_key: str | None
+    """SHA-256 of the customer's key, in base64."""
+    blob: int | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = json.loads(self.properties)
+        return headers
+
+    def archival_state(self, now: float) -> str | None:
+        """``Archived``, ``Restoring`` or ``Restored``; None outside the Archive tier."""
+        if self.tier != "Archive":
+            return None
+        if self.restored is None or self.expires is None or now >= self.expires:
+            return "Archived"
+        return "Restoring" if now < self.restored else "Restored"
+
+
+def new_etag() -> str:
+    return str(uuid.uuid4())
+
+
+PLACES = ", ".join("?" for _ in StoredObject._fields)
+
+
+class Objects:
+    """Every object of every bucket, and how a bucket was before its last change."""
+
+    def __init__(self, database: Database, contents: Contents) -> None:
+        self._database = database
+        self._contents = contents
+        self._before: dict[int, dict[str, StoredObject | None]] = {}
+
+    @contextmanager
+    def changing(self, bucket: int) -> Iterator[None]:
+        """A change of a bucket: all or nothing, and what ``stale`` undoes."""
+        with self._database.transaction():
+            self._before[bucket] = {}
+            yield
+
+    def find(self, bucket: int, name: str) -> StoredObject | None:
+        query = "select * from object where bucket = ? and name = ?"
+        row = self._database.execute(query, (bucket, name)).fetchone()
+        return StoredObject._make(row) if row else None
+
+    def put(
+        self,
+        bucket: int,
+        name: str,
+        received: Received,
+        properties: Mapping[str, str],
+        *,
+        tier: str = "Standard",
+        md5: str | None = None,
+        modified: str | None = None,
+        customer_key: str | None = None,
+    ) -> StoredObject:
+        """Makes or replaces an object with a content that has arrived."""
+        moment = modified or times.now()
+        blob = self._contents.keep(received)
+        text = json.dumps(dict(properties))
+        new = StoredObject(
+            bucket, name, received.size, new_etag(), md5 or received.md5, moment, moment,
+            tier, None, None, text, customer_key, blob,
+        )  # fmt: skip
+        self.write(new)
+        return new
+
+    def write(self, new: StoredObject) -> None:
+        """Puts an object, whose content has been counted, in place of the one with its name, if any."""
+        old = self._remember(new.bucket, new.name)
+        self._store(new)
+        if old:
+            self._contents.release(old.blob)
+
+    def update(self, new: StoredObject) -> None:
+        """Changes what is said about an object; its content stays."""
+        self._remember(new.bucket, new.name)
+        self._store(new)
+
+    def _store(self, new: StoredObject) -> None:
+        self._database.execute(f"insert or replace into object values ({PLACES})", new)  # noqa: S608
+
+    def copy(self, source: StoredObject, **changes: Any) -> StoredObject:
+        """A new object with the same content."""
+        moment = times.now()
+        new = source._replace(**{"etag": new_etag(), "created": moment, "modified": moment, **changes})
+        self._contents.share(source.blob)
+        self.write(new)
+        return new
+
+    def delete(self, bucket: int, name: str) -> None:
+        """Removes an object that is there."""
+        old = self._remember(bucket, name)
+        self._database.execute("delete from object where bucket = ? and name = ?", (bucket, name))
+        if old:
+            self._contents.release(old.blob)
+
+    def _remember(self, bucket: int, name: str) -> StoredObject | None:
+        old = self.find(bucket, name)
+        self._before[bucket].setdefault(name, old)
+        return old
+
+    def scan(self, bucket: int, begin: str, *, stale: bool = False) -> Iterator[StoredObject]:
+        """The objects whose names are not before ``begin``, in order. ``stale``: as before the last change.
+
+        Nothing is read beyond what is consumed.
+        """
+        query = "select * from object where bucket = ? and name >= ? order by name"
+        rows = map(StoredObject._make, self._database.execute(query, (bucket, begin)))
+        before = self._before.get(bucket, {}) if stale else {}
+        if not before:
+            return rows
+        old = sorted(old for name, old in before.items() if old and name >= begin)
+        return heapq.merge((row for row in rows if row.name not in before), old)
+
+    def totals(self, bucket: int) -> tuple[int, int]:
+        """How many objects, and how many bytes."""
+        query = "select count(*), coalesce(sum(size), 0) from object where bucket = ?"
+        count, size = self._database.execute(query, (bucket,)).fetchone()
+        return count, size
