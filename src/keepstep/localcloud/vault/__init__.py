@@ -1,6 +1,8 @@
 """OCI Vault in the local OCI: secret management (API 20180608) and secret retrieval (API 20190301).
 
-Any vault, key and compartment OCID is accepted, and every principal may do everything.
+Any vault, key and compartment OCID is accepted, and every principal may do everything. Changes settle at once,
+until ``POST /_localcloud/vault`` with ``{"settleMs": 500}`` makes secrets stay in CREATING, UPDATING and the like for
+a while, as they do in OCI; nobody signs that call.
 Source: the clients ``oci.vault.VaultsClient`` and ``oci.secrets.SecretsClient`` of the OCI SDK.
 """
 
@@ -46,4 +48,5 @@ def routes(state: Secrets) -> list[Route]:
         Route("GetSecretBundle", "GET", bundle, read.get_bundle),
         Route("GetSecretBundleByName", "POST", "/secretbundles/actions/getByName", read.get_bundle_by_name),
         Route("ListSecretBundleVersions", "GET", f"{bundle}/versions", read.list_versions),
+        Route("ConfigureVault", "POST", "/_localcloud/vault", manage.configure, is_open=True),
     ]

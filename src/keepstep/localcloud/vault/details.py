@@ -170,6 +170,10 @@ class ChangeCompartmentDetails(Wire):
     compartment_id: str
 
 
+class ConfigureDetails(Wire):
+    settle_ms: Annotated[int, Field(ge=0, le=3_600_000)]
+
+
 Body = TypeVar("Body", bound=Wire)
 
 

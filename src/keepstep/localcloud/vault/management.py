@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from keepstep.localcloud.vault import changes, views
 from keepstep.localcloud.vault.changes import Moment
 from keepstep.localcloud.vault.details import (
     ChangeCompartmentDetails,
+    ConfigureDetails,
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
@@ -96,6 +98,12 @@ class Management:
 
     async def cancel_rotation(self, request: Request, secret_id: str) -> Response:
         return self._done(request, secret_id, changes.cancel_rotation)
+
+    async def configure(self, request: Request) -> Response:
+        """Not OCI's: how long changes take from now on."""
+        details = parsed(ConfigureDetails, request.json())
+        self._secrets.settle = timedelta(milliseconds=details.settle_ms)
+        return Response()
 
     def _change(self, request: Request, secret_id: str, change: Change) -> Secret:
         return self._secrets.change(secret_id, request.headers.get("if-match"), change)
