@@ -1,8 +1,8 @@
 """OCI Vault in the local OCI: secret management (API 20180608) and secret retrieval (API 20190301).
 
-Any vault, key and compartment OCID is accepted, and every principal may do everything. Changes settle at once,
-until ``POST /_localcloud/vault`` with ``{"settleMs": 500}`` makes secrets stay in CREATING, UPDATING and the like for
-a while, as they do in OCI; nobody signs that call.
+Any vault, key and compartment OCID is accepted, and every principal may do everything. Changes settle at once;
+``POST /_localcloud/vault`` with ``{"settleMs": 500}``, which nobody signs, makes secrets stay in CREATING, UPDATING
+and the like for that long after each change, as they do in OCI.
 Source: the clients ``oci.vault.VaultsClient`` and ``oci.secrets.SecretsClient`` of the OCI SDK.
 """
 
