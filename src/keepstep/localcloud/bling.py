@@ -50,7 +50,7 @@ class Bling:
             return
         objects = self._storage.objects
         files = await asyncio.to_thread(lambda folder: dict(_files(folder, "")), self._folder)
-        known = {stored.name: stored for stored in objects.scan(self._bucket, "")}
+        known = {stored.name: stored for stored in objects.all(self._bucket)}
         for name, found in files.items():
             if not _is_same(known.get(name), found):
                 await self._take(name, found)

@@ -14,6 +14,9 @@ from pathlib import Path
 from keepstep.localcloud.identity import Identity, write_private
 from keepstep.localcloud.tokens import LIFETIME, Tokens
 
+LABEL = b"OCI_API_KEY\n"
+"""The last line of a key file, without which the oci CLI prints a warning."""
+
 
 class Environment:
     """The files under ``folder`` that lead to ``endpoint``."""
@@ -39,7 +42,7 @@ class Environment:
         """Writes every file; ``aws`` are the variables of the local AWS."""
         self._oci.mkdir(mode=0o700, exist_ok=True)
         for name in ("api_key", "session_key", "function_key"):
-            write_private(self._oci / f"{name}.pem", self._identity.key_file(name).read_bytes())
+            write_private(self._oci / f"{name}.pem", self._identity.key_file(name).read_bytes() + LABEL)
         self.renew()
         facts = self._identity.facts
         write_private(self._oci / "config", self._config().encode())

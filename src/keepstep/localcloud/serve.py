@@ -151,6 +151,7 @@ def _uvicorn(app: App) -> uvicorn.Config:
         loop="none",
         interface="asgi3",
         lifespan="off",
+        proxy_headers=False,
         ws="none",
         log_level="error",
         access_log=False,

@@ -98,7 +98,7 @@ class BucketService:
     async def delete(self, request: Request, namespace: str, bucket: str) -> Response:
         found = self._buckets.find(namespace, bucket, writes=True)
         check_change(request.headers, found.etag, bucket)
-        if next(self._objects.scan(found.number, ""), None):
+        if self._objects.first(found.number) is not None:
             raise ServiceError(
                 409, "BucketNotEmpty", f"Bucket named '{bucket}' is not empty. Delete its objects first"
             )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from keepstep.localcloud.objectstorage.objects import Objects, StoredObject
+from keepstep.localcloud.objectstorage.objects import FIELDS, Objects
 from keepstep.localcloud.objectstorage.problems import invalid
 
 MOST = 1000
-FIELDS = ("name", "size", "etag", "timeCreated", "md5", "timeModified", "storageTier", "archivalState")
 _FIELDS = {field.lower(): field for field in FIELDS}
 
 
@@ -38,9 +36,20 @@ class Query:
             raise invalid("'/' is the only delimiter")
         # No name contains NUL, so this is the least string after ``after``.
         begin = max(prefix, start, f"{after}\0" if after else "")
+        end = min((each for each in (query.get("end"), after_prefix(prefix)) if each is not None), default=None)
         fields = tuple(_field(name) for name in query.get("fields", "").split(",") if name.strip())
         limit = limit_of(query, MOST)
-        return cls(begin, query.get("end"), prefix, query.get("delimiter", ""), limit, ("name", *fields))
+        return cls(begin, end, prefix, query.get("delimiter", ""), limit, ("name", *fields))
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The least string after all that begin with ``prefix``; None when nothing follows them."""
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return None
+    # No text has code points from D800 to DFFF.
+    following = 0xE000 if ord(stem[-1]) == 0xD7FF else ord(stem[-1]) + 1
+    return stem[:-1] + chr(following)
 
 
 def limit_of(query: Mapping[str, str], default: int) -> int:
@@ -57,56 +66,38 @@ def _field(name: str) -> str:
     return _FIELDS[name.strip().lower()]
 
 
-def page(objects: Objects, bucket: int, query: Query, *, stale: bool) -> dict[str, Any]:
-    """The page as ``{"objects": [...], "prefixes": [...], "nextStartWith": ...}``."""
-    found: list[dict[str, Any]] = []
+def page(objects: Objects, bucket: int, query: Query, *, stale: bool) -> bytes:
+    """The page as JSON: ``{"objects": [...], "prefixes": [...], "nextStartWith": ...}``."""
+    found: list[str] = []
     prefixes: list[str] = []
     following = None
-    now = time.time()
-    for entry in _entries(objects, bucket, query, stale=stale):
+    for name, summary in _entries(objects, bucket, query, stale=stale):
         if len(found) + len(prefixes) == query.limit:
-            following = entry.name
+            following = name
             break
-        if group := _group(entry.name, query):
+        if query.delimiter and (group := _group(name, query)):
             prefixes.append(group)
         else:
-            found.append(summary(entry, query.fields, now))
-    result: dict[str, Any] = {"objects": found, "prefixes": prefixes}
-    return {**result, "nextStartWith": following} if following is not None else result
+            found.append(summary)
+    more = f', "nextStartWith": {json.dumps(following)}' if following is not None else ""
+    return f'{{"objects": [{", ".join(found)}], "prefixes": {json.dumps(prefixes)}{more}}}'.encode()
 
 
-def _entries(objects: Objects, bucket: int, query: Query, *, stale: bool) -> Iterator[StoredObject]:
-    """The objects in range; of those that share a group only the first."""
+def _entries(objects: Objects, bucket: int, query: Query, *, stale: bool) -> Iterator[tuple[str, str]]:
+    """Name and summary of the objects in range; of those that share a group only the first."""
+    if not query.delimiter:
+        yield from objects.summaries(bucket, query.fields, query.begin, query.end, stale=stale)
+        return
     begin: str | None = query.begin
     while begin is not None:
-        rows, begin = objects.scan(bucket, begin, stale=stale), None
-        for row in rows:
-            if not row.name.startswith(query.prefix) or (query.end is not None and row.name >= query.end):
-                return
-            yield row
-            if group := _group(row.name, query):
+        entries, begin = objects.summaries(bucket, query.fields, begin, query.end, stale=stale), None
+        for name, summary in entries:
+            yield name, summary
+            if group := _group(name, query):
                 begin = group[:-1] + chr(ord("/") + 1)
                 break
 
 
 def _group(name: str, query: Query) -> str:
     """The prefix that the name is listed under; empty when it is listed itself."""
-    if not query.delimiter:
-        return ""
-    end = name.find("/", len(query.prefix))
-    return name[: end + 1]
-
-
-def summary(entry: StoredObject, fields: tuple[str, ...], now: float) -> dict[str, Any]:
-    """The fields of an object that were asked for and that it has."""
-    values: dict[str, Any] = {
-        "name": entry.name,
-        "size": entry.size,
-        "etag": entry.etag,
-        "md5": entry.md5,
-        "timeCreated": entry.created,
-        "timeModified": entry.modified,
-        "storageTier": entry.tier,
-        "archivalState": entry.archival_state(now),
-    }
-    return {field: values[field] for field in fields if values[field] is not None}
+    return name[: name.find("/", len(query.prefix)) + 1]

@@ -57,7 +57,8 @@ class ObjectService:
     async def list(self, request: Request, namespace: str, bucket: str) -> Response:
         number = self._access.buckets.find(namespace, bucket).number
         query = listing.Query.parsed(request.query)
-        return Response(body=listing.page(self._access.objects, number, query, stale=request.stale))
+        body = listing.page(self._access.objects, number, query, stale=request.stale)
+        return Response(body=body, headers={"content-type": "application/json"})
 
     async def head(self, request: Request, namespace: str, bucket: str, name: str) -> Response:
         stored = self._access.find(self._access.buckets.find(namespace, bucket), name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import json
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -42,6 +43,20 @@ class StoredObject(NamedTuple):
         headers: dict[str, str] = json.loads(self.properties)
         return headers
 
+    def summary(self, fields: Iterable[str]) -> str:
+        """The same JSON as :meth:`Objects.summaries` gives."""
+        values: dict[str, Any] = {
+            "name": self.name,
+            "size": self.size,
+            "etag": self.etag,
+            "md5": self.md5,
+            "timeCreated": self.created,
+            "timeModified": self.modified,
+            "storageTier": self.tier,
+            "archivalState": self.archival_state(time.time()),
+        }
+        return json.dumps({field: values[field] for field in fields})
+
     def archival_state(self, now: float) -> str | None:
         """``Archived``, ``Restoring`` or ``Restored``; None outside the Archive tier."""
         if self.tier != "Archive":
@@ -55,6 +70,21 @@ def new_etag() -> str:
     return str(uuid.uuid4())
 
 
+FIELDS = {
+    "name": "name",
+    "size": "size",
+    "etag": "etag",
+    "timeCreated": "created",
+    "md5": "md5",
+    "timeModified": "modified",
+    "storageTier": "tier",
+    "archivalState": """case
+        when tier <> 'Archive' then null
+        when restored is null or :now >= expires then 'Archived'
+        when :now < restored then 'Restoring'
+        else 'Restored' end""",
+}
+"""The fields of an object's summary in ListObjects, and where they come from."""
 PLACES = ", ".join("?" for _ in StoredObject._fields)
 
 
@@ -136,18 +166,38 @@ class Objects:
         self._before[bucket].setdefault(name, old)
         return old
 
-    def scan(self, bucket: int, begin: str, *, stale: bool = False) -> Iterator[StoredObject]:
-        """The objects whose names are not before ``begin``, in order. ``stale``: as before the last change.
+    def first(self, bucket: int) -> str | None:
+        """The least name in the bucket."""
+        query = "select name from object where bucket = ? order by name limit 1"
+        row = self._database.execute(query, (bucket,)).fetchone()
+        return row[0] if row else None
 
-        Nothing is read beyond what is consumed.
+    def all(self, bucket: int) -> list[StoredObject]:
+        rows = self._database.execute("select * from object where bucket = ?", (bucket,))
+        return [StoredObject._make(row) for row in rows]
+
+    def summaries(
+        self, bucket: int, fields: Iterable[str], begin: str, end: str | None, *, stale: bool = False
+    ) -> Iterator[tuple[str, str]]:
+        """Name and JSON summary of the objects from ``begin`` to before ``end``, in order.
+
+        Nothing is read beyond what is consumed. ``stale``: as they were before the last change.
         """
-        query = "select * from object where bucket = ? and name >= ? order by name"
-        rows = map(StoredObject._make, self._database.execute(query, (bucket, begin)))
+        values = {"bucket": bucket, "begin": begin, "end": end, "now": time.time()}
+        columns = ", ".join(f"'{field}', {FIELDS[field]}" for field in fields)
+        until = "" if end is None else "and name < :end"
+        # SQLite writes the JSON: four times faster than a dictionary for each object.
+        query = f"""
+            select name, json_object({columns}) from object
+            where bucket = :bucket and name >= :begin {until} order by name
+        """  # noqa: S608
+        rows: Iterator[tuple[str, str]] = self._database.execute(query, values)
         before = self._before.get(bucket, {}) if stale else {}
         if not before:
             return rows
-        old = sorted(old for name, old in before.items() if old and name >= begin)
-        return heapq.merge((row for row in rows if row.name not in before), old)
+        old = (entry for entry in before.values() if entry and entry.name >= begin)
+        undone = sorted((entry.name, entry.summary(fields)) for entry in old if end is None or entry.name < end)
+        return heapq.merge((row for row in rows if row[0] not in before), undone)
 
     def totals(self, bucket: int) -> tuple[int, int]:
         """How many objects, and how many bytes."""
