@@ -32,6 +32,7 @@ class CloudSettings:
     role_arn: tuple[str, ...] = ()
     oci_auth: str | None = None
     oci_profile: str | None = None
+    oci_config_file: str | None = None
 
 
 @dataclass

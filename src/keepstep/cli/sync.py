@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keepstep.assembly import Assembly, CloudSettings, direction
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal
 from keepstep.cli.running import Interruption, run
-from keepstep.errors import ExitCode
+from keepstep.config import Config, SyncJob, find, job_of, load
+from keepstep.errors import ConfigError, ExitCode
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.runs.lock import lock_folder, only_run
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
 
 
 @click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source")
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--delete", is_flag=True, help="Deletes what is only at the target, after the guard has agreed.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leaves out keys that match; may be repeated.")
 @click.option("--include", metavar="PATTERN", multiple=True, help="Takes them in again; the last match decides.")
@@ -48,32 +53,21 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """Brings TARGET in step with SOURCE, each a path, s3://bucket/prefix or oci://bucket@namespace/prefix.
 
     An object moves when it is missing at the target, has another size or is newer, by the rules of aws s3 sync.
+    With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
     """
-    options = merge_globals(ctx, options)
+    with ExitStack() as stack:
+        settings = CloudSettings()
+        if options["target"] is None:
+            config, job = _configured(ctx, options["source"])
+            stack.enter_context(only_run(options["source"], lock_folder(config.state.url)))
+            options = _with_params(ctx, options, job)
+            settings = _settings_of(config, job)
+        options = merge_globals(ctx, options)
+        sys.exit(_run(options, _overridden(settings, options)))
+
+
+def _run(options: dict[str, Any], settings: CloudSettings) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
-    settings = CloudSettings(
-        profile=options["profile"],
-        region=options["region"],
-        source_region=options["source_region"],
-        endpoint_url=options["endpoint_url"],
-        ca_bundle=options["ca_bundle"],
-        no_sign_request=options["no_sign_request"],
-    )
-    sync_options = SyncOptions(
-        rules=Rules(
-            direction(source, target),
-            delete=options["delete"],
-            size_only=options["size_only"],
-            exact_timestamps=options["exact_timestamps"],
-        ),
-        filters=Filters([Rule(*given) for given in options["filters"]]),
-        cap=Cap.parse(options["max_delete"]) if options["max_delete"] else Cap(),
-        allow_empty_source=options["allow_empty_source"],
-        dryrun=options["dryrun"],
-        explain=options["explain"],
-        jobs=options["jobs"],
-        keep_actions=options["as_json"],
-    )
     with Terminal(
         dryrun=options["dryrun"],
         quiet=options["quiet"],
@@ -81,14 +75,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         explain=options["explain"],
         progress=not options["no_progress"],
     ) as terminal:
+        sync_options = _sync_options(options, source, target)
         report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, terminal))
         terminal.summarize(report)
-    if interrupted:
-        report.exit_code = interrupted
+    report.exit_code = interrupted or report.exit_code
     if options["as_json"]:
         report.write_json(sys.stdout)
     sys.stdout.flush()
-    sys.exit(report.exit_code)
+    return report.exit_code
 
 
 async def _sync(
@@ -103,3 +97,66 @@ async def _sync(
             with suppress(asyncio.CancelledError):
                 await sync.run()
             return sync.report, interruption.code
+
+
+def _sync_options(options: dict[str, Any], source: Address, target: Address) -> SyncOptions:
+    return SyncOptions(
+        rules=Rules(
+            direction(source, target),
+            delete=options["delete"],
+            size_only=options["size_only"],
+            exact_timestamps=options["exact_timestamps"],
+        ),
+        filters=Filters([Rule(*given) for given in options["filters"]]),
+        cap=Cap.parse(options["max_delete"]) if options["max_delete"] else Cap(),
+        allow_empty_source=options["allow_empty_source"],
+        dryrun=options["dryrun"],
+        explain=options["explain"],
+        jobs=options["jobs"],
+        keep_actions=options["as_json"],
+    )
+
+
+def _configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError(
+            f"sync {name}: no target, and no keepstep.toml that could have a job of that name",
+            hint="keepstep sync SOURCE TARGET, or name the file with --config",
+        )
+    config = load(path)
+    job = job_of(config, name)
+    if not isinstance(job, SyncJob):
+        raise ConfigError(f"the job {name} is of kind {job.kind}, not sync")
+    return config, job
+
+
+def _with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict[str, Any]:
+    """The job's own options, and before them those that stand on the command line."""
+    configured = command.make_context("params", [*shlex.split(job.params), "--", job.source, job.target]).params
+    for name, value in given.items():
+        if name not in ("source", "target") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            configured[name] = value
+    configured["filters"] = [*configured["filters"], *given["filters"]]
+    return configured
+
+
+def _settings_of(config: Config, job: SyncJob) -> CloudSettings:
+    identity = job.identity or config.identity
+    return CloudSettings(
+        profile=identity.aws.profile,
+        region=identity.aws.region,
+        endpoint_url=identity.aws.endpoint_url,
+        ca_bundle=identity.aws.ca_bundle,
+        role_arn=tuple(identity.aws.role_arn),
+        oci_auth=identity.oci.auth,
+        oci_profile=identity.oci.profile,
+        oci_config_file=identity.oci.config_file,
+    )
+
+
+def _overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSettings:
+    """What the options say goes before what the file says."""
+    names = ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
+    said = {name: options[name] for name in names if options[name]}
+    return replace(settings, **said, no_sign_request=options["no_sign_request"])

@@ -124,9 +124,8 @@ class OciStore:
             if item.get("statusCode") == 404:
                 continue
             name = item["objectName"]
-            failures[name[len(prefix) :]] = Error(
-                f"BatchDeleteObjects on {self._client.thing(name)}: {item.get('statusCode')}: {item.get('errorMessage')}"
-            )
+            why = f"{item.get('statusCode')}: {item.get('errorMessage')}"
+            failures[name[len(prefix) :]] = Error(f"BatchDeleteObjects on {self._client.thing(name)}: {why}")
         return failures
 
 

@@ -1,0 +1,285 @@
+"""``keepstep.toml``: read, completed from the environment, and checked before anything runs.
+
+Every mistake is reported with the key it was made in, all of them at once; an unknown key with the nearest known
+one. The models below are the format's only definition: ``keepstep config schema`` prints them as JSON Schema.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from keepstep.errors import ConfigError
+
+DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(value: Any) -> Any:
+    """``90s``, ``5m``, ``1h30m``, ``7d`` as a duration. Raises ``ValueError``."""
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+        raise ValueError(f"{value!r} is no duration; write it as 90s, 5m, 1h30m or 7d")
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    Field(json_schema_extra={"type": "string", "examples": ["5m", "30h"]}),
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class State(_Model):
+    """Where run history, schedules and locks are kept."""
+
+    url: str = "sqlite:////var/lib/keepstep/state.db"
+    """``sqlite:///path`` or ``postgresql://…``."""
+
+
+class Dashboard(_Model):
+    """The status page."""
+
+    listen: str = "127.0.0.1:8731"
+
+
+class OciIdentityConfig(_Model):
+    """Who we are in OCI."""
+
+    auth: (
+        Literal["api_key", "instance_principal", "resource_principal", "security_token", "oke_workload_identity"]
+        | None
+    ) = None
+    profile: str | None = None
+    config_file: str | None = None
+
+
+class AwsIdentityConfig(_Model):
+    """Who we are on AWS: botocore's chain, then the roles, each assumed with the one before."""
+
+    profile: str | None = None
+    region: str | None = None
+    role_arn: Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = Field(
+        default_factory=list
+    )
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+
+
+class Identities(_Model):
+    """One identity for each cloud."""
+
+    oci: OciIdentityConfig = OciIdentityConfig()
+    aws: AwsIdentityConfig = AwsIdentityConfig()
+
+
+class Alerts(_Model):
+    """Where to call for help, as Apprise writes addresses."""
+
+    urls: list[str] = Field(default_factory=list)
+
+
+class _Job(_Model):
+    schedule: str | None = None
+    """A cron expression, or ``@hourly``, ``@every 5m``; without it the job runs when it is called."""
+    jitter: Duration | None = None
+    """Starts at a random moment up to this long after its time."""
+    identity: Identities | None = None
+    """Instead of the file's own identities."""
+
+
+class SyncJob(_Job):
+    """Brings a target folder in step with a source folder."""
+
+    kind: Literal["sync"]
+    source: str
+    target: str
+    params: str = ""
+    """Options of ``keepstep sync``, split as a shell would."""
+    stale_after: Duration | None = None
+    """Alert when no new object has arrived for this long."""
+
+
+class SecretsJob(_Job):
+    """Lays secrets into files, and tells the containers that use them."""
+
+    kind: Literal["secrets"]
+    map: str
+
+
+class ConnectionBlob(_Model):
+    """Secrets with ready-made connection strings, one for each cloud."""
+
+    aws: str | None = None
+    oci: str | None = None
+
+
+class Audit(_Model):
+    """Where rotations are recorded, and the key that signs the record."""
+
+    log: str
+    key: str
+
+
+class Database(_Model):
+    """One database whose credential is rotated."""
+
+    engine: Literal["postgres", "mysql", "mariadb", "oracle"]
+    host: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    name: str | None = None
+    dsn: str | None = None
+    admin: str | None = None
+    ca: str | None = None
+    wallet: str | None = None
+
+
+class RotateJob(_Job):
+    """Rotates one credential in two clouds and any number of databases."""
+
+    kind: Literal["rotate"]
+    interval: Duration = timedelta(hours=24)
+    grace: Duration = timedelta(hours=1)
+    strategy: Literal["alternating", "dual", "rollover", "single"] | None = None
+    aws_secret: str | None = None
+    oci_secret: str | None = None
+    connection_blob: ConnectionBlob | None = None
+    audit: Audit | None = None
+    database: list[Database] = Field(default_factory=list)
+
+
+Job = Annotated[SyncJob | SecretsJob | RotateJob, Field(discriminator="kind")]
+
+
+class Config(_Model):
+    """The whole file."""
+
+    state: State = State()
+    dashboard: Dashboard = Dashboard()
+    identity: Identities = Identities()
+    alerts: Alerts = Alerts()
+    job: dict[str, Job] = Field(default_factory=dict)
+
+
+def find(given: str | None) -> Path | None:
+    """The file that was asked for, or the first default that exists."""
+    if given is not None:
+        return Path(given)
+    return next((path for path in DEFAULT_PATHS if path.is_file()), None)
+
+
+def load(path: Path) -> Config:
+    """Reads and checks a file. Raises :class:`ConfigError` that names every mistake, by line or key."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}", hint="name it with --config") from None
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}", hint="see https://toml.io for the format") from exc
+    mistakes: list[str] = []
+    document = _completed(document, (), mistakes)
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as exc:
+        mistakes += [_explain(error) for error in exc.errors(include_url=False, include_input=False)]
+    if mistakes:
+        raise ConfigError(f"{path}: " + "; ".join(mistakes), hint="keepstep config schema prints what is known")
+    return config
+
+
+def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
+    """The job of that name. Raises :class:`ConfigError` that names the jobs there are."""
+    if name in config.job:
+        return config.job[name]
+    nearest = _nearest(name, config.job)
+    known = ", ".join(sorted(config.job)) or "none"
+    raise ConfigError(
+        f"there is no job {name}" + (f", did you mean {nearest}?" if nearest else ""),
+        hint=f"configured jobs: {known}",
+    )
+
+
+def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
+    """``${NAME}`` in strings is taken from the environment."""
+    if isinstance(value, dict):
+        return {key: _completed(inner, (*path, key), mistakes) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_completed(inner, (*path, str(number)), mistakes) for number, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            mistakes.append(f"{'.'.join(path)}: the variable {found[1]} is not set")
+        return os.environ.get(found[1], "")
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _explain(error: Any) -> str:
+    """One mistake in the user's words: the key, what is wrong, and the nearest known key."""
+    location = [str(part) for part in error["loc"]]
+    # pydantic names the kind of a job between the job and its key
+    if len(location) > 2 and location[0] == "job" and location[2] in ("sync", "secrets", "rotate"):
+        kind = location.pop(2)
+    else:
+        kind = ""
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        nearest = _nearest(location[-1], _known(location[:-1], kind))
+        return f"{key}: unknown key" + (f", did you mean {nearest}?" if nearest else "")
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    if error["type"] == "union_tag_not_found":
+        return f'{key}.kind is missing: "sync", "secrets" or "rotate"'
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _nearest(word: str, known: Collection[str]) -> str | None:
+    """The known word that was probably meant."""
+    begun = [name for name in known if name.startswith(word)]
+    return next(iter(begun or difflib.get_close_matches(word, known, 1, 0.5)), None)
+
+
+_JOB_MODELS: dict[str, type[BaseModel]] = {"sync": SyncJob, "secrets": SecretsJob, "rotate": RotateJob}
+_MODELS: dict[str, type[BaseModel]] = {
+    "state": State,
+    "dashboard": Dashboard,
+    "identity": Identities,
+    "identity.oci": OciIdentityConfig,
+    "identity.aws": AwsIdentityConfig,
+    "alerts": Alerts,
+    "connection_blob": ConnectionBlob,
+    "audit": Audit,
+    "database": Database,
+}
+
+
+def _known(table: list[str], kind: str) -> list[str]:
+    """The keys that a table may have."""
+    if not table:
+        return list(Config.model_fields)
+    if table[0] == "job" and len(table) == 2:
+        return list(_JOB_MODELS[kind].model_fields) if kind else []
+    inner = [part for part in (table[2:] if table[0] == "job" else table) if not part.isdigit()]
+    model = _MODELS.get(".".join(inner))
+    return list(model.model_fields) if model else []
