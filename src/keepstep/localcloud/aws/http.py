@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import re
 import socket
 import sys
 import threading
@@ -101,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         # self.path has lost repeated leading slashes (CPython gh-87389); S3 keys may start with them.
-        request = Request(self.command, self.requestline.split(" ")[1], self._headers(), self._body())
+        target = re.sub(r"\Ahttp://[^/?]*", "", self.requestline.split(" ")[1])
+        request = Request(self.command, target, self._headers(), self._body())
         try:
             response = self.server.answer(request)
         except Exception:  # noqa: BLE001 - whatever breaks in moto is the client's 500

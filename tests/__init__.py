@@ -1,0 +1,1 @@
+"""The test-suite; ``tests.servers`` has the servers that it shares."""

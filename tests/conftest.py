@@ -1,0 +1,67 @@
+"""What every test shares: nobody's own cloud settings, and servers that are started once a worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `tests.servers`, also when pytest is called by its own name
+
+from tests.servers import Aws, FaultProxy, local_aws, seaweedfs
+
+_PRIVATE = ("AWS_", "OCI_", "RCLONE_", "S3_", "KEEPSTEP_", "BOTO_", "SYNC_", "REQUESTS_CA", "CURL_CA")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith(_PRIVATE) or name.lower() in _PROXIES
+
+
+@pytest.fixture(autouse=True)
+def nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no variable of the developer's that a cloud's client would read."""
+    for name in filter(_is_private, list(os.environ)):
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return home
+
+
+@pytest.fixture(scope="session")
+def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with local_aws(tmp_path_factory.mktemp("aws")) as server:
+        yield server
+
+
+@pytest.fixture
+def moto(_moto: Aws) -> Iterator[Aws]:
+    """The local AWS, shared by the tests of a worker: use names of your own. Faults end with the test."""
+    yield _moto
+    _moto.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """A fast S3 (mark heavy tests ``xdist_group("seaweedfs")``). It makes one ``/`` of several in a key."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxied() -> Iterator[Callable[[str], FaultProxy]]:
+    """``proxied(url)``: a :class:`FaultProxy` before a server, ended with the test."""
+    started: list[FaultProxy] = []
+
+    def start(url: str) -> FaultProxy:
+        started.append(FaultProxy(url).__enter__())
+        return started[-1]
+
+    yield start
+    for proxy in started:
+        proxy.__exit__()
