@@ -17,7 +17,7 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 	@$(BIN)/keepstep demo
 
 test: venv lint  ## everything CI runs
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term
 
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .

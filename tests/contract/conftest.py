@@ -1,0 +1,131 @@
+"""The stores that the contract is held against: memory, a folder, S3 as two servers speak it, and OCI."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from keepstep.cli.running import run
+from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.aws_chain import AwsSettings
+from keepstep.localcloud.server import LocalCloud
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Store
+from keepstep.stores.local import LocalStore
+from keepstep.stores.memory import MemoryStore
+from keepstep.stores.s3 import S3Store
+from keepstep.stores.s3_client import S3Client
+
+T = TypeVar("T")
+
+
+@dataclass
+class Ground:
+    """Where one kind of store is tried: it makes stores of one fresh bucket or folder, by prefix."""
+
+    name: str
+    make: Callable[[str], Store]
+    holds_any_key: bool = True
+    """False for a file system, whose names have rules."""
+    part_size: int = 5 * 1024 * 1024
+
+    def run(self, work: Callable[..., Awaitable[T]], *prefixes: str) -> T:
+        """Runs ``work(store, ...)`` with a store for each prefix (one for the whole place when there are none)."""
+
+        async def main() -> T:
+            stores = [self.make(prefix) for prefix in prefixes or ("",)]
+            try:
+                return await work(*stores)
+            finally:
+                for store in stores:
+                    await store.close()
+
+        return run(main())
+
+
+KINDS = ("memory", "local", "s3-moto", "s3-seaweedfs", "oci")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs on every kind of store, or on those that ``@pytest.mark.grounds(...)`` names."""
+    if "ground" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("grounds")
+    heavy = pytest.mark.xdist_group("seaweedfs")
+    kinds = [
+        pytest.param(kind, marks=heavy) if kind == "s3-seaweedfs" else kind
+        for kind in (marker.args if marker else KINDS)
+    ]
+    metafunc.parametrize("ground", kinds, indirect=True)
+
+
+@pytest.fixture
+def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    kind: str = request.param
+    match kind:
+        case "memory":
+            memory = MemoryStore()
+            return Ground(kind, lambda prefix: memory, part_size=1000)
+        case "local":
+            return Ground(
+                kind,
+                lambda prefix: LocalStore(Address("local", path=str(tmp_path / "root" / prefix)), writable=True),
+                holds_any_key=False,
+                part_size=1000,
+            )
+        case "oci":
+            return _oci(request.getfixturevalue("oci_cloud"), monkeypatch)
+        case _:
+            server = request.getfixturevalue("moto" if kind == "s3-moto" else "seaweed")
+            return _s3(kind, server, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def oci_cloud() -> Iterator[LocalCloud]:
+    with LocalCloud() as cloud:
+        yield cloud
+
+
+def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    for name, value in server.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"contract-{uuid.uuid4().hex[:12]}"
+    server.client("s3").create_bucket(Bucket=bucket)
+    identity = AwsIdentity(AwsSettings())
+    return Ground(
+        kind,
+        lambda prefix: S3Store(Address("s3", bucket=bucket, prefix=prefix), S3Client(bucket, identity)),
+    )
+
+
+def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    from keepstep.clouds.oci import OciIdentity, OciSettings
+    from keepstep.stores.oci import OciStore
+    from keepstep.stores.oci_client import OciClient
+
+    for name, value in cloud.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"contract-{uuid.uuid4().hex[:12]}"
+    namespace = cloud.namespace
+    _create_bucket(cloud, bucket)
+    identity = OciIdentity(OciSettings())
+    address = Address("oci", bucket=bucket, namespace=namespace)
+    return Ground(
+        "oci",
+        lambda prefix: OciStore(replace(address, prefix=prefix), OciClient(bucket, namespace, identity)),
+        part_size=10 * 1024 * 1024,
+    )
+
+
+def _create_bucket(cloud: LocalCloud, bucket: str) -> None:
+    import oci
+
+    config = oci.config.from_file(str(cloud.config))
+    client = oci.object_storage.ObjectStorageClient(config, service_endpoint=cloud.endpoint)
+    details = oci.object_storage.models.CreateBucketDetails(name=bucket, compartment_id=cloud.tenancy)
+    client.create_bucket(cloud.namespace, details)

@@ -1,0 +1,289 @@
+"""The contract of every store, tried on each of them: what stores/interface.py promises.
+
+A test without a ``grounds`` mark runs on all of them; a missing target folder, for one, is made, where a missing
+bucket is an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+import pytest
+
+from keepstep.errors import Conflict, Error, NotFound, Unsupported
+from keepstep.stores.interface import Entry, Page, Properties, Store
+from tests.contract.conftest import Ground
+
+NOTHING = Properties()
+HOSTILE = [
+    "../up",
+    "a/../../b",
+    "/rooted",
+    "a//b",
+    "./dot",
+    "folder/",
+    "white space and +plus",
+    "per%2Fcent%",
+    "quote\"'<>&;",
+    "back\\slash",
+    "question?mark=1&x#fragment",
+    "ünïcødé/ﬀ/日本語/🦆",
+    "e\u0301 and é",
+    "UPPER and upper",
+    "tab\there",
+    "line\nbreak\rs",
+    "control\x01\x1f\x7f",
+    "~tilde*star(paren)!",
+    "colon:at@comma,dollar$",
+    "k" * 1024,
+    "ü" * 512,
+]
+
+
+async def listed(store: Store) -> Page:
+    """The whole listing as one page."""
+    whole = Page()
+    async for page in store.list():
+        for index in range(len(page)):
+            whole.append(page.entry(index))
+    return whole
+
+
+async def read(store: Store, key: str, *, limit: int = 1 << 24) -> bytes:
+    entry = await entry_of(store, key)
+    source = await store.open(entry, limit)
+    first = bytes(source.first)
+    rest = bytes(await source.read(len(first), source.size - len(first))) if source.size > len(first) else b""
+    await source.close()
+    return first + rest
+
+
+async def entry_of(store: Store, key: str) -> Entry:
+    page = await listed(store)
+    return page.entry(page.keys.index(key))
+
+
+def test_empty_folder_lists_nothing(ground: Ground) -> None:
+    """A folder without objects has a listing without keys, and it is no error."""
+    assert ground.run(listed).keys == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 70_000, 1_100_000])
+def test_what_is_put_is_read_back(ground: Ground, size: int) -> None:
+    """An object that was put is listed with its size and a present time, and reads as it was written."""
+    data = random.Random(size).randbytes(size)
+
+    async def work(store: Store) -> None:
+        before = time.time_ns() // 1000
+        await store.put("some/key.bin", data, NOTHING)
+        entry = await entry_of(store, "some/key.bin")
+        assert entry.size == size
+        assert abs(entry.time - before) < 60_000_000
+        assert await read(store, "some/key.bin") == data
+
+    ground.run(work)
+
+
+def test_overwriting_replaces_the_whole_object(ground: Ground) -> None:
+    """A second put leaves nothing of the first, and the ETag, where there is one, tells them apart."""
+
+    async def work(store: Store) -> None:
+        await store.put("key", b"long first contents", NOTHING)
+        first = await entry_of(store, "key")
+        await store.put("key", b"second", NOTHING)
+        second = await entry_of(store, "key")
+        assert await read(store, "key") == b"second"
+        assert second.size == 6
+        assert not first.etag or first.etag != second.etag
+
+    ground.run(work)
+
+
+def test_listing_is_ordered_by_utf8_and_complete_over_pages(ground: Ground) -> None:
+    """However many pages, every key comes once, in the order of its UTF-8 bytes."""
+    rng = random.Random(7)
+    keys = {f"{rng.choice(['a', 'b', 'b/c', 'é', 'z'])}/{rng.choice('-.09AZ_az~')}{n:04}" for n in range(1150)}
+
+    async def work(store: Store) -> None:
+        gate = asyncio.Semaphore(16)
+
+        async def put(key: str) -> None:
+            async with gate:
+                await store.put(key, key.encode(), NOTHING)
+
+        await asyncio.gather(*map(put, keys))
+        page = await listed(store)
+        assert page.keys == sorted(keys, key=str.encode)
+        assert page.sizes == [len(key.encode()) for key in page.keys]
+        assert await store.delete(page.keys) == {}
+        assert (await listed(store)).keys == []
+
+    ground.run(work)
+
+
+@pytest.mark.grounds("memory", "local", "s3-moto", "oci")  # SeaweedFS keeps keys as paths of a file system
+@pytest.mark.parametrize("key", HOSTILE, ids=ascii)
+def test_any_key_is_kept_byte_for_byte_or_refused(ground: Ground, key: str) -> None:
+    """A key is text and nothing else: the clouds keep every one of them, a folder refuses what is no file name."""
+
+    async def work(store: Store) -> None:
+        try:
+            await store.put(key, b"hostile", NOTHING)
+        except Unsupported:
+            assert not ground.holds_any_key
+            assert (await listed(store)).keys == []
+            return
+        assert (await listed(store)).keys == [key]
+        assert await read(store, key) == b"hostile"
+        assert await store.delete([key]) == {}
+        assert (await listed(store)).keys == []
+
+    ground.run(work)
+
+
+@pytest.mark.grounds("local", "s3-moto", "s3-seaweedfs", "oci")
+def test_prefixes_are_folders_of_their_own(ground: Ground) -> None:
+    """A store sees what is beneath its prefix, with keys relative to it, and nothing beside it."""
+
+    async def work(whole: Store, inner: Store) -> None:
+        for key in ("p/in", "p/deep/er", "p2/out", "q"):
+            await whole.put(key, key.encode(), NOTHING)
+        assert (await listed(inner)).keys == ["deep/er", "in"]
+        assert await read(inner, "in") == b"p/in"
+        assert await inner.delete(["in", "q"]) == {}
+        assert (await listed(whole)).keys == ["p/deep/er", "p2/out", "q"]
+
+    ground.run(work, "", "p/")
+
+
+def test_large_objects_appear_when_they_are_committed(ground: Ground) -> None:
+    """Parts may arrive in any order; nothing is visible before the commit, and then everything is."""
+    size = ground.part_size
+    data = random.Random(3).randbytes(2 * size + size // 2)
+
+    async def work(store: Store) -> None:
+        upload = await store.begin("large", len(data), size, NOTHING)
+        for number in (2, 0, 1):
+            await upload.write(number, data[number * size : (number + 1) * size])
+        assert (await listed(store)).keys == []
+        await upload.commit()
+        entry = await entry_of(store, "large")
+        assert entry.size == len(data)
+        source = await store.open(entry, size)
+        assert source.size == len(data)
+        parts = [bytes(source.first), *[bytes(await source.read(n * size, size)) for n in (1,)]]
+        parts.append(bytes(await source.read(2 * size, size // 2)))
+        await source.close()
+        assert b"".join(parts) == data
+
+    ground.run(work)
+
+
+def test_an_aborted_upload_leaves_nothing(ground: Ground) -> None:
+    """After an abort there is neither an object nor anything that a later listing would show."""
+
+    async def work(store: Store) -> None:
+        upload = await store.begin("large", 2 * ground.part_size, ground.part_size, NOTHING)
+        await upload.write(0, bytes(ground.part_size))
+        await upload.abort()
+        await upload.abort()
+        assert (await listed(store)).keys == []
+
+    ground.run(work)
+
+
+def test_an_object_that_changes_while_it_is_read_is_noticed(ground: Ground) -> None:
+    """Parts of two states of an object are never mixed: reading on after a change is a conflict."""
+    size = ground.part_size
+
+    async def work(store: Store) -> None:
+        await store.put("key", bytes(2 * size), NOTHING)
+        source = await store.open(await entry_of(store, "key"), size)
+        await asyncio.sleep(0.01)
+        await store.put("key", b"x" * (2 * size), NOTHING)
+        with pytest.raises(Conflict):
+            await source.read(size, size)
+            await source.close()
+            if ground.name == "local":
+                raise Conflict("a replaced file stays what it was for those who hold it open")
+
+    ground.run(work)
+
+
+def test_what_is_missing_is_not_found(ground: Ground) -> None:
+    """Opening what is not there says so; deleting it is done already."""
+
+    async def work(store: Store) -> None:
+        with pytest.raises(NotFound):
+            await store.open(Entry("no such", 10, 0), 1000)
+        await store.put("there", b"1", NOTHING)
+        assert await store.delete(["no such", "there", "a/b"]) == {}
+        assert (await listed(store)).keys == []
+
+    ground.run(work)
+
+
+@pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")
+def test_properties_travel_with_the_object(ground: Ground) -> None:
+    """Content headers and metadata come back as they were put, for small objects and for large ones."""
+    properties = Properties(
+        content_type="text/csv; charset=utf-8",
+        content_encoding="identity",
+        content_language="de",
+        content_disposition='attachment; filename="a b.csv"',
+        cache_control="max-age=60",
+        metadata=(("owner", "team a"), ("x-y", "1")),
+    )
+
+    async def work(store: Store) -> None:
+        await store.put("small", b"a", properties)
+        upload = await store.begin("large", ground.part_size + 1, ground.part_size, properties)
+        await upload.write(0, bytes(ground.part_size))
+        await upload.write(1, b"!")
+        await upload.commit()
+        for key in ("small", "large"):
+            source = await store.open(await entry_of(store, key), 1000)
+            await source.close()
+            got = source.properties
+            assert (got.content_type, got.content_encoding) == (properties.content_type, "identity")
+            assert (got.content_language, got.cache_control) == ("de", "max-age=60")
+            assert got.content_disposition == properties.content_disposition
+            assert set(got.metadata) == set(properties.metadata)
+
+    ground.run(work)
+
+
+def test_etags_of_listing_and_object_agree(ground: Ground) -> None:
+    """A listing and an opened object name the same state by the same tag."""
+
+    async def work(store: Store) -> None:
+        await store.put("key", b"contents", NOTHING)
+        entry = await entry_of(store, "key")
+        source = await store.open(entry, 1000)
+        await source.close()
+        assert source.etag == entry.etag
+
+    ground.run(work)
+
+
+@pytest.mark.grounds("s3-moto", "s3-seaweedfs", "oci")
+def test_a_missing_place_is_an_error_with_advice(ground: Ground) -> None:
+    """A bucket that does not exist is no empty one: its listing fails, and says what to check."""
+
+    async def work(store: Any) -> Error | None:
+        store._client.bucket = "no-such-bucket-here"
+        if hasattr(store._client, "_connect"):
+            store._client._connect(None)
+        try:
+            await listed(store)
+        except Error as exc:
+            return exc
+        return None
+
+    error = ground.run(work)
+    assert isinstance(error, NotFound)
+    assert "no-such-bucket-here" in error.message
+    assert error.hint
