@@ -54,18 +54,23 @@ class App:
     def _arrived(self, exchange: Exchange) -> tuple[Route, Request, dict[str, str]]:
         """The route and the request, whose signature holds."""
         raw_path, _, query = exchange.target.partition("?")
-        route, path, parameters = self._router.find(exchange.method, raw_path)
-        principal = NOBODY if route.is_open else self._authenticated(exchange, route)
+        try:
+            route, path, parameters = self._router.find(exchange.method, raw_path)
+        except ServiceError:
+            # What there is, and what not, is told to nobody unknown.
+            self._authenticated(exchange, streams=False)
+            raise
+        principal = NOBODY if route.is_open else self._authenticated(exchange, streams=route.streams)
         decoded = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
         # Oracle's Go SDK sends the headers that nobody set, empty.
         headers = {name: value for name, value in exchange.headers.items() if value}
         request = Request(exchange.method, path, decoded, headers, b"", principal, exchange.target)
         return route, request, parameters
 
-    def _authenticated(self, exchange: Exchange, route: Route) -> Principal:
+    def _authenticated(self, exchange: Exchange, *, streams: bool) -> Principal:
         now = time.time()
         signature = signatures.parse(exchange.headers.get("authorization", ""))
-        required = signatures.required_headers(exchange.method, streams=route.streams)
+        required = signatures.required_headers(exchange.method, streams=streams)
         signatures.check_headers(signature, exchange.headers, required, now)
         key, principal = self._keys.find(signature.key_id, now)
         signed = signatures.signing_string(signature, exchange.method, exchange.target, exchange.headers)
