@@ -15,8 +15,10 @@ from keepstep.localcloud.wire import Request, Response, Route, ServiceError
 def routes(identity: Identity) -> list[Route]:
     service = Metadata(identity)
     return [
-        Route("GetInstanceMetadata", "GET", "/opc/v2/instance", service.instance, is_open=True),
-        Route("GetInstanceMetadata", "GET", "/opc/v2/instance/{field:rest}", service.instance, is_open=True),
+        *(
+            Route("GetInstanceMetadata", "GET", f"/opc/v2/instance{rest}", service.instance, is_open=True)
+            for rest in ("", "/", "/{field:rest}")
+        ),
         Route("GetInstanceIdentity", "GET", "/opc/v2/identity/{name}", service.proof, is_open=True),
     ]
 
