@@ -101,7 +101,7 @@ class Aws:
     """What the aws CLI and every SDK need to use it."""
     process: subprocess.Popen[bytes]
 
-    def client(self, service: str, **options: Any) -> Any:
+    def client(self, service: str, *, region: str = REGION, **options: Any) -> Any:
         """A boto3 client that does not retry."""
         import boto3
         from botocore.config import Config
@@ -113,7 +113,7 @@ class Aws:
             endpoint_url=self.url,
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
+            region_name=region,
             config=config,
             **options,
         )
