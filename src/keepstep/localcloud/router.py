@@ -28,6 +28,6 @@ class Router:
             parameters = route.match(path)
             if parameters is not None:
                 return route, path, parameters
-        if any(route.match(path) for others in routes.values() for route in others):
+        if any(route.match(path) is not None for others in routes.values() for route in others):
             raise ServiceError(405, "MethodNotAllowed", f"{method} is not supported here")
         raise ServiceError(404, "NotFound", f"There is no operation at {method} {path}")
