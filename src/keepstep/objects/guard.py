@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from keepstep.errors import ConfigError
+
+_CAP = re.compile(r"(?P<count>\d{1,18})|(?P<percent>\d{1,3}(\.\d{1,9})?) ?%", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,35 +16,32 @@ class Cap:
     """The most that one run may delete: a number of objects, or a share of what is in scope at the target."""
 
     count: int | None = None
-    percent: float | None = 50.0
+    percent: Decimal = Decimal(50)
+    """Counts where ``count`` is None. Decimal, so that exactly the cap is exactly the cap."""
     is_default: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Cap:
         """Reads ``20`` or ``20%``. Raises :class:`ConfigError`."""
-        number = text.strip().removesuffix("%").strip()
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        is_share = text.strip().endswith("%")
-        if not 0 <= value < float("inf") or (is_share and value > 100) or (not is_share and value != int(value)):
+        found = _CAP.fullmatch(text.strip())
+        share = Decimal(found["percent"]) if found and found["percent"] else None
+        if not found or (share is not None and share > 100):
             raise ConfigError(
                 f"--max-delete {text}: neither a number of objects nor a percentage",
                 hint="write it as 100 or as 25%",
             )
-        if is_share:
-            return cls(percent=value, is_default=False)
-        return cls(count=int(value), percent=None, is_default=False)
+        if share is not None:
+            return cls(percent=share, is_default=False)
+        return cls(count=int(found["count"]), is_default=False)
 
     def allows(self, deletes: int, in_scope: int) -> bool:
         """Exactly the cap is allowed, one more is not."""
         if self.count is not None:
             return deletes <= self.count
-        return deletes * 100 <= (self.percent or 0.0) * in_scope
+        return deletes * 100 <= self.percent * in_scope
 
     def __str__(self) -> str:
-        return str(self.count) if self.count is not None else f"{self.percent:g}%"
+        return f"{self.percent}%" if self.count is None else str(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,17 @@ def object_to(
     if not is_waived and not cap.allows(deletes, target_in_scope):
         share = deletes * 100 / target_in_scope
         return Objection(
-            f"refused to delete {deletes} of {target_in_scope} objects ({share:.0f}%): the cap is {cap}",
+            f"refused to delete {deletes} of {target_in_scope} objects ({share:.4g}%): the cap is {cap}",
             f"check the source and the filters; if it is right, add --max-delete {deletes}",
             is_refusal=True,
         )
     return None
+
+
+def object_to_places(inside: str) -> Objection:
+    """The source is a folder of the target, and deleting was asked for: its own objects would go first."""
+    return Objection(
+        f"refused to delete: the source is the folder {inside} of the target, and its own objects would be deleted",
+        f"name another target, or leave the folder out: --exclude '{inside}*'",
+        is_refusal=True,
+    )

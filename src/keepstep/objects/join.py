@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import lt
 
 from keepstep.errors import Corrupt, Error
+from keepstep.objects.filters import Filters
 from keepstep.stores.interface import Listing, Page
 
 _AHEAD = 2
@@ -22,11 +23,12 @@ _AHEAD = 2
 
 @dataclass(slots=True)
 class Side:
-    """One listing on its way through the walk."""
+    """One listing on its way through the walk, reduced to what is in scope."""
 
     listing: Listing
     name: str
     """How errors call it."""
+    filters: Filters = field(default_factory=Filters)
     error: Error | None = None
     """Why it ended early."""
     has_ended: bool = False
@@ -34,41 +36,48 @@ class Side:
     """How many keys came, in scope or not."""
 
     @property
+    def holes(self) -> list[tuple[str, Error]]:
+        """Prefixes that may hold keys in scope, and cannot be read."""
+        return [hole for hole in self.listing.holes if self.filters.may_reach(hole[0])]
+
+    @property
+    def is_faulty(self) -> bool:
+        return self.error is not None or bool(self.holes)
+
+    @property
     def is_certified(self) -> bool:
-        """True when every page came, in order, and no part was passed over."""
-        return self.has_ended and self.error is None and not self.listing.holes
+        """True when every page came, in order, and no part in scope was passed over."""
+        return self.has_ended and not self.is_faulty
 
 
-async def walk(
-    source: Side, target: Side, select: Callable[[Page], Page]
-) -> AsyncGenerator[tuple[Page, Page], None]:
-    """Yields pairs of pages, ordered, that cover the same interval of keys.
+async def walk(source: Side, target: Side) -> AsyncGenerator[tuple[Page, Page], None]:
+    """Yields pairs of pages, ordered, that hold what is in scope of the same interval of keys.
 
-    ``select`` reduces each page to what is in scope. Faults do not raise: they end the walk, and stand in the
-    side's ``error``.
+    Faults do not raise: they end the walk, and stand in the side's ``error``.
     """
-    async with _Ahead(source, select) as left, _Ahead(target, select) as right:
+    async with _Ahead(source) as left, _Ahead(target) as right:
         while True:
-            ours, theirs = await left.page(), await right.page()
-            if (source.error and not ours) or (target.error and not theirs):
+            await left.fill()
+            await right.fill()
+            if (source.has_ended and source.error) or (target.has_ended and target.error):
                 return  # what follows is unknown at one side
-            if not ours and not theirs:
+            bounds = [side.bound for side in (left, right) if side.bound is not None]
+            if not bounds:
                 return
-            if not ours or not theirs:
-                yield left.take(None), right.take(None)
-                continue
-            bound = min(ours.keys[-1], theirs.keys[-1])
-            yield left.take(bound), right.take(bound)
+            ours, theirs = left.take(min(bounds)), right.take(min(bounds))
+            if ours or theirs:
+                yield ours, theirs
 
 
 class _Ahead:
     """Fetches pages of one side while others are worked on."""
 
-    def __init__(self, side: Side, select: Callable[[Page], Page]) -> None:
+    def __init__(self, side: Side) -> None:
         self._side = side
-        self._select = select
-        self._queue: asyncio.Queue[Page | None] = asyncio.Queue(_AHEAD)
+        self._queue: asyncio.Queue[tuple[Page, str] | None] = asyncio.Queue(_AHEAD)
         self._page = Page()
+        self.bound: str | None = None
+        """The last key, in scope or not, of the page in hand; None when there is none."""
 
     async def __aenter__(self) -> _Ahead:
         self._task = asyncio.get_running_loop().create_task(self._fetch())
@@ -78,50 +87,50 @@ class _Ahead:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def page(self) -> Page:
-        """What is left of the present page, or the next one that is not empty; an empty one at the end."""
-        while not self._page and not (self._side.has_ended and self._queue.empty()):
-            page = await self._queue.get()
-            if page is None:
+    async def fill(self) -> None:
+        """Takes the next page in hand, unless there is one, or none to come."""
+        if self.bound is None and not self._side.has_ended:
+            fetched = await self._queue.get()
+            if fetched is None:
                 self._side.has_ended = True
-                break
-            self._page = page
-        return self._page
+            else:
+                self._page, self.bound = fetched
 
-    def take(self, bound: str | None) -> Page:
-        """Cuts off everything up to and including ``bound``; None takes all."""
+    def take(self, bound: str) -> Page:
+        """Cuts off everything up to and including ``bound``, which is not beyond this side's own."""
         page = self._page
-        if bound is None or not page or page.keys[-1] <= bound:
-            self._page = Page()
+        if self.bound is None or bound == self.bound:
+            self._page, self.bound = Page(), None
             return page
         cut = bisect_right(page.keys, bound)
         self._page = _slice(page, cut, len(page))
         return _slice(page, 0, cut)
 
     async def _fetch(self) -> None:
-        last = ""
+        side = self._side
+        last: str | None = None
         try:
-            async for page in self._side.listing:
-                if not page:
-                    continue
-                self._check_order(page, last)
-                last = page.keys[-1]
-                self._side.keys += len(page)
-                await self._queue.put(self._select(page))
+            async for page in side.listing:
+                if page:
+                    _check_order(page, last, side.name)
+                    last = page.keys[-1]
+                    side.keys += len(page)
+                    await self._queue.put((side.filters.select(page), last))
         except Error as exc:
-            self._side.error = exc
+            side.error = exc
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like the end of the listing
-            self._side.error = Error(f"internal error while listing the {self._side.name}: {exc!r}")
+            side.error = Error(f"internal error while listing the {side.name}: {exc!r}", hint="please report this")
         await self._queue.put(None)
 
-    def _check_order(self, page: Page, last: str) -> None:
-        """Comparing unordered listings would delete what is there: it is better to stop."""
-        is_ordered = all(map(lt, page.keys, islice(page.keys, 1, None)))
-        if not is_ordered or (last and page.keys[0] <= last):
-            raise Corrupt(
-                f"the {self._side.name} lists its keys out of order, or repeats some",
-                hint="nothing can be compared safely; an S3-compatible store must list as S3 does",
-            )
+
+def _check_order(page: Page, last: str | None, name: str) -> None:
+    """Comparing unordered listings would delete what is there: it is better to stop."""
+    is_ordered = all(map(lt, page.keys, islice(page.keys, 1, None)))
+    if not is_ordered or (last is not None and page.keys[0] <= last):
+        raise Corrupt(
+            f"the {name} lists its keys out of order, or repeats some",
+            hint="nothing can be compared safely; an S3-compatible store must list as S3 does",
+        )
 
 
 def _slice(page: Page, start: int, stop: int) -> Page:

@@ -21,7 +21,8 @@ at both, download     the source is strictly newer   nothing: ``same size; the s
 at both               otherwise                      nothing: ``same size, not newer``
 ====================  =============================  ==========================================================
 
-A key whose state at the target is unknown (its listing has a hole there) is left alone.
+A key whose state at one side is unknown (that listing has a hole there) is left alone: what could not be seen at
+the target is not overwritten, and what could not be seen at the source is not taken for deleted.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Reason(Enum):
     SAME_SIZE_AND_TIME = "same size and time"
     SOURCE_NEWER_IGNORED = "same size; the source is newer, which a download does not look at"
     NOT_NEWER = "same size, not newer"
-    UNKNOWN = "unknown: its folder at the target cannot be read"
+    UNKNOWN_AT_SOURCE = "unknown: its folder at the source cannot be read"
+    UNKNOWN_AT_TARGET = "unknown: its folder at the target cannot be read"
 
 
 TRANSFERS = frozenset(
@@ -131,28 +133,35 @@ def _decide_download(rules: Rules, source_time: int, target_time: int) -> Reason
 
 
 def plan_block(
-    rules: Rules, source: Page, target: Page, *, holes: Sequence[str] = (), explain: bool = False
+    rules: Rules,
+    source: Page,
+    target: Page,
+    *,
+    source_holes: Sequence[str] = (),
+    target_holes: Sequence[str] = (),
+    explain: bool = False,
 ) -> BlockPlan:
-    """Decides a whole interval of keys, of which the two pages hold everything there is.
+    """Decides a whole interval of keys, of which the two pages hold everything that is known.
 
-    ``holes`` are prefixes at the target of which nothing is known. Blocks in which both sides hold the same keys
-    with nothing to do, the usual case, cost no Python work per key.
+    ``source_holes`` and ``target_holes`` are prefixes of which nothing is known at that side. Blocks in which both
+    sides hold the same keys with nothing to do, the usual case, cost no Python work per key.
     """
     plan = BlockPlan(source_keys=len(source), target_keys=len(target))
     if not explain and source.keys == target.keys and _is_idle(rules, source, target):
         return plan
     positions = dict(zip(target.keys, range(len(target)), strict=True))
+    hidden = tuple(target_holes)
     for index, key in enumerate(source.keys):
         position = positions.pop(key, None)
         theirs = None if position is None else target.entry(position)
         ours = source.entry(index)
-        reason = decide(rules, ours, theirs)
-        if theirs is None and holes and key.startswith(tuple(holes)):
-            reason = Reason.UNKNOWN
+        is_hidden = theirs is None and key.startswith(hidden)
+        reason = Reason.UNKNOWN_AT_TARGET if is_hidden else decide(rules, ours, theirs)
         _file(plan, Decision(reason, ours, theirs), explain=explain)
-    for position in positions.values():
-        theirs = target.entry(position)
-        _file(plan, Decision(decide(rules, None, theirs), None, theirs), explain=explain)
+    hidden = tuple(source_holes)
+    for key, position in positions.items():
+        reason = Reason.UNKNOWN_AT_SOURCE if key.startswith(hidden) else decide(rules, None, target.entry(position))
+        _file(plan, Decision(reason, None, target.entry(position)), explain=explain)
     return plan
 
 

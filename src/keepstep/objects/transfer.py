@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from keepstep.errors import Conflict, Corrupt, Error
+from keepstep.errors import Conflict, Corrupt, Error, NotFound
+from keepstep.objects.budget import Budget
 from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
 
 MIB = 1024 * 1024
@@ -24,141 +24,134 @@ _PARTS_AT_ONCE = 8
 _ATTEMPTS = 3
 
 
-class Budget:
-    """Bytes that may be held in memory at a time; first come, first served."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free = size
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @asynccontextmanager
-    async def hold(self, size: int) -> AsyncIterator[None]:
-        """Waits until ``size`` bytes are free. More than everything means everything: it then runs alone."""
-        size = min(size, self._size)
-        if self._waiters or size > self._free:
-            await self._wait(size)
-        else:
-            self._free -= size
-        try:
-            yield
-        finally:
-            self._free += size
-            self._wake()
-
-    async def _wait(self, size: int) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiters.append((size, future))
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._free += size
-            else:
-                self._waiters.remove((size, future))
-            self._wake()
-            raise
-
-    def _wake(self) -> None:
-        while self._waiters and self._waiters[0][0] <= self._free:
-            size, future = self._waiters.popleft()
-            if not future.done():
-                self._free -= size
-                future.set_result(None)
+class Vanished(NotFound):
+    """The object was listed, and is no longer at the source."""
 
 
+@dataclass(frozen=True)
 class Mover:
     """Moves objects from one store to another."""
 
-    def __init__(self, source: Store, target: Store, *, budget: Budget, on_bytes: Callable[[int], None]) -> None:
-        self._source = source
-        self._target = target
-        self._budget = budget
-        self._on_bytes = on_bytes
+    source: Store
+    target: Store
+    budget: Budget
+    on_bytes: Callable[[int], None]
+    """Told of every part that has arrived, in bytes; of a negative number when those have to be sent again."""
+    part_size: int = PART_SIZE
 
     async def move(self, entry: Entry) -> int:
         """Brings one object to the target and returns its size in bytes.
 
-        Raises :class:`NotFound` when the source is gone, and what the stores raise. After a failure nothing is
-        left behind at the target; repeating is safe.
+        Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target;
+        repeating is safe.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(Conflict, Corrupt):
                 return await self._once(entry)
-            except (Conflict, Corrupt):
-                if attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+        return await self._once(entry)
 
     async def _once(self, entry: Entry) -> int:
-        if await self._target.copy(self._source, entry):
-            self._on_bytes(entry.size)
+        if await self.target.copy(self.source, entry):
+            self.on_bytes(entry.size)
             return entry.size
-        part_size = part_size_for(entry.size)
-        source: Source | None = None
-        upload: Upload | None = None
+        attempt = _Attempt(self, entry)
         try:
-            async with self._budget.hold(min(entry.size, part_size)):
-                source = await self._source.open(entry, part_size)
-                properties = self._properties(entry, source)
-                if source.size <= len(source.first):
-                    await self._target.put(entry.key, source.first, properties)
-                    self._on_bytes(source.size)
-                    return source.size
-                upload = await self._target.begin(entry.key, source.size, part_size, properties)
-                await self._send(0, source.first[:part_size], upload)
-                source.first = b""  # given back to the budget
-            await self._send_rest(source, upload, part_size)
-            await source.close()
-            await upload.commit()
-            return source.size
+            return await attempt.run()
         except BaseException:
-            if source is not None:
-                with suppress(Error):
-                    await source.close()
-            if upload is not None:
-                await asyncio.shield(upload.abort())
+            await attempt.undo()
             raise
 
-    async def _send_rest(self, source: Source, upload: Upload, part_size: int) -> None:
-        """All parts but the first, several at a time."""
-        numbers = iter(range(1, -(-source.size // part_size)))
+    def part_size_for(self, size: int) -> int:
+        """Bytes per part: the smallest multiple of ``part_size`` that needs no more than 10,000 parts."""
+        return self.part_size * max(1, -(-size // (self.part_size * _MOST_PARTS)))
+
+
+class _Attempt:
+    """One attempt at one object."""
+
+    def __init__(self, mover: Mover, entry: Entry) -> None:
+        self._mover = mover
+        self._entry = entry
+        self._source: Source | None = None
+        self._upload: Upload | None = None
+        self._sent = 0
+
+    async def run(self) -> int:
+        mover, entry = self._mover, self._entry
+        set_aside = max(1, min(entry.size, mover.part_size_for(entry.size)))
+        async with mover.budget.hold(set_aside):
+            self._source = source = await self._open(set_aside)
+            properties = self._properties(source)
+            if source.size <= len(source.first):
+                await source.close()
+                await mover.target.put(entry.key, source.first, properties)
+                self._count(source.size)
+                return source.size
+            part_size = mover.part_size_for(source.size)
+            self._upload = upload = await mover.target.begin(entry.key, source.size, part_size, properties)
+            has_first = len(source.first) == part_size
+            if has_first:
+                await self._send(0, source.first)
+            source.first = b""  # given back to the budget
+        await self._send_parts(source, part_size, range(has_first, -(-source.size // part_size)))
+        await source.close()
+        await upload.commit()
+        return source.size
+
+    async def undo(self) -> None:
+        """Leaves nothing open, and nothing behind at the target."""
+        self._mover.on_bytes(-self._sent)
+        if self._source is not None:
+            with suppress(Error):
+                await self._source.close()
+        if self._upload is not None:
+            await asyncio.shield(self._upload.abort())
+
+    async def _open(self, limit: int) -> Source:
+        try:
+            return await self._mover.source.open(self._entry, limit)
+        except NotFound as exc:
+            raise Vanished(exc.message, hint=exc.hint) from exc
+
+    async def _send_parts(self, source: Source, part_size: int, numbers: range) -> None:
+        """Several at a time."""
+        remaining = iter(numbers)
 
         async def send() -> None:
-            for number in numbers:
+            for number in remaining:
                 offset = number * part_size
                 length = min(part_size, source.size - offset)
-                async with self._budget.hold(length):
-                    await self._send(number, await source.read(offset, length), upload)
+                async with self._mover.budget.hold(length):
+                    await self._send(number, await source.read(offset, length))
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(_PARTS_AT_ONCE):
+                for _ in range(min(_PARTS_AT_ONCE, len(numbers))):
                     group.create_task(send())
         except BaseExceptionGroup as exc:
-            raise _first(exc) from None
+            raise first_of(exc) from None
 
-    async def _send(self, number: int, data: Buffer, upload: Upload) -> None:
-        await upload.write(number, data)
-        self._on_bytes(len(data))
+    async def _send(self, number: int, data: Buffer) -> None:
+        assert self._upload is not None
+        await self._upload.write(number, data)
+        self._count(len(data))
 
-    def _properties(self, entry: Entry, source: Source) -> Properties:
+    def _count(self, size: int) -> None:
+        self._sent += size
+        self._mover.on_bytes(size)
+
+    def _properties(self, source: Source) -> Properties:
         """What the source says of the object; a file's type is guessed from its name, as the AWS CLI does."""
-        if self._source.address.kind == "local":
-            guess, _ = mimetypes.guess_type(entry.key)
+        if self._mover.source.address.kind == "local":
+            guess, _ = mimetypes.guess_type(self._entry.key)
             return replace(source.properties, content_type=guess or "")
-        if source.etag == entry.etag:  # listings know the time more exactly than HTTP headers
-            return replace(source.properties, time=entry.time)
+        if source.etag and source.etag == self._entry.etag:
+            # Listings know the time more exactly than HTTP headers.
+            return replace(source.properties, time=self._entry.time)
         return source.properties
 
 
-def part_size_for(size: int) -> int:
-    """Bytes per part: the smallest multiple of :data:`PART_SIZE` that needs no more than 10,000 parts."""
-    return PART_SIZE * max(1, -(-size // (PART_SIZE * _MOST_PARTS)))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real cause of a task group's failure."""
-    for exc in group.exceptions:
-        return _first(exc) if isinstance(exc, BaseExceptionGroup) else exc
-    return group
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first cause of a task group's failure, so that callers need not know of groups."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
@@ -10,6 +11,13 @@ from urllib.parse import unquote
 from keepstep.errors import ConfigError
 
 Kind = Literal["local", "s3", "oci"]
+
+_ARN = re.compile(
+    r"(?P<bucket>arn:aws[^:/]*:s3[^:/]*:[^:/]*:\d{12}:(outpost[/:][^/:]+[/:])?(accesspoint|bucket)[/:][^/:]+)"
+    r"/?(?P<prefix>.*)\Z",
+    re.DOTALL,
+)
+"""As the AWS CLI reads them (awscli/customizations/s3/utils.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +41,21 @@ class Address:
         """The address of one object, ``key`` being relative to this folder."""
         match self.kind:
             case "local":
-                return os.path.join(self.path, key) if key else self.path
+                return f"{self.path.rstrip('/')}/{key}" if key else self.path
             case "s3":
                 return f"s3://{self.bucket}/{self.prefix}{key}"
             case "oci":
                 return f"oci://{self.bucket}@{self.namespace}/{self.prefix}{key}"
+
+    def inside(self, outer: Address) -> str | None:
+        """The prefix that this folder has as a part of ``outer``; None when it is no part of it, or all of it."""
+        if (self.kind, self.bucket, self.namespace) != (outer.kind, outer.bucket, outer.namespace):
+            return None
+        mine, theirs = self._place(), outer._place()
+        return mine[len(theirs) :] or None if mine.startswith(theirs) else None
+
+    def _place(self) -> str:
+        return self.prefix if self.kind != "local" else os.path.join(os.path.realpath(self.path), "")
 
 
 def parse(text: str) -> Address:
@@ -77,13 +95,10 @@ def _local(path: str) -> Address:
 
 
 def _split_s3(rest: str) -> tuple[str, str]:
-    """Access point ARNs stand where a bucket does and hold slashes of their own."""
-    if rest.startswith("arn:"):
-        head, _, tail = rest.partition("/")
-        name, _, prefix = tail.partition("/")
-        return f"{head}/{name}", prefix
+    """ARNs of access points stand where a bucket does, and hold slashes of their own."""
+    found = _ARN.match(rest)
     bucket, _, prefix = rest.partition("/")
-    return bucket, prefix
+    return (found["bucket"], found["prefix"]) if found else (bucket, prefix)
 
 
 def _as_folder(prefix: str) -> str:

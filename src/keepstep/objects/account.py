@@ -1,0 +1,97 @@
+"""What a run did, told to its report and to whoever watches."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from keepstep.errors import Error
+from keepstep.objects.plan import BlockPlan, Decision
+from keepstep.runs.report import Action, Failure, Report
+from keepstep.stores.address import Address
+
+
+class Observer(Protocol):
+    """Somebody who watches a run: the terminal, a page. Calls come from the event loop and must be quick."""
+
+    def planned(self, objects: int, size: int) -> None:
+        """So many more objects and bytes will move."""
+        ...
+
+    def moved(self, size: int) -> None:
+        """So many more bytes have arrived; a negative number when they have to be sent again."""
+        ...
+
+    def did(self, action: Action) -> None: ...
+
+    def failed(self, failure: Failure) -> None: ...
+
+    def warned(self, text: str) -> None: ...
+
+
+class Account:
+    """Keeps a report and tells an observer, in one breath."""
+
+    def __init__(self, report: Report, observer: Observer, source: Address, target: Address) -> None:
+        self.report = report
+        self._observer = observer
+        self._source = source
+        self._target = target
+
+    def action(self, word: str, decision: Decision, *, size: int | None = None) -> Action:
+        entry = decision.source or decision.target
+        assert entry is not None
+        return Action(
+            word,
+            self._source.of(entry.key) if decision.source else None,
+            self._target.of(entry.key),
+            max(0, entry.size) if size is None else size,
+            decision.reason.value,
+        )
+
+    def delete(self, key: str) -> Action:
+        return Action("delete", None, self._target.of(key), None, "only at the target")
+
+    def planned(self, plan: BlockPlan) -> None:
+        counts = self.report.counts
+        counts["source_keys"] += plan.source_keys
+        counts["target_keys"] += plan.target_keys
+        counts["newer_ignored"] += plan.newer_ignored
+        counts["unchanged"] += plan.source_keys - len(plan.transfers)
+        sizes = (decision.source.size for decision in plan.transfers if decision.source)
+        self._observer.planned(len(plan.transfers), sum(size for size in sizes if size > 0))
+        for decision in plan.idle:
+            self._record(self.action("skip", decision))
+
+    def moved(self, size: int) -> None:
+        self.report.bytes += size
+        self._observer.moved(size)
+
+    def did(self, action: Action) -> None:
+        self.report.counts[action.action] += 1
+        self._record(action)
+
+    def skipped(self, action: Action, why: str) -> None:
+        """Counts, and is warned of: the run cannot end with 0."""
+        self.warn(f"skipped {action.source}: {why}")
+        self.did(Action("skip", action.source, action.target, action.size, why))
+
+    def stray(self, name: str, why: str) -> None:
+        """A name at the source that is no key, printable."""
+        self.warn(f"skipped {self._source.of(name)}: {why}")
+        self.report.counts["skip"] += 1
+
+    def warn(self, text: str) -> None:
+        self.report.warn(text)
+        self._observer.warned(text)
+
+    def failed(self, action: Action, error: Error) -> None:
+        self.fail(Failure.of(action.action, error, source=action.source, target=action.target))
+
+    def fail(self, failure: Failure) -> None:
+        self.report.fail(failure)
+        self._observer.failed(failure)
+
+    def _record(self, action: Action) -> None:
+        if self.report.actions is not None:
+            self.report.actions.add(action)
+        self._observer.did(action)

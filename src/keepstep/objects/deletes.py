@@ -1,0 +1,79 @@
+"""The deletes of a run: collected while it plans, carried out at its end, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from keepstep.errors import Error, ExitCode
+from keepstep.objects.account import Account
+from keepstep.objects.guard import Cap, Objection, object_to
+from keepstep.objects.join import Side
+from keepstep.objects.keylog import KeyLog
+from keepstep.runs.report import Failure
+from keepstep.stores.interface import Store
+
+_BATCH = 1000
+
+
+class Deletes:
+    """Nothing goes before the guard has seen both listings to their end, and the whole number of deletes."""
+
+    def __init__(
+        self, target: Store, account: Account, cap: Cap, *, allow_empty_source: bool, dryrun: bool
+    ) -> None:
+        self._target = target
+        self._account = account
+        self._cap = cap
+        self._allow_empty_source = allow_empty_source
+        self._is_dryrun = dryrun
+        self._keys = KeyLog()
+
+    def extend(self, keys: Iterable[str]) -> None:
+        self._keys.extend(keys)
+
+    async def carry_out(self, source: Side, target: Side, *, goes_on: Callable[[], bool]) -> None:
+        """Asks the guard, then deletes in batches for as long as ``goes_on()``."""
+        counts = self._account.report.counts
+        objection = object_to(
+            deletes=len(self._keys),
+            source_in_scope=counts["source_keys"],
+            target_in_scope=counts["target_keys"],
+            uncertified=_uncertified(source, target),
+            cap=self._cap,
+            allow_empty_source=self._allow_empty_source,
+        )
+        if objection:
+            self.withhold(objection)
+            return
+        keys = iter(self._keys)
+        while goes_on() and (batch := list(islice(keys, _BATCH))):
+            failures = {} if self._is_dryrun else await self._delete(batch)
+            for key in batch:
+                action = self._account.delete(key)
+                if key in failures:
+                    self._account.failed(action, failures[key])
+                else:
+                    self._account.did(action)
+
+    def withhold(self, objection: Objection) -> None:
+        failure = Failure("guard", None, str(self._target.address), objection.message, objection.hint)
+        self._account.fail(failure)
+        if objection.is_refusal:
+            self._account.report.exit_code = ExitCode.REFUSED
+
+    def close(self) -> None:
+        self._keys.close()
+
+    async def _delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        try:
+            return await self._target.delete(keys)
+        except Error as exc:
+            return dict.fromkeys(keys, exc)
+
+
+def _uncertified(*sides: Side) -> str:
+    """The sides that are at fault; or else those that were not read to their end because of it."""
+    open_sides = [side for side in sides if not side.is_certified]
+    names = [side.name for side in open_sides if side.is_faulty] or [side.name for side in open_sides]
+    return " and of the ".join(names)
