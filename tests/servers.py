@@ -99,7 +99,7 @@ class Aws:
     url: str
     env: dict[str, str]
     """What the aws CLI and every SDK need to use it."""
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
 
     def client(self, service: str, *, region: str = REGION, **options: Any) -> Any:
         """A boto3 client that does not retry."""

@@ -139,6 +139,7 @@ def test_a_server_ends_with_its_block(tmp_path: Path) -> None:
     """When the block ends, also by an error, the process is gone and nobody listens on its port."""
     with pytest.raises(ZeroDivisionError), local_aws(tmp_path) as server:
         raise ZeroDivisionError
+    assert server.process
     assert server.process.poll() is not None
     with pytest.raises(OSError), socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), 1):
         pass

@@ -83,9 +83,15 @@ class Front:
             return self._secrets.answer(operation, meant.region, request.body, stale=stale)
         if meant.service == "s3":
             return self._s3.answer(operation, request, stale=stale)
+        if meant.service == "ssm" and self._journal:
+            return self._parameters(self._journal, meant.region, operation, request)
+        return self._everything.ask(request)
+
+    def _parameters(self, journal: Journal, region: str, operation: str, request: Request) -> Response:
+        journal.load_parameters(region)
         response = self._everything.ask(request)
-        if self._journal and meant.service == "ssm" and operation in PARAMETER_WRITES and response.status == 200:
-            self._journal.note_parameters(meant.region)
+        if operation in PARAMETER_WRITES and response.status == 200:
+            journal.note_parameters(region)
         return response
 
 

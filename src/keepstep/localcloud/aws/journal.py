@@ -39,6 +39,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._database = open_database(path, SCHEMA)
         self._lock = threading.Lock()
+        self._loaded: set[str] = set()
 
     def close(self) -> None:
         self._database.close()
@@ -61,6 +62,14 @@ class Journal:
             else:
                 self._note_bucket(operation, bucket, request)
 
+    def load_parameters(self, region: str) -> None:
+        """Gives moto back the region's SSM parameters, the first time; not earlier, for moto's SSM loads slowly."""
+        with self._lock:
+            if region not in self._loaded:
+                self._loaded.add(region)
+                for row in self._database.execute("SELECT * FROM parameters WHERE region = ?", (region,)):
+                    objects.load_parameters(*row)
+
     def note_parameters(self, region: str) -> None:
         """Keeps the region's SSM parameters."""
         with self._lock:
@@ -68,7 +77,7 @@ class Journal:
             self._database.execute("REPLACE INTO parameters VALUES (?, ?)", row)
 
     def replay(self) -> None:
-        """Gives moto back what it held. What moto no longer takes is said on stderr and stays in the file."""
+        """Gives moto back the buckets and what is in them. What it no longer takes is said on stderr, and kept."""
         for subject, at, method, target, headers, body in self._database.execute(
             "SELECT subject, at, method, target, headers, body FROM requests ORDER BY number"
         ):
@@ -81,8 +90,6 @@ class Journal:
             "SELECT bucket, key, state, body FROM objects ORDER BY bucket, key, place"
         ):
             objects.load_object(*row)
-        for row in self._database.execute("SELECT region, state FROM parameters"):
-            objects.load_parameters(*row)
 
     def _note_bucket(self, operation: str, bucket: str, request: Request) -> None:
         query = sorted((name, value) for name, value in request.query.items() if name != "x-id")

@@ -54,6 +54,14 @@ class Range:
     passed: bool = False
 
 
+def _from_marker(query: Mapping[str, str], marker: str) -> Range:
+    """A marker that is a common prefix has the delimiter at its end and, behind the prefix, nowhere before."""
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    at = marker.find(delimiter, len(prefix)) if delimiter and marker.startswith(prefix) else -1
+    passed = at >= 0 and at + len(delimiter) == len(marker)
+    return Range(prefix, delimiter, _limit(query), marker, passed)
+
+
 Find = Callable[[str], Sequence[Version]]
 """The versions to list of a key."""
 
@@ -128,13 +136,11 @@ def _page_v2(bucket: str, keys: Sequence[str], find: Find, query: Mapping[str, s
 
 
 def _page_v1(bucket: str, keys: Sequence[str], find: Find, query: Mapping[str, str]) -> str:
-    marker, delimiter = query.get("marker", ""), query.get("delimiter", "")
-    passed = bool(delimiter) and marker.endswith(delimiter)
-    wanted = Range(query.get("prefix", ""), delimiter, _limit(query), marker, passed)
+    wanted = _from_marker(query, query.get("marker", ""))
     found, more = _cut(items(keys, find, wanted), wanted.limit)
     xml = Document("ListBucketResult", bucket, query)
-    xml.text("Marker", marker)
-    if more and delimiter:
+    xml.text("Marker", wanted.after)
+    if more and wanted.delimiter:
         xml.text("NextMarker", _name(found[-1]))
     return xml.page(found, limit=wanted.limit, truncated=more, owner=True)
 
@@ -144,9 +150,8 @@ def _versions(bucket: Any, keys: Sequence[str], query: Mapping[str, str]) -> str
         newest_first = reversed(bucket.keys.getlist(key))
         return [version(held, latest=not index) for index, held in enumerate(newest_first)]
 
-    marker, delimiter = query.get("key-marker", ""), query.get("delimiter", "")
-    passed = bool(delimiter) and marker.endswith(delimiter)
-    wanted = Range(query.get("prefix", ""), delimiter, _limit(query), marker, passed)
+    marker = query.get("key-marker", "")
+    wanted = _from_marker(query, marker)
     rest: list[Version] = []
     if after := query.get("version-id-marker"):
         ids = [one.id for one in find(marker)] if marker in bucket.keys else []

@@ -94,14 +94,19 @@ def environ(request: Request) -> dict[str, Any]:
 
 
 def _headers(request: Request) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables, and how the metadata names with an underscore are spelt, which WSGI would turn into a dash."""
+    """Variables, and how the names of metadata with an underscore are spelt, which WSGI turns into a dash.
+
+    Other names with one are left out: they would pass for those with a dash.
+    """
     variables: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for name, value in request.headers.items():
+        if "_" in name and (not name.startswith("x-amz-meta-") or name.replace("_", "-") in request.headers):
+            continue
         variable = name.upper().replace("-", "_")
         variable = variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"
         if name != "transfer-encoding":
             variables[variable] = value
-        if "_" in name and name.startswith("x-amz-meta-"):
+        if "_" in name:
             spelling[variable] = name
     return variables, spelling
