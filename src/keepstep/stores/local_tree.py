@@ -1,33 +1,38 @@
-"""The names beneath a local folder: which are keys, in which order, and how to reach one without leaving it.
+"""The names beneath a local folder: which are keys, and in which order.
 
-Reading follows links, as ``aws s3 sync`` does. Writing never does: every component of a key is opened from the
-descriptor of the one above with ``O_NOFOLLOW``, so that no key and no link leads out of the folder.
+A source is read through links, as ``aws s3 sync`` does it; a target is not.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import NamedTuple
 
-from keepstep.errors import ConfigError, Error, NotFound, Unsupported
+from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.stores.interface import Entry, Page
+from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
+from keepstep.stores.local_paths import printable as printable
 
-TEMPORARY = re.compile(r"\.keepstep-[0-9a-f]{16}\.part\Z")
-"""Names of files that are being written. They are no keys, and never leave this machine."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NAME_MAX = 255
+
+class _Folder(NamedTuple):
+    """One that the walk is in."""
+
+    descriptor: int
+    prefix: str
+    names: Iterator[str]
+    identity: tuple[int, int]
 
 
 class Walk:
     """Lists a folder in key order, page by page, a folder's names in memory at a time.
 
     An unreadable folder becomes a hole and the walk goes on; a name that is not UTF-8 becomes a stray.
-    With ``follow`` links are what they lead to (a source); without, they are passed over (a target: a link
-    there is somebody else's arrangement, and is neither written through nor deleted).
+    With ``follow`` links are what they lead to (a source); without, they are passed over, and so are pipes, sockets
+    and devices (a target: they are somebody else's arrangement, and are neither written through nor deleted).
     """
 
     def __init__(self, path: str, *, follow: bool, page_size: int = 1000) -> None:
@@ -51,40 +56,68 @@ class Walk:
             yield page
 
     def _entries(self) -> Iterator[Entry]:
+        stack: list[_Folder] = []
+        self._push(stack, self._root(), "")
         try:
-            descriptor = os.open(self._path, _DIRECTORY)
+            while stack:
+                folder = stack[-1]
+                name = next(folder.names, None)
+                if name is None:
+                    os.close(stack.pop().descriptor)
+                elif name.endswith("/"):
+                    self._enter(stack, folder, name)
+                elif entry := self._file(folder, name):
+                    yield entry
+        finally:
+            for folder in stack:
+                os.close(folder.descriptor)
+
+    def _root(self) -> int:
+        try:
+            if self._follow:
+                return os.open(self._path, _FOLDER)
+            way = open_root(self._path, create=False)
+            try:
+                return os.open(".", _FOLDER, dir_fd=way)
+            finally:
+                os.close(way)
         except FileNotFoundError:
             raise NotFound(
-                f"the folder {self._path} does not exist", hint="check the path; nothing was changed"
+                f"the folder {printable(self._path)} does not exist", hint="check the path; nothing was changed"
             ) from None
         except NotADirectoryError:
             raise ConfigError(
-                f"{self._path} is not a folder", hint="sync works on folders; name the folder it is in"
+                f"{printable(self._path)} is not a folder", hint="sync works on folders; name the folder it is in"
             ) from None
         except OSError as exc:
             raise _unreadable(self._path, exc) from exc
-        yield from self._folder(descriptor, "", ())
 
-    def _folder(self, descriptor: int, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-        """Everything beneath one open folder; takes over its descriptor."""
+    def _enter(self, stack: list[_Folder], parent: _Folder, name: str) -> None:
+        flags = _FOLDER if self._follow else _FOLDER | os.O_NOFOLLOW
         try:
-            try:
-                state = os.fstat(descriptor)
-                names = self._names(descriptor, prefix)
-            except OSError as exc:
-                self.holes.append((prefix, _unreadable(os.path.join(self._path, prefix), exc)))
-                return
-            identity = (state.st_dev, state.st_ino)
-            if identity in above:
-                self.strays.append((prefix, "is a link to a folder that it stands in"))
-                return
-            for name in names:
-                if name.endswith("/"):
-                    yield from self._subfolder(descriptor, prefix, name, (*above, identity))
-                elif entry := self._file(descriptor, prefix, name):
-                    yield entry
-        finally:
+            descriptor = os.open(name[:-1], flags, dir_fd=parent.descriptor)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            self._note_hole(parent.prefix + name, exc)
+            return
+        self._push(stack, descriptor, parent.prefix + name)
+
+    def _push(self, stack: list[_Folder], descriptor: int, prefix: str) -> None:
+        """Puts an open folder, whose descriptor it takes over, on the stack, unless it cannot be read."""
+        try:
+            state = os.fstat(descriptor)
+            names = self._names(descriptor, prefix)
+        except OSError as exc:
+            self._note_hole(prefix, exc)
             os.close(descriptor)
+            return
+        identity = (state.st_dev, state.st_ino)
+        if any(folder.identity == identity for folder in stack):
+            self.strays.append((printable(prefix), "is a link to a folder that it stands in"))
+            os.close(descriptor)
+            return
+        stack.append(_Folder(descriptor, prefix, iter(names), identity))
 
     def _names(self, descriptor: int, prefix: str) -> list[str]:
         """The names in one folder, a folder's with ``/`` behind it: so they sort as keys do."""
@@ -92,8 +125,8 @@ class Walk:
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
-                if not name.isascii() and not _is_utf8(name):
-                    self.strays.append((prefix + printable(name), "its name is not UTF-8"))
+                if not name.isascii() and not is_utf8(name):
+                    self.strays.append((printable(prefix + name), "its name is not UTF-8"))
                 elif not self._follow and entry.is_symlink():
                     continue
                 elif _is_folder(entry, follow=self._follow):
@@ -105,103 +138,28 @@ class Walk:
         names.sort()
         return names
 
-    def _subfolder(
-        self, parent: int, prefix: str, name: str, above: tuple[tuple[int, int], ...]
-    ) -> Iterator[Entry]:
-        flags = _DIRECTORY if self._follow else _DIRECTORY | os.O_NOFOLLOW
+    def _file(self, folder: _Folder, name: str) -> Entry | None:
+        key = folder.prefix + name
         try:
-            descriptor = os.open(name[:-1], flags, dir_fd=parent)
+            state = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=self._follow)
         except FileNotFoundError:
-            return
+            is_broken = self._follow and is_link(name, folder.descriptor)
+            return _unfit(key, "is a link that leads nowhere") if is_broken else None
         except OSError as exc:
-            path = os.path.join(self._path, prefix + name)
-            self.holes.append((prefix + name, _unreadable(path, exc)))
-            return
-        yield from self._folder(descriptor, prefix + name, above)
+            if self._follow:
+                return _unfit(key, f"cannot be examined: {exc.strerror}")
+            self._note_hole(key, exc)
+            return None
+        if stat.S_ISREG(state.st_mode):
+            return Entry(key, state.st_size, state.st_mtime_ns // 1000)
+        return _unfit(key, f"is {_kind(state.st_mode)}") if self._follow else None
 
-    def _file(self, parent: int, prefix: str, name: str) -> Entry | None:
-        key = prefix + name
-        try:
-            state = os.stat(name, dir_fd=parent, follow_symlinks=self._follow)
-        except FileNotFoundError:
-            is_link = self._follow and _is_link(name, parent)
-            return Entry(key, -1, 0, unfit="is a link that leads nowhere") if is_link else None
-        except OSError as exc:
-            return Entry(key, -1, 0, unfit=f"cannot be examined: {exc.strerror}")
-        if not stat.S_ISREG(state.st_mode):
-            return Entry(key, -1, 0, unfit=f"is {_special(state.st_mode)}")
-        return Entry(key, state.st_size, state.st_mtime_ns // 1000)
+    def _note_hole(self, prefix: str, exc: OSError) -> None:
+        self.holes.append((prefix, _unreadable(os.path.join(self._path, prefix), exc)))
 
 
-def components(key: str) -> list[str]:
-    """The names a key is made of, each fit to be a file's. Raises :class:`Unsupported` with the reason."""
-    names = key.split("/")
-    for name in names:
-        if name in ("", ".", ".."):
-            shown = "an empty part" if not name else f"the part {name!r}"
-            raise Unsupported(f"{printable(key)} cannot be a file here: {shown}")
-        if "\0" in name:
-            raise Unsupported(f"{printable(key)} cannot be a file here: a NUL character")
-        if len(name) > _NAME_MAX // 4 and len(name.encode()) > _NAME_MAX:
-            raise Unsupported(f"{printable(key)} cannot be a file here: a part is longer than {_NAME_MAX} bytes")
-    if TEMPORARY.match(names[-1]):
-        raise Unsupported(f"{printable(key)} cannot be a file here: the name is kept for unfinished files")
-    return names
-
-
-def open_folder(root: int, names: list[str], *, create: bool) -> int:
-    """A new descriptor of the folder ``names`` beneath ``root``, made where it is missing and ``create`` is set.
-
-    Raises :class:`Unsupported` when a file or a link stands on the way, ``FileNotFoundError`` when it is missing.
-    """
-    descriptor = os.dup(root)
-    for depth, name in enumerate(names):
-        try:
-            try:
-                inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
-            except FileNotFoundError:
-                if not create:
-                    raise
-                _make_folder(name, descriptor)
-                inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
-        except NotADirectoryError as exc:
-            # With O_NOFOLLOW and O_DIRECTORY a link is ENOTDIR too.
-            what = "a link" if _is_link(name, descriptor) else "a file"
-            way = printable("/".join(names[: depth + 1]))
-            raise Unsupported(f"{what} stands where the folder {way} would have to be") from exc
-        finally:
-            os.close(descriptor)
-        descriptor = inner
-    return descriptor
-
-
-def printable(name: str) -> str:
-    """The name as it can be shown: control characters and bytes that are no text are escaped."""
-    if name.isprintable():
-        return name
-    return "".join(
-        c
-        if c.isprintable()
-        else c.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace")
-        if not c.isascii()
-        else f"\\x{ord(c):02x}"
-        for c in name
-    )
-
-
-def _make_folder(name: str, parent: int) -> None:
-    try:
-        os.mkdir(name, dir_fd=parent)
-    except FileExistsError:
-        return  # another transfer was faster
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _unfit(key: str, why: str) -> Entry:
+    return Entry(key, -1, 0, unfit=why)
 
 
 def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
@@ -211,40 +169,18 @@ def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
         return False  # examined again, and named, as a file
 
 
-def _is_link(name: str, parent: int) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-
-
-def _special(mode: int) -> str:
+def _kind(mode: int) -> str:
     kinds = {
         stat.S_IFIFO: "a named pipe",
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a character device",
         stat.S_IFBLK: "a block device",
-        stat.S_IFLNK: "a link",
-        stat.S_IFDIR: "a folder",
     }
     return kinds.get(stat.S_IFMT(mode), "no regular file")
 
 
 def _unreadable(path: str, exc: OSError) -> Error:
     return Error(
-        f"cannot read the folder {printable(path)}: {exc.strerror}",
+        f"cannot read {printable(path)}: {exc.strerror}",
         hint="run as a user that may read it, or exclude it; nothing is deleted while it cannot be read",
     )
-
-
-def fail(path: str, exc: OSError) -> NoReturn:
-    """Translates a file system's refusal of one file. Raises always."""
-    raise Error(f"{printable(path)}: {exc.strerror}", hint=_HINTS.get(exc.errno or 0)) from exc
-
-
-_HINTS: dict[int, str] = {
-    13: "run as a user that may read or write it",
-    28: "free space on the device; the next run finishes the rest",
-    30: "the file system is mounted read-only",
-    122: "the disk quota is used up; the next run finishes the rest",
-}

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 from keepstep.errors import Transient
+from keepstep.stores.times import http_microseconds
 
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
+_LONGEST_WISH = 60.0
+"""Seconds that we wait at the most because the server asks for it."""
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _ATTEMPTS = 7
 _PATIENCE = timedelta(minutes=2)
 
@@ -44,18 +50,19 @@ def _verdict(exc: Exception) -> bool | float:
     """What stamina is to do: stop, go on with its own pause, or wait as long as the server asked for."""
     if not isinstance(exc, Transient):
         return False
-    return True if exc.retry_after is None else min(exc.retry_after, _LONGEST_PAUSE)
+    return True if exc.retry_after is None else min(exc.retry_after, _LONGEST_WISH)
 
 
 def _pause(exc: Transient) -> float:
     if exc.retry_after is not None:
-        return min(exc.retry_after, _LONGEST_PAUSE)
+        return min(exc.retry_after, _LONGEST_WISH)
     return _FIRST_PAUSE * (0.5 + random.random())
 
 
-def retry_after(headers: dict[str, str]) -> float | None:
-    """Seconds from a ``Retry-After`` header; None when it is absent, or a date (RFC 9110, section 10.2.3)."""
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or as a date (RFC 9110, section 10.2.3)."""
+    text = headers.get("retry-after", "")
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    at = http_microseconds(text)
+    return None if at is None else max(0.0, at / 1e6 - time.time())

@@ -7,19 +7,26 @@ writes it (another order, namespaces, CDATA) is read by a real XML parser instea
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
-from keepstep.errors import Transient
+from keepstep.errors import Corrupt, Transient
 from keepstep.stores.interface import Page
 from keepstep.stores.times import microseconds
 
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
-_SIZE = re.compile(r"<Size>(\d+)</Size>")
+_SIZE = re.compile(r"<Size>([0-9]+)</Size>")
 _TIME = re.compile(r"<LastModified>([^<]*)</LastModified>")
-_ETAG = re.compile(r"<ETag>([^<]*)</ETag>")
+_ETAG = re.compile(r"<ETag>(?:&quot;|\")([^<&\"]*)(?:&quot;|\")<")
+_TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
-_ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d+)|#[xX]([0-9a-fA-F]+));")
+_START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
+_UNUSUAL = ("<!", "\r", ":Contents>")
+"""CDATA, comments, line ends of which XML makes one, and namespaces."""
+_ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,6})|#[xX](10[0-9a-fA-F]{4}|[0-9a-fA-F]{1,5}));")
+_NO_ENTITY = re.compile(rf"&(?!{_ENTITY.pattern[1:]})|&#[xX]?[dD5]")
+"""Not well-formed, or possibly half a character (U+D800 to U+DFFF, 55296 to 57343)."""
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
@@ -27,86 +34,122 @@ _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 def parse(body: bytes | bytearray, prefix: str) -> tuple[Page, str | None]:
     """The page, its keys relative to ``prefix``, and the token of the next one; None at the end.
 
-    Raises :class:`Transient` when the body is no listing (a cut answer, a proxy's page).
+    Raises :class:`Transient` when the body is no listing (a cut answer, a proxy's page), and :class:`Corrupt` when
+    it is one that cannot be right. No key is ever left out silently.
     """
-    text = body.decode("utf-8", "surrogateescape")
+    try:
+        page, is_encoded, is_truncated, token = _parse_plain(body) or _parse_any(body)
+        page.keys = _relative(page.keys, prefix, is_encoded=is_encoded)
+    except (ValueError, KeyError, OverflowError) as exc:
+        raise Transient(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+    if is_truncated and not token:
+        raise Corrupt(
+            "the store says that there are more keys, but not how to get them",
+            hint="it does not know ListObjectsV2 as S3 does",
+        )
+    return page, token if is_truncated else None
+
+
+_Parsed = tuple[Page, bool, bool, str]
+"""The page, whether its keys are URL-encoded, whether there are more, and the next token."""
+
+
+def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
+    """None when the page does not look as AWS writes it."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
     keys, sizes = _KEY.findall(text), _SIZE.findall(text)
     times, etags = _TIME.findall(text), _ETAG.findall(text)
-    count = text.count("<Contents>")
+    around = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") :]
+    truncated, tokens = _TRUNCATED.findall(around), _TOKEN.findall(around)
     is_plain = (
-        count == len(keys) == len(sizes) == len(times) == len(etags)
-        and "</ListBucketResult>" in text
-        and "<![CDATA[" not in text
+        text.count("<Contents>") == len(keys) == len(sizes) == len(times) == len(etags)
+        and len(truncated) == 1
+        and _START.match(text)
+        and text.endswith("</ListBucketResult>")
+        and not any(mark in text for mark in _UNUSUAL)
     )
-    if not is_plain or (not count and "<Contents" in text):
-        return _parse_any(body, prefix)
+    if not is_plain:
+        return None
     if any("&" in key for key in keys):
-        keys = [unescape(key) for key in keys]
-    page = Page(
-        _decoded(keys, prefix, is_encoded="<EncodingType>url<" in text),
-        list(map(int, sizes)),
-        list(map(microseconds, times)),
-        [etag.replace("&quot;", "").replace("&#34;", "").strip('"') for etag in etags],
-    )
+        if any(map(_NO_ENTITY.search, keys)):
+            return None
+        keys = list(map(unescape, keys))
+    page = Page(keys, list(map(int, sizes)), list(map(microseconds, times)), etags)
     if any(name in text for name in _ARCHIVED):
-        page.unfit = _archived(body)
-    token = _TOKEN.search(text) if "<IsTruncated>true<" in text else None
-    return page, unescape(token[1]) if token else None
+        page.unfit = _archived(_root(body))
+    token = unescape(tokens[0]) if tokens else ""
+    return page, "<EncodingType>url<" in text, truncated[0] == "true", token
 
 
-def _parse_any(body: bytes | bytearray, prefix: str) -> tuple[Page, str | None]:
-    try:
-        root = ElementTree.fromstring(bytes(body))  # noqa: S314 - from the store we are configured to trust
-    except ElementTree.ParseError as exc:
-        raise Transient("the store answered a listing with something that is no listing") from exc
+def _parse_any(body: bytes | bytearray) -> _Parsed:
+    root = _root(body)
     if _local(root.tag) != "ListBucketResult":
-        raise Transient(f"the store answered a listing with <{_local(root.tag)}>")
-    keys: list[str] = []
-    page = Page(keys)
-    for number, item in enumerate(child for child in root if _local(child.tag) == "Contents"):
+        raise ValueError(f"<{_local(root.tag)}>")
+    page = Page(unfit=_archived(root))
+    for item in _contents(root):
         values = {_local(value.tag): value.text or "" for value in item}
-        keys.append(values["Key"])
-        page.sizes.append(int(values["Size"]))
-        page.times.append(microseconds(values["LastModified"]))
-        page.etags.append(values.get("ETag", "").strip('"'))
-        if why := _why_archived(item):
-            page.unfit[number] = why
-    top = {_local(child.tag): child.text or "" for child in root}
-    page.keys = _decoded(keys, prefix, is_encoded=top.get("EncodingType") == "url")
-    token = top.get("NextContinuationToken") if top.get("IsTruncated") == "true" else None
-    return page, token or None
+        page.keys.append(values["Key"])
+        page.sizes.append(_natural(values["Size"]))
+        page.times.append(microseconds(values["LastModified"].strip()))
+        page.etags.append(values.get("ETag", "").strip().strip('"'))
+    top = {_local(child.tag): (child.text or "").strip() for child in root}
+    if top["IsTruncated"] not in ("true", "false"):
+        raise ValueError(f"IsTruncated is {top['IsTruncated']!r}")
+    is_encoded = top.get("EncodingType") == "url"
+    return page, is_encoded, top["IsTruncated"] == "true", top.get("NextContinuationToken", "")
 
 
-def _decoded(keys: list[str], prefix: str, *, is_encoded: bool) -> list[str]:
+def _root(body: bytes | bytearray) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(bytes(body))  # noqa: S314 - from the store we are configured to trust
+    except ElementTree.ParseError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _contents(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [child for child in root if _local(child.tag) == "Contents"]
+
+
+def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> list[str]:
     if is_encoded:
-        keys = [unquote_plus(key) if "%" in key or "+" in key else key for key in keys]
-    start = len(prefix)
-    return [key[start:] for key in keys] if start else keys
+        keys = [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
+    if not prefix:
+        return keys
+    if not all(map(str.startswith, keys, repeat(prefix))):
+        raise ValueError(f"a key that does not start with {prefix!r}")
+    return [key[len(prefix) :] for key in keys]
 
 
-def _archived(body: bytes | bytearray) -> dict[int, str]:
+def _archived(root: ElementTree.Element) -> dict[int, str]:
     """Which objects lie in an archive and have not been restored from it."""
-    items = [child for child in ElementTree.fromstring(bytes(body)) if _local(child.tag) == "Contents"]  # noqa: S314
-    return {number: why for number, item in enumerate(items) if (why := _why_archived(item))}
+    return {number: why for number, item in enumerate(_contents(root)) if (why := _why_archived(item))}
 
 
 def _why_archived(item: ElementTree.Element) -> str:
-    values = {_local(value.tag): value.text or "" for value in item.iter()}
+    values = {_local(value.tag): (value.text or "").strip() for value in item.iter()}
     storage_class = values.get("StorageClass", "")
-    is_restored = bool(values.get("RestoreExpiryDate"))
-    if storage_class in _ARCHIVED and not is_restored:
+    if storage_class in _ARCHIVED and not values.get("RestoreExpiryDate"):
         return f"is archived ({storage_class}) and has not been restored"
     return ""
 
 
 def unescape(text: str) -> str:
-    """Undoes XML's entities."""
+    """Undoes XML's entities; what is none stays as it is."""
+    return _ENTITY.sub(_character, text)
 
-    def character(found: re.Match[str]) -> str:
-        name, decimal, hexadecimal = found.groups()
-        return _NAMED[name] if name else chr(int(decimal) if decimal else int(hexadecimal, 16))
 
-    return _ENTITY.sub(character, text)
+def _character(found: re.Match[str]) -> str:
+    name, decimal, hexadecimal = found.groups()
+    return _NAMED[name] if name else chr(int(decimal) if decimal else int(hexadecimal, 16))
+
+
+def _natural(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError(f"{text!r} is no size")
+    return int(text)
 
 
 def _local(tag: str) -> str:

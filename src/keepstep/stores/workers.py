@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +26,8 @@ _PATIENCE = 0.005
 class Workers:
     """Threads that run functions for one event loop: one at first, more while calls have to wait.
 
-    A caller that is cancelled leaves its function running to its end, unheard.
+    A caller that is cancelled leaves its function running to its end, unheard; where the result is something that
+    must be given back, use :meth:`acquire`.
     """
 
     def __init__(self, most: int = 16) -> None:
@@ -35,21 +36,33 @@ class Workers:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._is_delivery_due = False
+        self._is_closed = False
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Calls the function in a thread; its result or exception is the future's."""
+        if self._is_closed:
+            raise RuntimeError("these workers are closed")
         if not self._threads:
             self._add_thread()
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((future, function, args, kwargs, time.monotonic()))
         return future
 
+    async def acquire(self, function: Callable[[], T], release: Callable[[T], object]) -> T:
+        """As ``run``, for a result that holds something: when the caller is cancelled, it goes to ``release``."""
+        hold = _Hold(release)
+        try:
+            return await self.run(hold.take, function)
+        except asyncio.CancelledError:
+            hold.give_back()
+            raise
+
     def close(self) -> None:
-        """Lets every thread end once it is free."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        """Lets every thread end once it is free; what was asked for before is still done."""
+        self._is_closed = True
+        self._jobs.put(None)
 
     def _add_thread(self) -> None:
         with self._lock:
@@ -73,6 +86,7 @@ class Workers:
             del job, function, args, kwargs
             if not self._bring_home(future, result, error):
                 return
+        self._jobs.put(None)  # for the next thread
 
     def _bring_home(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> bool:
         """False when the loop has closed and nobody listens any more."""
@@ -95,5 +109,34 @@ class Workers:
                 continue
             if error is None:
                 future.set_result(result)
+            elif isinstance(error, StopIteration):  # which no future can hold
+                future.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
             else:
                 future.set_exception(error)
+
+
+class _Hold(Generic[T]):
+    """A result on its way from a thread to a caller who may be gone by then."""
+
+    def __init__(self, release: Callable[[T], object]) -> None:
+        self._release = release
+        self._lock = threading.Lock()
+        self._results: list[T] = []
+        self._is_unwanted = False
+
+    def take(self, function: Callable[[], T]) -> T:
+        result = function()
+        with self._lock:
+            self._results.append(result)
+            is_unwanted = self._is_unwanted
+        if is_unwanted:
+            self.give_back()
+        return result
+
+    def give_back(self) -> None:
+        """Now, or as soon as there is a result; once."""
+        with self._lock:
+            self._is_unwanted = True
+            results, self._results = self._results, []
+        for result in results:
+            self._release(result)

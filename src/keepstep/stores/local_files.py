@@ -1,0 +1,217 @@
+"""Files as they are read and written: one state of a file or an error, whole under its name or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from keepstep.errors import Conflict, Corrupt, Unsupported
+from keepstep.stores.interface import Buffer, Properties
+from keepstep.stores.local_paths import fail, printable
+from keepstep.stores.workers import Workers
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalSource:
+    """One open file. Its size, time and identity are those of the moment it was opened.
+
+    Raises ``OSError`` where it cannot be opened, and :class:`Unsupported` when it is no regular file.
+    """
+
+    def __init__(self, workers: Workers, path: str, limit: int) -> None:
+        self._workers = workers
+        self._path = path
+        # O_NONBLOCK: a named pipe that took the file's place must not hold us.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._state = os.fstat(self._descriptor)
+            if not stat.S_ISREG(self._state.st_mode):
+                raise Unsupported(f"{printable(path)} is not a regular file any more")
+            self.size = self._state.st_size
+            self.first: Buffer = self._read_first(limit)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self.etag = ""
+        self.properties = Properties(time=self._state.st_mtime_ns // 1000)
+        self._limit = limit
+
+    def is_steady(self) -> bool:
+        """False when it is to be opened again. A small file is read by now: it is closed."""
+        if self.size > self._limit:
+            return True
+        try:
+            return len(self.first) == self.size and not self._has_changed(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        return await self._workers.run(self._read, offset, length)
+
+    async def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            await self._workers.run(self._close, descriptor)
+
+    def discard(self) -> None:
+        """Closes it, for a caller who is gone."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read_first(self, limit: int) -> bytes:
+        # One byte more than expected shows a file that grows.
+        data = os.read(self._descriptor, min(limit, self.size + 1))
+        while len(data) < min(limit, self.size) and (
+            more := os.read(self._descriptor, min(limit, self.size) - len(data))
+        ):
+            data += more
+        return data
+
+    def _read(self, offset: int, length: int) -> Buffer:
+        data = bytearray(length)
+        view = memoryview(data)
+        with translated(self._path):
+            while view:
+                count = os.preadv(self._descriptor, [view], offset)
+                if not count:
+                    raise Conflict(f"{printable(self._path)} became shorter while it was read")
+                view, offset = view[count:], offset + count
+        return data
+
+    def _close(self, descriptor: int) -> None:
+        try:
+            has_changed = self._has_changed(descriptor)
+        finally:
+            os.close(descriptor)
+        if has_changed:
+            raise Conflict(f"{printable(self._path)} changed while it was read")
+
+    def _has_changed(self, descriptor: int) -> bool:
+        now, then = os.fstat(descriptor), self._state
+        # The change time shows also what sets the modification time back.
+        return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (then.st_size, then.st_mtime_ns, then.st_ctime_ns)
+
+
+class TemporaryFile:
+    """A file without its name yet. Takes over the descriptor of its folder. Safe to use from several threads."""
+
+    def __init__(self, folder: int, name: str, path: str) -> None:
+        self._path = path
+        self._folder = folder
+        self._name = name
+        # A thread may still have a part in hand when the file is removed, and its descriptor given to another one.
+        self._lock = threading.Lock()
+        try:
+            self._descriptor = self._create()
+        except BaseException:
+            os.close(folder)
+            raise
+
+    def _create(self) -> int:
+        """Locked, which says to another run's sweep that somebody still writes here."""
+        while True:
+            self._temporary = f".keepstep-{secrets.token_hex(8)}.part"
+            descriptor = os.open(self._temporary, _CREATE, 0o666, dir_fd=self._folder)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)  # swept before it was locked
+
+    def write(self, data: Buffer, offset: int) -> None:
+        view = memoryview(data)
+        with self._lock, translated(self._path):
+            while view:
+                count = os.pwrite(self._open(), view, offset)
+                view, offset = view[count:], offset + count
+
+    def appear(self, time: int | None, size: int) -> None:
+        """Gives the file its time and its name, once its ``size`` bytes are on the device."""
+        with self._lock, translated(self._path):
+            descriptor = self._open()
+            if os.fstat(descriptor).st_size != size:
+                raise Corrupt(f"{printable(self._path)} did not arrive whole")
+            if time is not None:
+                os.utime(descriptor, ns=(time * 1000, time * 1000))
+            os.fsync(descriptor)
+            self._rename()
+            self._temporary = ""
+
+    def remove(self) -> None:
+        """Leaves nothing open, and nothing behind but a file that has appeared. Never raises; may be repeated."""
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            with suppress(OSError):
+                if self._temporary:
+                    os.unlink(self._temporary, dir_fd=self._folder)
+            for descriptor in (self._descriptor, self._folder):
+                with suppress(OSError):
+                    os.close(descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        if self._descriptor < 0:
+            raise Conflict(f"{printable(self._path)}: the upload has ended")
+        return self._descriptor
+
+    def _rename(self) -> None:
+        try:
+            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except IsADirectoryError:
+            # An empty folder is no key, and gives way.
+            with suppress(OSError):
+                os.rmdir(self._name, dir_fd=self._folder)
+            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+
+class LocalUpload:
+    """A large file, its parts written in place."""
+
+    def __init__(
+        self, workers: Workers, temporary: TemporaryFile, size: int, part_size: int, time: int | None
+    ) -> None:
+        self._workers = workers
+        self._temporary = temporary
+        self._size = size
+        self._part_size = part_size
+        self._time = time
+
+    async def write(self, number: int, data: Buffer) -> None:
+        await self._workers.run(self._temporary.write, data, number * self._part_size)
+
+    async def commit(self) -> None:
+        await self._workers.run(self._temporary.appear, self._time, self._size)
+        await self.abort()
+
+    async def abort(self) -> None:
+        await self._workers.run(self._temporary.remove)
+
+
+def remove_unless_locked(name: str, folder: int) -> None:
+    """Removes a temporary file whose writer is gone. Raises ``OSError`` when it lives, or the file is no file."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (IsADirectoryError, NotADirectoryError) as exc:
+        raise Unsupported(f"{printable(path)}: a folder stands where the file would have to be") from exc
+    except OSError as exc:
+        fail(path, exc)
