@@ -158,7 +158,7 @@ def test_credentials_near_their_end_are_renewed_behind_the_scenes(
 
     async def work() -> None:
         old = await identity.credentials()
-        clock.ahead = 10.0
+        clock.ahead = 5.5 * 60
         assert await identity.credentials() is old
         await until(lambda: runs(count) >= 2)
         async with asyncio.timeout(10):

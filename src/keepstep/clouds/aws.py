@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from keepstep.clock import Clock
-from keepstep.clouds.aws_chain import AwsSettings, credentials_of, open_session, profile_of
+from keepstep.clouds.aws_chain import AwsSettings as AwsSettings
+from keepstep.clouds.aws_chain import credentials_of, open_session, profile_of
 from keepstep.clouds.aws_config import AwsConfig
 from keepstep.clouds.aws_errors import translated
 from keepstep.clouds.renewing import Renewing
@@ -68,6 +69,6 @@ class AwsIdentity:
             expires_at=getattr(self._source, "_expiry_time", None),
             method=self._source.method,
         )
-        if self._current is None or found != self._current:
+        if force or self._current is None or found != self._current:
             self._current = found
         return self._current

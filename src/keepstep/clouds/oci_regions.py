@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from keepstep.errors import ConfigError
+
 _TABLE = """
 oc1 oraclecloud.com ap-chuncheon-1:yny ap-hyderabad-1:hyd ap-melbourne-1:mel ap-mumbai-1:bom
     ap-osaka-1:kix ap-seoul-1:icn ap-sydney-1:syd ap-tokyo-1:nrt ca-montreal-1:yul ca-toronto-1:yyz
@@ -88,7 +90,11 @@ def endpoint_of(service: str, region: str) -> str:
     OCI_ENDPOINT_URL puts every service at one address. A region with a dot is a domain of its own, as in the SDK.
     """
     if override := os.environ.get("OCI_ENDPOINT_URL"):
+        if not override.startswith(("http://", "https://")):
+            raise ConfigError(f"OCI_ENDPOINT_URL is no address: {override}", hint="write it as https://host[:port]")
         return override.rstrip("/")
+    if not region:
+        raise ConfigError("no OCI region is known", hint="add 'region=…' to the profile, or set OCI_CLI_REGION")
     region = region_of(region)
     before, after = _SERVICES[service]
     return f"https://{before}.{region}" + ("" if "." in region else f"{after}.{domain_of(region)}")

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from keepstep.clock import Clock, SystemClock
@@ -20,6 +20,7 @@ _LOOK_EVERY = 5.0
 """Seconds for which a value is given out without looking at its age again."""
 _LAST_MINUTE = timedelta(seconds=60)
 """A value with less life than this is not given out while a newer one can be had (the SDKs' own margin)."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Expiring(Protocol):
@@ -36,9 +37,9 @@ class Renewing(Generic[T]):
     """Gives out a current value; asking costs no thread and no lock while the value is young.
 
     ``fetch(force)`` blocks and runs in a thread of its own; ``force`` tells it to trust nothing it kept.
-    From ``early`` before the end a new value is fetched in the background while the old one serves on; in the
-    last minute callers wait for it. Callers who wait share one fetch. Works from any number of event loops.
-    Threads are daemons: one that hangs on a network does not keep the process from ending.
+    From ``early`` before the end, or at half its life, a new value is fetched in the background while the old one
+    serves on; in the last minute, or quarter, callers wait for it. Callers who wait share one fetch. Works from
+    any number of event loops. Threads are daemons: one that hangs does not keep the process from ending.
 
     Errors: what ``fetch`` raised, once the old value is of no more use; :class:`Transient` when it takes longer
     than ``limit`` seconds. Asking again is safe, and fetches again.
@@ -63,6 +64,7 @@ class Renewing(Generic[T]):
         self._clock = clock or SystemClock()
         self._value: T | None = None
         self._look_at = 0.0
+        self._due_at = self._wait_at = _NEVER
         self._flight: Future[T] | None = None
         self._lock = threading.Lock()
 
@@ -82,36 +84,33 @@ class Renewing(Generic[T]):
         if (flight := self._flight) is not None:
             with contextlib.suppress(Exception):
                 await self._landed(flight)
-        if stale is not None and self._value is not None and self._value is not stale:
-            return self._value
-        return await self._landed(self._start(force=True))
+        return await self._landed(self._start(self._value if stale is None else stale, force=True))
 
     async def _look(self, value: T | None) -> T:
-        left = self._left(value)
-        if value is None or left <= _LAST_MINUTE:
-            return await self._replaced(value, left)
+        now = self._clock.now()
+        if value is None or now >= self._wait_at:
+            return await self._replaced(value, now)
         self._look_at = self._clock.monotonic() + _LOOK_EVERY
-        if left <= self._early or self._is_outdated(value):
-            self._start(force=False).add_done_callback(self._note)
+        if now >= self._due_at or self._is_outdated(value):
+            self._start(value, force=False).add_done_callback(self._note)
         return value
 
-    async def _replaced(self, value: T | None, left: timedelta) -> T:
+    async def _replaced(self, value: T | None, now: datetime) -> T:
         try:
-            return await self._landed(self._start(force=False))
+            return await self._landed(self._start(value, force=False))
         except Exception:
-            if value is None or left <= timedelta(0):
+            if value is None or now >= (value.expires_at or _NEVER):
                 raise
             return value
 
-    def _left(self, value: T | None) -> timedelta:
-        if value is None or value.expires_at is None:
-            return timedelta.max
-        return value.expires_at - self._clock.now()
-
-    def _start(self, *, force: bool) -> Future[T]:
+    def _start(self, seen: T | None, *, force: bool) -> Future[T]:
+        """The fetch under way, or a new one; none when ``seen`` has been replaced since it was looked at."""
         with self._lock:
             if self._flight is None:
                 flight = Future[T]()
+                if self._value is not None and self._value is not seen:
+                    flight.set_result(self._value)
+                    return flight
                 flight.set_running_or_notify_cancel()
                 threading.Thread(target=self._fly, args=(flight, force), name=self._what, daemon=True).start()
                 self._flight = flight
@@ -126,10 +125,19 @@ class Renewing(Generic[T]):
             flight.set_exception(exc)
             return
         with self._lock:
-            self._value = value
-            self._look_at = self._clock.monotonic() + _LOOK_EVERY
+            self._accept(value)
             self._flight = None
         flight.set_result(value)
+
+    def _accept(self, value: T) -> None:
+        """A value whose end does not move is asked for ever less often, not every few seconds."""
+        self._due_at = self._wait_at = _NEVER
+        if value.expires_at is not None:
+            left = max(value.expires_at - self._clock.now(), timedelta(0))
+            self._due_at = value.expires_at - min(self._early, left / 2)
+            self._wait_at = value.expires_at - min(_LAST_MINUTE, left / 4)
+        self._value = value
+        self._look_at = self._clock.monotonic() + _LOOK_EVERY
 
     async def _landed(self, flight: Future[T]) -> T:
         try:

@@ -1,0 +1,129 @@
+"""Session tokens of ``oci session authenticate``: read again when they change, refreshed before they end.
+
+Source: ``oci_cli/cli_session.py`` (``oci session refresh``), for the call and for the file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from keepstep.clock import Clock
+from keepstep.clouds.oci_api_key import private_key
+from keepstep.clouds.oci_config import OciProfile, OciSettings, ca_bundle, read_profile
+from keepstep.clouds.oci_keys import read_file
+from keepstep.clouds.oci_regions import endpoint_of
+from keepstep.clouds.oci_signing import SigningKey, sign
+from keepstep.clouds.oci_token import expiry, token_of, write_token
+from keepstep.errors import ConfigError, Error, Transient
+
+log = logging.getLogger(__name__)
+
+EARLY = timedelta(minutes=10)
+"""Life left at which a token is refreshed."""
+_TIMEOUT = 20.0
+"""Seconds for the one call."""
+
+
+class SessionToken:
+    """The token file of a profile, and the key beside it. For one thread at a time."""
+
+    def __init__(self, settings: OciSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._seen: tuple[str, tuple[int, ...]] | None = None
+        """Path and state of the token file when it was read."""
+        self._text = ""
+        """What the file held."""
+        self._used = ""
+        """The token that was given out."""
+        self._newer: dict[str, str] = {}
+        """The refreshed token by the file's, where the file cannot be written."""
+
+    def fetch(self, force: bool) -> SigningKey:
+        """The key as the files are now; a token that ends soon, or that a service refused, is refreshed first.
+
+        Raises :class:`ConfigError` when the session is over; :class:`Transient` when a refused token cannot be
+        refreshed now. Without a refusal the token serves to its end, whatever comes of the refresh.
+        """
+        profile = read_profile(self._settings)
+        path = profile.file("security_token_file")
+        self._seen = (path, _state(path))
+        key, ends = self._key(profile, path)
+        was_refused = force and token_of(key) == self._used
+        self._used = token_of(key)
+        if ends <= self._clock.now():
+            raise ConfigError(
+                f"the OCI session of the profile {profile.name} ended at {ends:%Y-%m-%d %H:%M:%S} UTC",
+                hint=_again(profile),
+            )
+        if was_refused or ends - self._clock.now() <= EARLY:
+            key = self._refreshed(profile, path, key, is_needed=was_refused)
+        return key
+
+    def is_outdated(self, key: SigningKey) -> bool:
+        """Whether somebody has written the token file since it was read (``oci session refresh`` does)."""
+        return self._seen is not None and _state(self._seen[0]) != self._seen[1]
+
+    def _key(self, profile: OciProfile, path: str) -> tuple[SigningKey, datetime]:
+        self._text = read_file(path, "the session token", hint=_again(profile)).decode(errors="replace").strip()
+        token = self._newer.get(self._text, self._text)
+        ends = expiry(token, path)
+        tenancy, region = profile.get("tenancy"), profile.region(self._settings)
+        return SigningKey(f"ST${token}", private_key(profile), tenancy, region, ends), ends
+
+    def _refreshed(self, profile: OciProfile, path: str, key: SigningKey, *, is_needed: bool) -> SigningKey:
+        try:
+            token = self._exchange(profile, key)
+        except Error as exc:
+            if is_needed:
+                raise
+            log.warning("%s; it ends at %s", exc, key.expires_at)
+            return key
+        try:
+            write_token(path, token)
+        except OSError as exc:
+            log.warning("the refreshed session token is not kept in %s: %s", path, exc.strerror)
+            self._newer = {self._text: token}
+        self._seen, self._used = (path, _state(path)), token
+        return replace(key, key_id=f"ST${token}", expires_at=expiry(token, "the refresh"))
+
+    def _exchange(self, profile: OciProfile, key: SigningKey) -> str:
+        """``POST /v1/authentication/refresh``, signed with the token that it replaces."""
+        url = endpoint_of("auth", key.region) + "/v1/authentication/refresh"
+        parts = urlsplit(url)
+        body = json.dumps({"currentToken": token_of(key)}).encode()
+        headers = dict(sign("POST", parts.netloc, parts.path, body, key, self._clock.now()))
+        request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - an http(s) origin
+        context = ssl.create_default_context(cafile=ca_bundle(self._settings))
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context) as answer:  # noqa: S310
+                return str(json.load(answer)["token"])
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            if exc.code == 401:
+                raise ConfigError(
+                    f"the OCI session of the profile {profile.name} can be refreshed no more", hint=_again(profile)
+                ) from exc
+            raise Transient(f"the OCI session could not be refreshed: {parts.netloc} answered {exc.code}") from exc
+        except (OSError, ValueError, KeyError) as exc:
+            raise Transient(f"the OCI session could not be refreshed at {parts.netloc}") from exc
+
+
+def _again(profile: OciProfile) -> str:
+    return f"run: oci session authenticate --profile-name {profile.name}"
+
+
+def _state(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
