@@ -14,7 +14,7 @@ import jwt
 import oci
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from oci.auth.signers import (
     EphemeralResourcePrincipalSigner,
@@ -42,7 +42,7 @@ def new_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def der(key: rsa.RSAPublicKey) -> str:
+def der(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> str:
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
 
@@ -90,7 +90,9 @@ class Machine:
         self.root, self.middle, self.leaf = make_chain(self.key.public_key(), units)
         self.cloud = cloud
 
-    def ask(self, leaf: bytes | None = None, key: rsa.RSAPrivateKey | None = None, digest: str = "") -> Any:
+    def ask(
+        self, leaf: bytes | None = None, key: rsa.RSAPrivateKey | None = None, digest: str = "", **changes: str
+    ) -> Any:
         found = x509.load_pem_x509_certificate(leaf or self.leaf)
         fingerprint = digest or found.fingerprint(oci.auth.federation_client.SHA1()).hex(":").upper()
         raw = RawClient(self.cloud, f"ocid1.tenancy.oc1..x/fed-x509/{fingerprint}", key or self.key)
@@ -98,6 +100,7 @@ class Machine:
             "certificate": _bare(leaf or self.leaf),
             "intermediateCertificates": [_bare(self.middle)],
             "publicKey": der(self.session_key.public_key()),
+            **changes,
         }
         signed = ["date", "(request-target)", "content-length", "content-type", "x-content-sha256"]
         return raw.call("POST", "/v1/x509", json.dumps(body).encode(), signed=signed)
@@ -127,6 +130,9 @@ def test_another_authority_is_trusted_when_named(alone: Callable[..., LocalCloud
     assert stranger.ask(key=new_key()).status == 401
     assert stranger.ask(digest="00:11").status == 401
     assert stranger.ask(leaf=Machine(cloud, units).leaf).status == 401
+    assert stranger.ask(certificate="nonsense").code == stranger.ask(publicKey="AAAA").code == "InvalidParameter"
+    curve = ec.generate_private_key(ec.SECP256R1()).public_key()
+    assert stranger.ask(publicKey=der(curve)).code == "InvalidParameter"
 
 
 def test_a_chain_is_unbroken_valid_and_made_by_authorities() -> None:

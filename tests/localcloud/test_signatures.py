@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -165,4 +166,7 @@ def test_unknown_keys_may_be_let_in(alone: Callable[..., LocalCloud]) -> None:
     assert other.call("GET", "/n", spoil=without("authorization")).status == 401
     assert other.call("POST", f"/n/{cloud.namespace}/b", b"{}", spoil=method("PUT")).status == 405
     assert RawClient(cloud, None, stranger).call("GET", "/n").status == 401
-    assert json.loads(other.call("GET", "/n", signed=TARGET).body) == cloud.namespace
+    claims = {"ptype": "resource", "tenant": "ocid1.tenancy.oc1..x", "exp": time.time() + 60}
+    token = "ST$" + jwt.encode(claims, stranger, algorithm="RS256")
+    assert json.loads(RawClient(cloud, token, stranger).call("GET", "/n", signed=TARGET).body) == cloud.namespace
+    assert RawClient(cloud, "ST$nonsense", stranger).call("GET", "/n").status == 401

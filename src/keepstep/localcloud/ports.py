@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from keepstep.errors import ConfigError
+from keepstep.localcloud.identity import write_private
 
 HOST = "127.0.0.1"
 RANGE = range(20000, 32768)
@@ -32,7 +33,7 @@ class Ports:
             raise ConfigError(f"port {wanted} is in use", hint="choose another, or none: then a free one is taken")
         found = found or _bound_anywhere()
         self._known[name] = found.getsockname()[1]
-        self._file.write_text(json.dumps(self._known))
+        write_private(self._file, json.dumps(self._known).encode())
         return found
 
 

@@ -69,18 +69,14 @@ class Contents:
 
     async def join(self, blobs: Sequence[int]) -> Received:
         """A new content from several, one after the other."""
-        return await asyncio.to_thread(self._join, [self._source(blob) for blob in blobs])
+        sources = [self._source(blob) for blob in blobs]
+        with self._spool() as spool:
+            await asyncio.to_thread(_pour, sources, spool)
+        return spool.received({})
 
     def _source(self, blob: int) -> bytes | Path:
         data: bytes | None = self._database.execute("select data from blob where id = ?", (blob,)).fetchone()[0]
         return self._path(blob) if data is None else data
-
-    def _join(self, sources: Iterable[bytes | Path]) -> Received:
-        with self._spool() as spool:
-            for source in sources:
-                for chunk in (source,) if isinstance(source, bytes) else _file_chunks(source, 0, None):
-                    spool.write(chunk)
-        return spool.received({})
 
     @contextmanager
     def _spool(self) -> Iterator[Spool]:
@@ -184,6 +180,12 @@ class Spool:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _pour(sources: Iterable[bytes | Path], spool: Spool) -> None:
+    for source in sources:
+        for chunk in (source,) if isinstance(source, bytes) else _file_chunks(source, 0, None):
+            spool.write(chunk)
 
 
 def _file_chunks(path: Path, begin: int, length: int | None) -> Iterator[bytes]:
