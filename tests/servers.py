@@ -7,6 +7,7 @@ Each listens on loopback, keeps its files in a folder that it is given, and has 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -138,6 +139,8 @@ def _call(method: str, url: str, body: bytes | None = None) -> bytes:
 @contextlib.contextmanager
 def local_aws(folder: Path, *, state: Path | None = None, port: int = 0) -> Iterator[Aws]:
     """keepstep's local AWS in a process of its own, so that its work is not the client's; ``state`` is kept."""
+    if not importlib.util.find_spec("moto"):
+        absent("moto", "pip install 'keepstep[demo]'")
     ready, log = folder / "aws.json", folder / "aws.log"
     ready.unlink(missing_ok=True)
     where = ["--state", str(state)] if state else []

@@ -12,7 +12,7 @@ import uuid
 import zlib
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -375,6 +375,12 @@ class TestWire:
         assert moto.client("ssm").get_parameter(Name="/p", WithDecryption=True)["Parameter"]["Value"] == "v"
         assert moto.client("kms").create_key()["KeyMetadata"]["KeyId"]
         assert moto.client("sns").create_topic(Name="t")["TopicArn"]
-        target = quote("/latest/meta-data/iam/security-credentials/")
-        with urlopen(f"{moto.url}{target}") as response:
+        with urlopen(f"{moto.url}/latest/meta-data/iam/security-credentials/") as response:
             assert response.read()
+
+    def test_web_identities_need_no_signature(self, moto: Aws) -> None:
+        """AssumeRoleWithWebIdentity is anonymous and reaches STS, not S3."""
+        sts = moto.client("sts", config=Config(signature_version=UNSIGNED))
+        role, token = "arn:aws:iam::123456789012:role/sync", "e30.e30.e30"
+        assumed = sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="tests", WebIdentityToken=token)
+        assert assumed["Credentials"]["SessionToken"]

@@ -5,9 +5,12 @@ One server is filled, killed, started again, changed, stopped and started again;
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from keepstep.errors import ConfigError
 from keepstep.localcloud.aws import LocalAws
@@ -33,6 +37,8 @@ class Lives:
     killed: Facts
     changed: Facts
     restarted: Facts
+    acknowledged: list[str]
+    """The keys that were written when the kill came."""
     rows: dict[str, int]
     modes: set[int]
 
@@ -46,9 +52,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
         upload = begin_upload(server.client("s3"))
         filled = facts(server)
         modes = {stat.S_IMODE(file.stat().st_mode) for file in (folder / "state").iterdir()}
-        assert server.process
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait()
+        acknowledged = write_until_killed(server)
     rows = count_rows(folder / "state" / "aws.db")
     with local_aws(folder, state=folder / "state") as server:
         killed = facts(server)
@@ -56,7 +60,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
         server.client("s3").put_object(Bucket="objects", Key="copy", Body=b"new")
         changed = facts(server)
     with local_aws(folder, state=folder / "state") as server:
-        return Lives(filled, killed, changed, facts(server), rows, modes)
+        return Lives(filled, killed, changed, facts(server), acknowledged, rows, modes)
 
 
 def fill_objects(server: Aws) -> None:
@@ -108,6 +112,7 @@ def fill_parameters(server: Aws) -> None:
 
 def overwrite_often(server: Aws) -> None:
     s3 = server.client("s3")
+    s3.create_bucket(Bucket="burst")
     s3.create_bucket(Bucket="often")
     for number in range(100):
         s3.put_object(Bucket="often", Key="k", Body=b"%d" % number)
@@ -134,6 +139,21 @@ def finish_upload(s3: Any, upload: dict[str, Any]) -> None:
     s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": named})
 
 
+def write_until_killed(server: Aws) -> list[str]:
+    """The keys whose writes were acknowledged."""
+    assert server.process
+    client, written = server.client("s3"), []
+    killer = threading.Timer(0.5, server.process.send_signal, [signal.SIGKILL])
+    killer.start()
+    with contextlib.suppress(BotoCoreError):
+        for number in itertools.count():
+            client.put_object(Bucket="burst", Key=f"{number:06}", Body=b"%d" % number)
+            written.append(f"{number:06}")
+    killer.join()
+    server.process.wait()
+    return written
+
+
 def count_rows(path: Path) -> dict[str, int]:
     database = sqlite3.connect(path)
     objects = database.execute("SELECT count(*) FROM objects WHERE bucket = 'often'").fetchone()[0]
@@ -154,6 +174,7 @@ def facts(server: Aws) -> Facts:
         "policy": lambda: s3.get_bucket_policy_status(Bucket="versions")["PolicyStatus"],
         "uploads": lambda: [one["Key"] for one in s3.list_multipart_uploads(Bucket="uploads").get("Uploads", [])],
         "uploaded": lambda: objects(s3, "uploads"),
+        "burst": lambda: [one["Key"] for one in s3.list_objects_v2(Bucket="burst").get("Contents", [])],
         "secret": lambda: secret(sm),
         "secrets": lambda: [one["Name"] for one in sm.list_secrets(IncludePlannedDeletion=True)["SecretList"]],
         "history": lambda: ssm.get_parameter_history(Name="/p/q", WithDecryption=True)["Parameters"],
@@ -168,8 +189,6 @@ def facts(server: Aws) -> Facts:
 
 def told(ask: Callable[[], Any]) -> Any:
     """The answer, or the code of the error."""
-    from botocore.exceptions import ClientError
-
     try:
         return ask()
     except ClientError as error:
@@ -206,7 +225,14 @@ def secret(sm: Any) -> Any:
 def test_everything_is_the_same_after_a_kill(lives: Lives) -> None:
     """Bodies, times, ETags, ids, metadata, tags, ACLs, settings, uploads, secrets, parameters: as they were."""
     for name, fact in lives.filled.items():
-        assert lives.killed[name] == fact, name
+        assert name == "burst" or lives.killed[name] == fact, name
+
+
+def test_what_was_acknowledged_is_there(lives: Lives) -> None:
+    """Of the writes that a kill ended every one that was answered is there, and at most one more."""
+    assert lives.acknowledged
+    assert lives.killed["burst"][: len(lives.acknowledged)] == lives.acknowledged
+    assert len(lives.killed["burst"]) <= len(lives.acknowledged) + 1
 
 
 def test_everything_is_the_same_after_a_restart(lives: Lives) -> None:
@@ -223,7 +249,7 @@ def test_there_was_something_to_keep(lives: Lives) -> None:
     assert {head["ChecksumSHA256"] != "" for item, head, *_ in seen["objects"] if item["Key"] != "copy"} == {True}
     assert seen["versions"][0] == [b"3", b"2", b"1"]
     assert (seen["versions"][1], len(seen["versions"][3])) == ({"Status": "ON"}, 1)
-    assert [bucket["Name"] for bucket in seen["buckets"]] == ["objects", "versions", "often", "uploads"]
+    assert [bucket["Name"] for bucket in seen["buckets"]] == ["objects", "versions", "burst", "often", "uploads"]
     assert (seen["secret"][:2], seen["secrets"]) == (("one", b"\x00two"), ["s"])
     assert [(one["Value"], one["Labels"]) for one in seen["history"]] == [("1", []), ("2", ["blue"]), ("3", [])]
     assert (seen["parameters"], len(seen["acl"])) == (["/p/q"], 2)

@@ -73,18 +73,13 @@ def checked(request: Request) -> Request:
         raise S3Error(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
     signed = headers.get("x-amz-content-sha256", "")
     if len(signed) == 64 and hashlib.sha256(body).hexdigest() != signed:
-        raise S3Error(
-            400,
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-        )
+        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise S3Error(400, "XAmzContentSHA256Mismatch", message)
     for name, digest in _CHECKSUMS.items():
-        sent = headers.get(f"x-amz-checksum-{name}")
-        if sent and digest and digest(body) != sent:
-            raise S3Error(
-                400, "BadDigest", f"The {name.upper()} you specified did not match the calculated checksum."
-            )
-        if sent:
+        if sent := headers.get(f"x-amz-checksum-{name}"):
+            if digest and digest(body) != sent:
+                message = f"The {name.upper()} you specified did not match the calculated checksum."
+                raise S3Error(400, "BadDigest", message)
             return replace(request, headers={**headers, "x-amz-sdk-checksum-algorithm": name.upper()})
     return request
 

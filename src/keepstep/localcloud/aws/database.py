@@ -14,7 +14,7 @@ def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
     the write-ahead log is not synced at every commit). Every statement commits by itself unless in a transaction.
     """
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")

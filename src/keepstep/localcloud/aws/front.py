@@ -96,13 +96,12 @@ class Front:
 
 
 def _meant(request: Request) -> Scope:
-    """The signature's service; of anonymous requests those to the metadata service and STS are told from S3's."""
+    """The signature's service. Nobody signs for the metadata service and AssumeRoleWithWebIdentity."""
     found = scope(request)
-    if request.path.startswith(("/latest/", "/v20180820/")) or (
-        not found and request.path == "/" != request.method
-    ):
-        found = found or Scope("anonymous", "us-east-1")
-        return replace(found, service="s3control") if found.service == "s3" else found
+    if found and "x-amz-account-id" in request.headers:  # S3 Control signs as S3
+        return replace(found, service="s3control")
+    if not found and (request.path.startswith("/latest/") or (request.method, request.path) == ("POST", "/")):
+        return Scope("unsigned", "us-east-1")
     return found or Scope("s3", "us-east-1")
 
 
