@@ -5,8 +5,10 @@ Each server has its own list (the local AWS on its own port), so ``PutObject`` n
 
     {"operation": "ListObjects", "match": "/b/reports/", "after": 1, "times": 2, "do": {"status": 500}}
 
-``operation``: the SDK's name of the call (``X509Federation``, ``GetInstanceIdentity`` and the like where it has none),
-or ``*``. ``match``: a regular expression searched in the raw path and query. ``after``: let that many through first (default 0). ``times``: how often (default 1; null = until cleared).
+``operation``: the SDK's name of the call, or ``*``; where the SDK has none, ``X509Federation``, ``RefreshSession``,
+``WorkloadToken``, ``GetInstanceMetadata``, ``GetInstanceIdentity``. ``match``: a regular expression searched in the
+raw path and query. ``after``: let that many through first (default 0). ``times``: how often (default 1; null =
+until cleared).
 ``do``: one or more of
 
 ==============  ==============================================================================================
