@@ -1,0 +1,249 @@
+"""One HTTP/1.1 connection (RFC 9112): a request at a time, its body sent as the other side takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from keepstep.errors import Error, Transient
+
+Buffer = bytes | bytearray | memoryview
+
+SCRATCH = 64 * 1024
+"""Bytes that arrive at a time, until it is known how long the body is."""
+_DIRECT = 32 * 1024
+"""Bodies of at least this many bytes are received straight into their own buffer."""
+_PIECE = 256 * 1024
+"""Bytes of a body that are handed to the transport at a time."""
+_MOST = 64 * 1024 * 1024
+"""Bytes of an answer, where the caller says nothing."""
+_MOST_ERROR = 1024 * 1024
+"""Bytes of an answer that is no success, whatever the caller says."""
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole answer. Header names are in lower case; a repeated header keeps its last value."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | bytearray
+
+
+class TooLarge(Error):
+    """The answer would not fit into the memory that the caller gave it."""
+
+
+class ClosedWhileIdle(Exception):
+    """The server closed the connection before the first byte of its answer."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """``name`` is how errors call the other side, ``scratch`` memory that connections of one loop may share."""
+
+    def __init__(self, name: str, scratch: memoryview, on_lost: Callable[[Connection], None]) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.last_progress = asyncio.get_running_loop().time()
+        self.is_reusable = False
+        self._name = name
+        self._scratch = scratch
+        self._on_lost = on_lost
+        self._unsent = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._waiter: asyncio.Future[Response] | None = None
+        self._reset(bodiless=False, most=None)
+
+    def _reset(self, *, bodiless: bool, most: int | None) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._is_bodiless = bodiless
+        self._most = _MOST if most is None else most
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._whole: bytearray | None = None
+        self._direct: memoryview | None = None
+        self._filled = 0
+        self._has_answer = False
+        self._is_alive = False
+        self._is_sent = False
+        self._is_complete = False
+        self._has_extra = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._waiter is not None
+
+    async def exchange(
+        self, head: bytes, body: Buffer = b"", *, bodiless: bool = False, most: int | None = None
+    ) -> Response:
+        """Writes the request and waits for the whole answer, which may come before all of the body is sent."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ClosedWhileIdle
+        self._reset(bodiless=bodiless, most=most)
+        self.is_reusable = False
+        loop = asyncio.get_running_loop()
+        self.last_progress = loop.time()
+        self._waiter = waiter = loop.create_future()
+        if len(body) <= SCRATCH:
+            transport.write(head + body if body else head)
+        else:
+            transport.write(head)
+            await self._send(memoryview(body), transport, waiter)
+        self._is_sent = not waiter.done()
+        return await waiter
+
+    async def _send(self, body: memoryview, transport: asyncio.Transport, waiter: asyncio.Future[Response]) -> None:
+        for start in range(0, len(body), _PIECE):
+            # Whatever has arrived is looked at first: nobody reads it once a write has failed.
+            await asyncio.sleep(0)
+            await self._room.wait()
+            if waiter.done():
+                return
+            transport.write(body[start : start + _PIECE])
+            self.last_progress = asyncio.get_running_loop().time()
+
+    def note_progress(self, now: float) -> None:
+        """What the kernel still has to send becoming less is progress too."""
+        unsent = self.transport.get_write_buffer_size() + self._queued() if self.transport else 0
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self.last_progress = now
+
+    def _queued(self) -> int:
+        """Bytes that the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
+        sock = self.transport.get_extra_info("socket") if self.transport else None
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]) if sock else 0
+        except (OSError, ValueError):
+            return 0
+
+    def fail(self, error: BaseException) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+            self._room.set()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._on_lost(self)
+        # Without a length the end of the connection is the end of the body. That is believed of refusals only.
+        is_unmeasured = not {"content-length", "transfer-encoding"} & self._headers.keys()
+        if exc is None and self._status >= 300 and is_unmeasured:
+            self._finish()
+        elif self._has_answer:
+            self.fail(Transient(f"{self._name} cut the connection in the middle of an answer"))
+        else:
+            self.fail(ClosedWhileIdle())
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._scratch if self._direct is None else self._direct
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.last_progress = asyncio.get_running_loop().time()
+        if self._waiter is None:
+            self.abort()  # nobody asked
+        elif self._direct is not None:
+            self._direct = self._direct[nbytes:]
+            if not self._direct:
+                self._finish()
+        else:
+            self._parse(self._scratch[:nbytes])
+
+    def _parse(self, data: memoryview) -> None:
+        self._has_answer = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            self._has_extra = True
+            if not self._is_complete:
+                self.fail(Transient(f"{self._name} did not answer in HTTP: {exc}"))
+                self.abort()
+                return
+        if self._is_complete:
+            self._finish()
+        elif self._whole is not None:
+            self._direct = memoryview(self._whole)[self._filled :]
+
+    # the parser's side
+
+    def on_message_begin(self) -> None:
+        self._has_extra = self._is_complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_complete:
+            self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self._is_complete or status < 200:
+            return
+        self._status = status
+        self._is_alive = self._parser.should_keep_alive()
+        if status >= 300:
+            self._most = max(self._most, _MOST_ERROR)
+        if self._is_bodiless or status in (204, 304):
+            self._is_complete = True
+            return
+        length = int(self._headers.get("content-length", "0"))
+        if self._fits(length) and length >= _DIRECT:
+            self._whole = bytearray(length)
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_complete:
+            self._has_extra = True
+            return
+        if self._whole is not None:
+            self._whole[self._filled : self._filled + len(body)] = body
+        elif self._fits(self._filled + len(body)):
+            self._chunks.append(body)
+        self._filled += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._status:
+            self._is_complete = True
+        else:
+            self._headers = {}  # those of an interim answer (1xx)
+
+    def _fits(self, size: int) -> bool:
+        if size > self._most:
+            self.fail(TooLarge(f"{self._name} answered with more than the {self._most} bytes that were expected"))
+        return size <= self._most
+
+    def _finish(self) -> None:
+        self._direct = None
+        waiter, self._waiter = self._waiter, None
+        transport = self.transport
+        # An answer that came before the request was sent whole leaves the rest of the request in the pipe.
+        is_idle = self._is_sent and transport is not None and transport.get_write_buffer_size() == 0
+        self.is_reusable = self._is_alive and is_idle and not self._has_extra
+        if waiter is not None and not waiter.done():
+            body = self._whole if self._whole is not None else b"".join(self._chunks)
+            waiter.set_result(Response(self._status, self._headers, body))
+            self._room.set()
