@@ -20,7 +20,7 @@ from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.join import Side, walk
 from keepstep.objects.plan import Decision, Rules, plan_block
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
-from keepstep.runs.report import Action, ActionLog, Failure, Report
+from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.stores.interface import Page, Store
 
 _HOPELESS = 32
@@ -76,7 +76,7 @@ class Sync:
             str(target.address),
             self._clock.now(),
             is_dryrun=options.dryrun,
-            actions=ActionLog() if options.keep_actions else None,
+            actions=action_log() if options.keep_actions else None,
         )
         self._account = Account(self.report, observer, source.address, target.address)
         self._deletes = Deletes(

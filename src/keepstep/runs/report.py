@@ -1,26 +1,21 @@
 """The account of one run: what was done and why, what failed, and what to do about it.
 
-Actions are kept in a file without a name once they are many, so that a report of a million actions needs no more
-memory than one of ten.
+A report of a million actions needs no more memory than one of ten.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from keepstep.errors import Error, ExitCode
+from keepstep.runs.records import Records
 
-_IN_MEMORY = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One object, and what was done about it (under ``--dryrun``: what would be)."""
 
     action: str
@@ -33,8 +28,7 @@ class Action:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Something that was not done, why, and what to do next."""
 
     action: str
@@ -49,21 +43,19 @@ class Failure:
         return cls(action, source, target, error.message, error.hint)
 
 
-class ActionLog:
-    """Actions in the order in which they were done; on disk, unlinked, once they are many."""
+def action_log() -> Records[Action]:
+    return Records(Action._asdict, lambda fields: Action(**fields))
 
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8")  # noqa: SIM115
 
-    def add(self, action: Action) -> None:
-        json.dump(asdict(action), self._file)
-        self._file.write("\n")
+def _failure_log() -> Records[Failure]:
+    return Records(Failure._asdict, lambda fields: Failure(**fields))
 
-    def __iter__(self) -> Iterator[str]:
-        """Each action as one line of JSON."""
-        self._file.seek(0)
-        for line in self._file:
-            yield line.rstrip("\n")
+
+def _text_log() -> Records[str]:
+    return Records(str, str)
+
+
+_COUNTED = ("upload", "download", "copy", "delete", "skip", "failed", "unchanged", "warnings")
 
 
 @dataclass(slots=True)
@@ -82,22 +74,22 @@ class Report:
     bytes: int = 0
     """Bytes that reached the target."""
     requests: Counter[str] = field(default_factory=Counter)
-    """What was asked of the stores, by side and operation: the part that is billed."""
-    failures: list[Failure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    actions: ActionLog | None = None
-    """None when nobody asked for them."""
+    """What was asked of the stores, by the cloud's name of the operation: the part that is billed."""
+    failures: Records[Failure] = field(default_factory=_failure_log)
+    warnings: Records[str] = field(default_factory=_text_log)
+    actions: Records[Action] | None = None
+    """In the order in which they were done; None when nobody asked for them."""
 
     def fail(self, failure: Failure) -> None:
         self.counts["failed"] += 1
-        self.failures.append(failure)
+        self.failures.add(failure)
 
     def warn(self, text: str) -> None:
         self.counts["warnings"] += 1
-        self.warnings.append(text)
+        self.warnings.add(text)
 
     def write_json(self, out: TextIO) -> None:
-        """Writes one JSON document, actions streamed."""
+        """Writes one JSON document, its lists streamed."""
         head: dict[str, Any] = {
             "version": 1,
             "kind": self.kind,
@@ -108,13 +100,14 @@ class Report:
             "finished": self.finished.isoformat() if self.finished else None,
             "exit_code": int(self.exit_code),
             "outcome": self.exit_code.name.lower(),
-            "counts": dict(self.counts),
+            "counts": dict.fromkeys(_COUNTED, 0) | self.counts,
             "bytes": self.bytes,
             "requests": dict(self.requests),
-            "warnings": self.warnings,
-            "failures": [asdict(failure) for failure in self.failures],
         }
-        out.write(json.dumps(head)[:-1] + ', "actions": [')
-        for number, line in enumerate(self.actions or ()):
-            out.write(("," if number else "") + "\n" + line)
-        out.write("]}\n")
+        out.write(json.dumps(head)[:-1])
+        lists: dict[str, Records[Any]] = {"warnings": self.warnings, "failures": self.failures}
+        lists["actions"] = self.actions or action_log()
+        for name, records in lists.items():
+            out.write(f', "{name}": ')
+            records.write_json(out)
+        out.write("}\n")
