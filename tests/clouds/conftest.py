@@ -1,9 +1,8 @@
-"""A machine where nobody is configured, and shorthand to run coroutines."""
+"""Files in an empty home, a clock to wind, a small HTTP server, a local OCI."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,39 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keepstep.clock import SystemClock
+from keepstep.localcloud.server import LocalCloud
 
 T = TypeVar("T")
 
-settings.register_profile(
-    "clouds",
-    deadline=None,
-    max_examples=100,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("clouds")
-
-
-@pytest.fixture(autouse=True)
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without configuration and an environment without clouds. No metadata service is asked."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "OCI_", "REQUESTS_CA", "CURL_CA")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return tmp_path
-
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(nobodys_machine: Path) -> Callable[..., Path]:
     """``write(".aws/config", text)``: a file below the home, with mode 0600 unless said otherwise."""
 
     def write_file(name: str, text: str, mode: int = 0o600) -> Path:
-        path = tmp_path / name
+        path = nobodys_machine / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(mode | stat.S_IRUSR)
@@ -117,3 +97,23 @@ def server() -> Iterator[Answers]:
     answers = Answers()
     yield answers
     answers.close()
+
+
+@pytest.fixture(scope="session")
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="session")
+def _cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
+    """A local OCI that is found by OCI_ENDPOINT_URL and the metadata address, not by any configuration."""
+    for name in ("OCI_ENDPOINT_URL", "OCI_METADATA_BASE_URL"):
+        monkeypatch.setenv(name, _cloud.env[name])
+    yield _cloud
+    _cloud.clear_faults()

@@ -10,7 +10,7 @@ import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, AwsCredentials, SigV4, encode_query, quote_path
@@ -30,6 +30,7 @@ names = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,20}", fullmatch=True).filter(
 headers = st.lists(st.tuples(names, values), max_size=6)
 queries = st.lists(st.tuples(words.filter(bool), words), max_size=5)
 tokens = st.none() | st.from_regex(r"[A-Za-z0-9+/=]{1,40}", fullmatch=True)
+quick = settings(deadline=None, max_examples=100, derandomize=True)
 
 
 def by_botocore(
@@ -89,6 +90,7 @@ def test_the_examples_of_the_s3_documentation(
     assert added["x-amz-date"] == "20130524T000000Z"
 
 
+@quick
 @given(
     method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"]),
     key=keys,
@@ -119,6 +121,7 @@ def test_s3_requests_are_signed_as_botocore_signs_them(
     assert ours.get("x-amz-security-token") == token
 
 
+@quick
 @given(
     path=st.from_regex(r"(/[A-Za-z0-9%.~ _-]{0,6}){1,6}", fullmatch=True), query=queries, body=st.binary(max_size=9)
 )
@@ -138,6 +141,7 @@ def test_other_services_normalise_the_path(path: str, query: list[tuple[str, str
     assert ours["authorization"] == request.headers["Authorization"]
 
 
+@quick
 @given(query=queries, seed=st.randoms())
 def test_the_order_of_the_query_does_not_matter(query: list[tuple[str, str]], seed: Any) -> None:
     """A query in any order is signed like the sorted one that ``encode_query`` makes."""

@@ -100,5 +100,5 @@ def _sts(session: Any, service: str, role: str, keys: Mapping[str, Any]) -> Any:
     if not region:
         partition = role.split(":")[1]
         region = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}.get(partition, "us-east-1")
-    config = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    config = Config(connect_timeout=10, read_timeout=20)
     return session.create_client(service, region_name=region, config=config, **keys)
