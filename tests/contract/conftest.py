@@ -30,8 +30,10 @@ class Ground:
 
     name: str
     make: Callable[[str], Store]
-    holds_any_key: bool = True
-    """False for a file system, whose names have rules."""
+    missing: Callable[[], Store] | None = None
+    """A store in a bucket that does not exist."""
+    refuses: Callable[[str], bool] = lambda key: False
+    """Whether a key cannot be held: file systems have rules for names, and OCI knows no line breaks in them."""
     part_size: int = 5 * 1024 * 1024
 
     def run(self, work: Callable[..., Awaitable[T]], *prefixes: str) -> T:
@@ -48,6 +50,7 @@ class Ground:
         return run(main())
 
 
+MISSING = "no-such-bucket-here"
 KINDS = ("memory", "local", "s3-moto", "s3-seaweedfs", "oci")
 
 
@@ -75,7 +78,9 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             return Ground(
                 kind,
                 lambda prefix: LocalStore(Address("local", path=str(tmp_path / "root" / prefix)), writable=True),
-                holds_any_key=False,
+                refuses=lambda key: any(
+                    part in ("", ".", "..") or len(part.encode()) > 255 for part in key.split("/")
+                ),
                 part_size=1000,
             )
         case "oci":
@@ -100,6 +105,7 @@ def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
     return Ground(
         kind,
         lambda prefix: S3Store(Address("s3", bucket=bucket, prefix=prefix), S3Client(bucket, identity)),
+        lambda: S3Store(Address("s3", bucket=MISSING), S3Client(MISSING, identity)),
     )
 
 
@@ -118,6 +124,8 @@ def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Ground:
     return Ground(
         "oci",
         lambda prefix: OciStore(replace(address, prefix=prefix), OciClient(bucket, namespace, identity)),
+        lambda: OciStore(replace(address, bucket=MISSING), OciClient(MISSING, namespace, identity)),
+        refuses=lambda key: "\n" in key or "\r" in key,
         part_size=10 * 1024 * 1024,
     )
 

@@ -46,14 +46,15 @@ def command(folder: Path | None) -> None:
     _tell(f"a local OCI and a local AWS start on loopback, kept in {folder}")
     with LocalCloud(folder, "--bling", str(reports), aws=True) as cloud:
         demo = _Demo(cloud.env, f"oci://{cloud.tenancy}@bling/", f"s3://{BUCKET}/oci/")
-        end = datetime.now(UTC)
-        count = write_reports(reports, tenancy=cloud.tenancy, end=end, days=DAYS)
+        now = datetime.now(UTC)
+        day = timedelta(days=1)
+        count = write_reports(reports, tenancy=cloud.tenancy, end=now - day, days=DAYS)
         _tell(f"Oracle has put {count} cost reports of {DAYS} days into the bling namespace (generated, FOCUS 1.0)")
         demo.make_bucket()
         demo.wait_for(count)
         demo.sync("they travel to S3:")
         demo.sync_again("a second run finds everything in step, and moves nothing:")
-        more = write_reports(reports, tenancy=cloud.tenancy, end=end + timedelta(days=1), days=DAYS + 1) - count
+        more = write_reports(reports, tenancy=cloud.tenancy, end=now, days=1)
         _tell(f"a day later there are {more} more reports")
         demo.wait_for(count + more)
         demo.sync_again("only they travel:")

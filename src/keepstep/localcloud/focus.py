@@ -30,6 +30,7 @@ COLUMNS = (
 
 _HOURS = 6
 """A report covers so many hours."""
+_EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _DELAY = timedelta(hours=9)
 """From the end of a report's hours to its arrival in the bucket."""
 
@@ -61,9 +62,9 @@ _COMPARTMENTS = ("production", "staging", "shared", "data-platform")
 
 
 def write_reports(folder: Path, *, tenancy: str, end: datetime, days: int, seed: int = 1) -> int:
-    """Fills ``folder`` with ``days`` days of reports up to ``end`` (aware) and returns how many files it wrote.
+    """Writes the reports that have arrived in the ``days`` days before ``end`` (aware), and returns how many.
 
-    A file's time is the moment at which the report would have arrived.
+    A file's time is that of the report's arrival.
     """
     count = 0
     for key, arrived, data in reports(tenancy=tenancy, end=end, days=days, seed=seed):
@@ -76,18 +77,16 @@ def write_reports(folder: Path, *, tenancy: str, end: datetime, days: int, seed:
 
 
 def reports(*, tenancy: str, end: datetime, days: int, seed: int = 1) -> Iterator[tuple[str, datetime, bytes]]:
-    """Key, time of arrival and contents of each report, oldest first."""
+    """Key, time of arrival and contents of each report, oldest first; the same ones whatever the interval."""
     estate = _estate(tenancy, random.Random(seed))
-    midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    start = midnight - timedelta(days=days)
-    for number in range(days * 24 // _HOURS):
-        first = start + timedelta(hours=number * _HOURS)
-        rng = random.Random(f"{seed}/{number}")
-        key = (
-            f"FOCUS Reports/{first:%Y/%m/%d}/{1_000_000_000_000_000 + 40 * number + rng.randrange(40)}-00001.csv.gz"
-        )
+    whole = timedelta(hours=_HOURS)
+    period = (end - timedelta(days=days) - _DELAY - whole - _EPOCH) // whole + 1
+    while (first := _EPOCH + period * whole) + whole + _DELAY <= end:
+        rng = random.Random(f"{seed}/{period}")
+        number = 1_000_000_000_000_000 + 40 * period + rng.randrange(40)
         rows = [_row(item, first + timedelta(hours=hour), rng) for hour in range(_HOURS) for item in estate]
-        yield key, first + timedelta(hours=_HOURS) + _DELAY, _gzipped(rows)
+        yield f"FOCUS Reports/{first:%Y/%m/%d}/{number}-00001.csv.gz", first + whole + _DELAY, _gzipped(rows)
+        period += 1
 
 
 @dataclass(frozen=True)

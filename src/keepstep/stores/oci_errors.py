@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from keepstep.clouds.http import Response
-from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
 from keepstep.stores.retry import retry_after
 
 BLING = "bling"
@@ -31,8 +31,10 @@ _USAGE_REPORT_TENANCY = "ocid1.tenancy.oc1..aaaaaaaaned4fkpkisbwjlr56u7cj63lf3wf
 """Of commercial regions ("Accessing Cost and Usage Reports" in OCI's documentation prints it)."""
 
 
-def error_of(response: Response, operation: str, namespace: str, bucket: str, name: str | None) -> Error:
-    """The error to raise for an answer that is a refusal."""
+def error_of(
+    response: Response, operation: str, namespace: str, bucket: str, name: str | None, *, grantee: str
+) -> Error:
+    """The error to raise for an answer that is a refusal. ``grantee`` is whom a policy statement has to name."""
     code, message = _code_and_message(response)
     thing = f"oci://{bucket}@{namespace}" + (f"/{name}" if name is not None else "")
     text = f"{operation} on {thing}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
@@ -40,13 +42,13 @@ def error_of(response: Response, operation: str, namespace: str, bucket: str, na
         case 401:
             return ConfigError(text, hint=_UNAUTHENTICATED)
         case 403:
-            return Denied(text, hint=_hint(operation, namespace, bucket))
+            return Denied(text, hint=_hint(operation, namespace, bucket, grantee))
         case 404 if name is not None and code == "ObjectNotFound" and namespace != BLING:
             return NotFound(text)
         case 404:
             return NotFound(
                 f"{text} (OCI says so for what is missing and for what is forbidden)",
-                hint=_hint(operation, namespace, bucket),
+                hint=_hint(operation, namespace, bucket, grantee),
             )
         case 409 if code in ("IncorrectState", "LockConflict", "ConcurrentObjectUpdate"):
             return Transient(text, retry_after=retry_after(response.headers))
@@ -54,6 +56,8 @@ def error_of(response: Response, operation: str, namespace: str, bucket: str, na
             return Conflict(text)
         case 429 | 500 | 502 | 503 | 504:
             return Transient(text, retry_after=retry_after(response.headers))
+        case 400 if code == "InvalidObjectName":
+            return Unsupported(f"{text} (no line breaks and no NUL in OCI's names, and 1024 bytes at the most)")
         case _ if code in ("InvalidContentMD5", "UnmatchedContentMD5"):
             return Transient(text)
         case _:
@@ -66,19 +70,19 @@ _UNAUTHENTICATED = (
 )
 
 
-def _hint(operation: str, namespace: str, bucket: str) -> str:
+def _hint(operation: str, namespace: str, bucket: str, grantee: str) -> str:
     if namespace == BLING:
         return (
-            "cost reports can be read in the tenancy's home region only, and need a policy in its root compartment:\n"
+            "cost reports are read in the tenancy's home region, and need this policy in its root compartment:\n"
             f"  define tenancy usage-report as {_USAGE_REPORT_TENANCY}\n"
-            "  endorse group <your-group> to read objects in tenancy usage-report\n"
+            f"  endorse {grantee} to read objects in tenancy usage-report\n"
             f"check the region, and that {bucket} is your tenancy's OCID"
         )
     verb = "manage" if operation in _WRITES else "read"
     return (
         "check the bucket, the namespace and the region; the policy statements are:\n"
-        "  allow group <your-group> to read buckets in compartment <its-compartment>\n"
-        f"  allow group <your-group> to {verb} objects in compartment <its-compartment> "
+        f"  allow {grantee} to read buckets in compartment <its compartment>\n"
+        f"  allow {grantee} to {verb} objects in compartment <its compartment> "
         f"where target.bucket.name = '{bucket}'"
     )
 

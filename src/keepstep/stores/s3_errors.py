@@ -9,7 +9,7 @@ import json
 import re
 
 from keepstep.clouds.http import Response
-from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
 from keepstep.stores.retry import retry_after
 from keepstep.stores.s3_listing import unescape
 
@@ -94,6 +94,8 @@ def error_for(
         return NotFound(text)
     if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict", "InvalidRange"):
         return Conflict(text)
+    if code == "KeyTooLongError":
+        return Unsupported(text)
     if code == "InvalidObjectState":
         return Error(text, hint="the object is archived: restore it first (aws s3api restore-object)")
     if status == 403 or code in ("AccessDenied", "AllAccessDisabled"):
