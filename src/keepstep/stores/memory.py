@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,8 +26,8 @@ class StoredObject:
 class MemoryStore:
     """Holds objects in a dictionary. ``page_size`` keys make a page."""
 
-    def __init__(self, name: str = "memory", *, page_size: int = 1000) -> None:
-        self.address = Address("local", path=f"/{name}")
+    def __init__(self, name: str = "memory", *, page_size: int = 1000, address: Address | None = None) -> None:
+        self.address = address or Address("local", path=f"/{name}")
         self.requests: Counter[str] = Counter()
         self.objects: dict[str, StoredObject] = {}
         self._order: list[str] = []
@@ -53,7 +53,7 @@ class MemoryStore:
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         for key in keys:
             if self.objects.pop(key, None):
-                self._order.remove(key)
+                del self._order[bisect_left(self._order, key)]
         return {}
 
     async def tidy(self) -> None:
