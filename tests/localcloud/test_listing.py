@@ -19,8 +19,8 @@ from oci.object_storage import models as m
 
 from keepstep.localcloud.identity import Facts
 from keepstep.localcloud.objectstorage import ObjectStorage
-from keepstep.localcloud.objectstorage.contents import Received
 from keepstep.localcloud.objectstorage.listing import Query, after_prefix, page
+from keepstep.localcloud.objectstorage.spool import Received
 from keepstep.localcloud.server import LocalCloud
 from keepstep.localcloud.storage import Database
 

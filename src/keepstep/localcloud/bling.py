@@ -17,8 +17,8 @@ from keepstep.localcloud.identity import Facts
 from keepstep.localcloud.objectstorage import ObjectStorage, times
 from keepstep.localcloud.objectstorage.buckets import BLING
 from keepstep.localcloud.objectstorage.contents import READ
-from keepstep.localcloud.objectstorage.objects import StoredObject
 from keepstep.localcloud.objectstorage.properties import check_name
+from keepstep.localcloud.objectstorage.stored import StoredObject
 from keepstep.localcloud.wire import ServiceError
 
 PAUSE = 0.5

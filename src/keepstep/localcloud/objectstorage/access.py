@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from keepstep.localcloud.objectstorage.buckets import Bucket, Buckets
 from keepstep.localcloud.objectstorage.conditions import check_change
-from keepstep.localcloud.objectstorage.objects import Objects, StoredObject
+from keepstep.localcloud.objectstorage.objects import Objects
 from keepstep.localcloud.objectstorage.problems import not_restored, object_not_found
 from keepstep.localcloud.objectstorage.properties import check_name
 from keepstep.localcloud.objectstorage.retention import Retention
+from keepstep.localcloud.objectstorage.stored import StoredObject
 
 
 @dataclass(frozen=True)

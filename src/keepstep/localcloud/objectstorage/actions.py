@@ -12,9 +12,9 @@ from keepstep.localcloud.objectstorage import times
 from keepstep.localcloud.objectstorage.access import Access
 from keepstep.localcloud.objectstorage.buckets import Bucket
 from keepstep.localcloud.objectstorage.conditions import SSE, check_change, check_customer_key, customer_key
-from keepstep.localcloud.objectstorage.objects import StoredObject
 from keepstep.localcloud.objectstorage.problems import invalid
 from keepstep.localcloud.objectstorage.properties import META, check_name, metadata, tier_of, written
+from keepstep.localcloud.objectstorage.stored import StoredObject
 from keepstep.localcloud.objectstorage.work_requests import WorkRequests
 from keepstep.localcloud.storage import Documents
 from keepstep.localcloud.wire import Request, Response, Route, ServiceError

@@ -8,8 +8,8 @@ from typing import Any
 
 from keepstep.localcloud.identity import Facts, new_ocid
 from keepstep.localcloud.objectstorage import times
-from keepstep.localcloud.objectstorage.objects import new_etag
 from keepstep.localcloud.objectstorage.problems import bucket_not_found, not_authorized
+from keepstep.localcloud.objectstorage.stored import new_etag
 from keepstep.localcloud.storage import Documents
 from keepstep.localcloud.wire import ServiceError
 

@@ -6,38 +6,17 @@ A content is one blob. Copies share it, and it is gone when nothing uses it any 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
+from keepstep.localcloud.objectstorage.spool import Received, Spool, new_hash
 from keepstep.localcloud.storage import Database
 
-INLINE = 64 * 1024
-"""Bytes up to which a content lies in the database."""
 READ = 256 * 1024
 """Bytes read from a file at a time."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """A content that has arrived and belongs to nothing until :meth:`Contents.keep`."""
-
-    blob: int
-    size: int
-    digests: Mapping[str, bytes]
-    """By the algorithm's name as OCI writes it."""
-    data: bytes | None
-    """The bytes themselves when they are few; otherwise they are in the blob's file."""
-
-    @property
-    def md5(self) -> str:
-        """Base64, as OCI shows it."""
-        return base64.b64encode(self.digests["MD5"]).decode()
 
 
 class Contents:
@@ -59,7 +38,7 @@ class Contents:
 
     async def receive(self, chunks: AsyncIterable[bytes], algorithms: Iterable[str] = ("MD5",)) -> Received:
         """Takes a body as it comes, never holding more than a part of it. What fails leaves nothing behind."""
-        hashes = {name: _hasher(name) for name in algorithms}
+        hashes = {name: new_hash(name) for name in algorithms}
         with self._spool() as spool:
             async for chunk in chunks:
                 for each in hashes.values():
@@ -136,50 +115,6 @@ class Contents:
 
     def _path(self, blob: int) -> Path:
         return self._folder / str(blob)
-
-
-class Hasher(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-def _hasher(algorithm: str) -> Hasher:
-    if algorithm == "CRC32C":
-        # Comes with the oci SDK; few clients ask for it.
-        from crc32c import CRC32CHash
-
-        return CRC32CHash()
-    return hashlib.new(algorithm, usedforsecurity=False)
-
-
-class Spool:
-    """Takes bytes: into memory while they are few, into a file from then on."""
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.path = path
-        self._number = number
-        self._memory = bytearray()
-        self._size = 0
-        self._file: IO[bytes] | None = None
-
-    def write(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._file is None and self._size > INLINE:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._file = os.fdopen(descriptor, "wb", buffering=0)
-            self._file.write(self._memory)
-        if self._file is None:
-            self._memory += chunk
-        else:
-            self._file.write(chunk)
-
-    def received(self, digests: Mapping[str, bytes]) -> Received:
-        data = bytes(self._memory) if self._file is None else None
-        return Received(self._number, self._size, digests, data)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 def _pour(sources: Iterable[bytes | Path], spool: Spool) -> None:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from keepstep.localcloud.objectstorage.objects import FIELDS, Objects
+from keepstep.localcloud.objectstorage.objects import Objects
 from keepstep.localcloud.objectstorage.problems import invalid
+from keepstep.localcloud.objectstorage.stored import FIELDS
 
 MOST = 1000
 _FIELDS = {field.lower(): field for field in FIELDS}

@@ -13,7 +13,6 @@ from keepstep.localcloud.objectstorage.buckets import Bucket
 from keepstep.localcloud.objectstorage.checksums import Checksums
 from keepstep.localcloud.objectstorage.conditions import check_change, check_customer_key, check_read, customer_key
 from keepstep.localcloud.objectstorage.contents import Contents
-from keepstep.localcloud.objectstorage.objects import StoredObject
 from keepstep.localcloud.objectstorage.problems import invalid, unsatisfiable
 from keepstep.localcloud.objectstorage.properties import (
     check_name,
@@ -22,6 +21,7 @@ from keepstep.localcloud.objectstorage.properties import (
     tier_of,
     written,
 )
+from keepstep.localcloud.objectstorage.stored import StoredObject
 from keepstep.localcloud.wire import Request, Response, Route, ServiceError
 
 OVERRIDES = {

@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from keepstep.localcloud.objectstorage.contents import Contents, Received
-from keepstep.localcloud.objectstorage.objects import new_etag
+from keepstep.localcloud.objectstorage.contents import Contents
 from keepstep.localcloud.objectstorage.problems import invalid
+from keepstep.localcloud.objectstorage.spool import Received
+from keepstep.localcloud.objectstorage.stored import new_etag
 from keepstep.localcloud.storage import Database
 
 MOST = 10_000

@@ -8,8 +8,8 @@ from typing import Any
 
 from keepstep.localcloud.objectstorage import times
 from keepstep.localcloud.objectstorage.conditions import SSE
-from keepstep.localcloud.objectstorage.objects import StoredObject
 from keepstep.localcloud.objectstorage.problems import invalid
+from keepstep.localcloud.objectstorage.stored import StoredObject
 
 KEPT = ("content-type", "content-language", "content-encoding", "content-disposition", "cache-control")
 META = "opc-meta-"

@@ -13,8 +13,8 @@ from typing import Any
 from keepstep.localcloud.objectstorage import times
 from keepstep.localcloud.objectstorage.buckets import Buckets
 from keepstep.localcloud.objectstorage.conditions import check_change
-from keepstep.localcloud.objectstorage.objects import StoredObject, new_etag
 from keepstep.localcloud.objectstorage.problems import invalid, retained
+from keepstep.localcloud.objectstorage.stored import StoredObject, new_etag
 from keepstep.localcloud.storage import Documents
 from keepstep.localcloud.wire import Request, Response, Route, ServiceError
 
