@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from keepstep.clouds.http import Response
+from keepstep.clouds.retry import retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
-from keepstep.stores.retry import retry_after
 
 BLING = "bling"
 """The namespace in which Oracle keeps every tenancy's cost reports; the bucket is the tenancy's OCID."""

@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.http import Buffer, HttpPool, Response
+from keepstep.clouds.retry import retried
 from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, SigV4, encode_query, quote_path
 from keepstep.errors import Transient
-from keepstep.stores.retry import retried
 from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
 
 HeaderPair = tuple[str, str]

@@ -9,8 +9,8 @@ import json
 import re
 
 from keepstep.clouds.http import Response
+from keepstep.clouds.retry import retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
-from keepstep.stores.retry import retry_after
 from keepstep.stores.s3_listing import unescape
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"})

@@ -1,0 +1,126 @@
+"""One OCI service, spoken to by its REST API: requests are addressed, signed, sent, repeated where that helps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlencode, urlsplit
+
+from keepstep.clouds.http import Buffer, HttpPool, Response
+from keepstep.clouds.oci import OciIdentity
+from keepstep.clouds.oci_signing import sign_async
+from keepstep.clouds.retry import retried
+from keepstep.errors import Error
+
+HeaderPair = tuple[str, str]
+Explain = Callable[[Response], Error]
+
+_HASHED = ("POST", "PUT", "PATCH")
+_TOLERANCE = timedelta(minutes=5)
+"""How far a request's date may be off ("Request Signatures" in OCI's documentation)."""
+
+
+class OciService:
+    """Sends operations to one service of the identity's region, or of another one.
+
+    Safe for many tasks of one event loop. A request is repeated up to seven times for passing faults, so it must be
+    one that may be, and once with a fresh key, or with the server's clock, when its signature is refused.
+    """
+
+    def __init__(self, service: str, identity: OciIdentity, *, region: str | None = None) -> None:
+        self.identity = identity
+        self.requests: Counter[str] = Counter()
+        """By operation."""
+        self._service = service
+        self._region = region
+        self._skew = timedelta()
+        self._pool: HttpPool | None = None
+        self._base = ""
+
+    async def close(self) -> None:
+        if self._pool:
+            await self._pool.close()
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        explain: Explain,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Iterable[HeaderPair] = (),
+        body: Buffer = b"",
+        is_body_signed: bool = True,
+        is_repeatable: bool = True,
+        most: int | None = None,
+    ) -> Response:
+        """One operation to its end: an answer below 300, or the error that ``explain`` makes of any other.
+
+        ``path`` is raw, made with :func:`quoted`. Raises :class:`TooLarge` when the answer has more than ``most``
+        bytes.
+        """
+        parameters = list(query)
+        target = f"{path}?{urlencode(parameters, quote_via=quote, safe='')}" if parameters else path
+        extra = list(headers)
+        signed = body if is_body_signed and method in _HASHED else None
+
+        async def attempt() -> Response:
+            response = await self._send(operation, method, target, extra, body, signed, most)
+            if response.status < 300:
+                return response
+            raise explain(response)
+
+        return await (retried(attempt) if is_repeatable else attempt())
+
+    async def _send(
+        self,
+        operation: str,
+        method: str,
+        target: str,
+        headers: list[HeaderPair],
+        body: Buffer,
+        signed: Buffer | None,
+        most: int | None,
+    ) -> Response:
+        """One request, and a second one when the first was refused for its signature."""
+        is_second = False
+        while True:
+            key = await self.identity.key()
+            pool = self._pool or await self._connect()
+            full = self._base + target
+            now = datetime.now(UTC) + self._skew
+            signature = await sign_async(method, pool.netloc, full, signed, key, now)
+            self.requests[operation] += 1
+            response = await pool.request(
+                method, full, [("host", pool.netloc), *headers, *signature], body, most=most
+            )
+            if response.status != 401 or is_second:
+                return response
+            if not self._learn_time(response):
+                await self.identity.refresh(key)
+            is_second = True
+
+    async def _connect(self) -> HttpPool:
+        url = urlsplit(await self.identity.endpoint(self._service, self._region))
+        if self._pool is None:
+            self._base = url.path.rstrip("/")
+            self._pool = HttpPool(f"{url.scheme}://{url.netloc}", ca_bundle=self.identity.ca_bundle)
+        return self._pool
+
+    def _learn_time(self, response: Response) -> bool:
+        """True when our clock was too far off; the server's is used from now on."""
+        if "date" not in response.headers:
+            return False
+        skew = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+        if abs(skew - self._skew) < _TOLERANCE:
+            return False
+        self._skew = skew
+        return True
+
+
+def quoted(text: str) -> str:
+    """A name as one segment of a raw path: its slashes are encoded too."""
+    return quote(text, safe="")
