@@ -77,6 +77,8 @@ def _run(options: dict[str, Any], settings: CloudSettings) -> ExitCode:
     ) as terminal:
         sync_options = _sync_options(options, source, target)
         report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, terminal))
+        if not report.counts["source_keys"] and not report.counts["failed"]:
+            _advise(source, report, terminal)
         terminal.summarize(report)
     report.exit_code = interrupted or report.exit_code
     if options["as_json"]:
@@ -97,6 +99,16 @@ async def _sync(
             with suppress(asyncio.CancelledError):
                 await sync.run()
             return sync.report, interruption.code
+
+
+def _advise(source: Address, report: Report, terminal: Terminal) -> None:
+    """An empty source is no error, but may have a reason worth knowing."""
+    if source.kind == "oci":
+        from keepstep.stores.bling import advice_when_empty
+
+        if advice := advice_when_empty(source):
+            report.warn(advice)
+            terminal.warned(advice)
 
 
 def _sync_options(options: dict[str, Any], source: Address, target: Address) -> SyncOptions:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.oci import OciIdentity
-from keepstep.clouds.oci_service import OciService, quoted
-from keepstep.errors import Error
+from keepstep.clouds.oci_service import Explain, OciService, quoted
+from keepstep.errors import Error, NotFound
+from keepstep.stores import bling
 from keepstep.stores.oci_errors import error_of
 
 HeaderPair = tuple[str, str]
@@ -57,6 +58,25 @@ class OciClient:
             grantee = self._service.identity.grantee
             return error_of(response, operation, self.namespace, self.bucket, name, grantee=grantee)
 
+        try:
+            return await self._call(operation, method, collection, name, explain, query, headers, body, most)
+        except NotFound as exc:
+            if self.namespace == bling.NAMESPACE and operation == "ListObjects":
+                exc.hint = await bling.advice_when_refused(self.bucket, self._service.identity)
+            raise
+
+    async def _call(
+        self,
+        operation: str,
+        method: str,
+        collection: str,
+        name: str | None,
+        explain: Explain,
+        query: Iterable[tuple[str, str]],
+        headers: Iterable[HeaderPair],
+        body: Buffer,
+        most: int | None,
+    ) -> Response:
         path = f"/n/{quoted(self.namespace)}/b/{quoted(self.bucket)}/{collection}"
         return await self._service.call(
             operation,

@@ -12,9 +12,6 @@ from keepstep.clouds.http import Response
 from keepstep.clouds.retry import retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
 
-BLING = "bling"
-"""The namespace in which Oracle keeps every tenancy's cost reports; the bucket is the tenancy's OCID."""
-
 _WRITES = frozenset(
     {
         "PutObject",
@@ -27,8 +24,6 @@ _WRITES = frozenset(
         "CopyObject",
     }
 )
-_USAGE_REPORT_TENANCY = "ocid1.tenancy.oc1..aaaaaaaaned4fkpkisbwjlr56u7cj63lf3wffbilvqknstgtvzub7vhqkggq"
-"""Of commercial regions ("Accessing Cost and Usage Reports" in OCI's documentation prints it)."""
 
 
 def error_of(
@@ -42,13 +37,13 @@ def error_of(
         case 401:
             return ConfigError(text, hint=_UNAUTHENTICATED)
         case 403:
-            return Denied(text, hint=_hint(operation, namespace, bucket, grantee))
-        case 404 if name is not None and code == "ObjectNotFound" and namespace != BLING:
+            return Denied(text, hint=_hint(operation, bucket, grantee))
+        case 404 if name is not None and code == "ObjectNotFound":
             return NotFound(text)
         case 404:
             return NotFound(
                 f"{text} (OCI says so for what is missing and for what is forbidden)",
-                hint=_hint(operation, namespace, bucket, grantee),
+                hint=_hint(operation, bucket, grantee),
             )
         case 409 if code in ("IncorrectState", "LockConflict", "ConcurrentObjectUpdate"):
             return Transient(text, retry_after=retry_after(response.headers))
@@ -70,14 +65,7 @@ _UNAUTHENTICATED = (
 )
 
 
-def _hint(operation: str, namespace: str, bucket: str, grantee: str) -> str:
-    if namespace == BLING:
-        return (
-            "cost reports are read in the tenancy's home region, and need this policy in its root compartment:\n"
-            f"  define tenancy usage-report as {_USAGE_REPORT_TENANCY}\n"
-            f"  endorse {grantee} to read objects in tenancy usage-report\n"
-            f"check the region, and that {bucket} is your tenancy's OCID"
-        )
+def _hint(operation: str, bucket: str, grantee: str) -> str:
     verb = "manage" if operation in _WRITES else "read"
     return (
         "check the bucket, the namespace and the region; the policy statements are:\n"
