@@ -13,6 +13,7 @@ from keepstep.errors import Error, ExitCode
 
 COMMANDS = {
     "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
+    "config": "checks keepstep.toml, or prints its JSON Schema",
     "localcloud": "a local OCI and AWS on loopback until stopped",
     "demo": "OCI cost reports travel to S3, on this machine alone",
 }

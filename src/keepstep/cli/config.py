@@ -1,0 +1,33 @@
+"""``keepstep config``: looks at the configuration file without running anything."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from keepstep.config import Config, find, load
+from keepstep.errors import ConfigError
+
+
+@click.group()
+def command() -> None:
+    """Checks keepstep.toml, or prints what may stand in it."""
+
+
+@command.command()
+@click.pass_context
+def check(ctx: click.Context, /) -> None:
+    """Reads the file and reports every mistake in it, with its key."""
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    config = load(path)
+    jobs = ", ".join(f"{name} ({job.kind})" for name, job in sorted(config.job.items()))
+    click.echo(f"{path} is right; jobs: {jobs or 'none'}")
+
+
+@command.command()
+def schema() -> None:
+    """Prints the JSON Schema of keepstep.toml, for editors."""
+    click.echo(json.dumps(Config.model_json_schema(mode="validation"), indent=2))
