@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import botocore.loaders
+import botocore.session
 import pytest
+from botocore.config import Config
 
 from keepstep.clouds.aws_chain import AwsSettings
 from keepstep.clouds.aws_config import AwsConfig
@@ -16,7 +19,7 @@ from keepstep.clouds.s3_endpoint import S3Endpoint, S3Facts, s3_endpoint
 from keepstep.errors import ConfigError, Unsupported
 
 BUCKETS = ["my-bucket", "my.bucket", "My_Bucket", "ab", "b" * 63, "-lead", "trail-"]
-REGIONS = ["us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "ap-moon-9"]
+REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1", "ap-moon-9"]
 WRITTEN = [
     "",
     "use_dualstack_endpoint = true",
@@ -30,19 +33,22 @@ WRITTEN = [
 USERS = ["http://localhost:9000", "http://127.0.0.1:9000", "https://h.example/base/", "https://H.example:443"]
 
 
+LOADER = botocore.loaders.create_loader()
+"""Keeps the descriptions of the services that it has parsed."""
+
+
 class Caught(Exception):
     """A request on its way out."""
 
 
 def botocore_clients(regions: list[str]) -> dict[str, Any]:
     """Real clients whose requests end in :class:`Caught` when they would be sent."""
-    import botocore.session
-    from botocore.config import Config
 
     def catch(request: Any, **_: Any) -> None:
         raise Caught(request.url)
 
     session = botocore.session.Session()
+    session.register_component("data_loader", LOADER)
     session.set_credentials("a", "b")
     config = Config(s3={"us_east_1_regional_endpoint": "regional"}, retries={"total_max_attempts": 1})
     clients: dict[str, Any] = {region: session.create_client("s3", region, config=config) for region in regions}
