@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,7 @@ def test_anonymous(run: Callable[..., Any]) -> None:
     identity = AwsIdentity(AwsSettings(no_sign_request=True))
     assert run(identity.credentials()) is None
     assert run(identity.refresh()) is None
+    assert run(identity.botocore_session()).get_config_variable("profile") is None
 
 
 def test_nothing_anywhere(
@@ -297,12 +299,39 @@ def test_an_sts_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Any, 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     identity = AwsIdentity(AwsSettings(role_arn=("arn:aws:iam::1:role/r",)))
-    server.answers["/"] = (502, "<html>Bad Gateway")
-    with pytest.raises(Transient):
-        run(identity.credentials())
+    for answer in ((502, "<html>Bad Gateway"), "<html>Welcome to the hotel"):
+        server.answers["/"] = answer
+        with pytest.raises(Transient, match=r"AWS could not answer|could not be had: the answer is not AWS's"):
+            run(identity.credentials())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.replace("http:", "https:"))
+    with pytest.raises(ConfigError, match="AWS could not be trusted"):
+        run(AwsIdentity(identity.settings).credentials())
     server.close()
     with pytest.raises(Transient, match="could not be had"):
         run(identity.credentials())
+
+
+def test_nobody_to_type_a_code(write: Callable[..., Path], nobodys_machine: Path) -> None:
+    """A profile that asks for an MFA code fails at once where no terminal is, and says why."""
+    write(
+        ".aws/config",
+        "[profile mfa]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\n"
+        "mfa_serial = arn:aws:iam::1:mfa/u\n"
+        f"[profile keys]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\n",
+    )
+    script = (
+        "import asyncio\nfrom keepstep.clouds.aws import AwsIdentity\n"
+        "try: asyncio.run(AwsIdentity().credentials())\nexcept Exception as e: print(type(e).__name__, e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={"AWS_PROFILE": "mfa", "HOME": str(nobodys_machine), "AWS_REGION": "eu-west-1"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "ConfigError the AWS profile mfa asks for an MFA code, and there is nobody to type it" in done.stdout
 
 
 def test_secrets_do_not_show(

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey, sign_async
+from keepstep.clouds.oci_token import write_token
 from keepstep.errors import ConfigError, Transient
 from keepstep.localcloud.server import LocalCloud
 
@@ -56,10 +57,8 @@ class Session:
 
     async def status(self, key: SigningKey) -> int:
         """Whether the cloud accepts the key."""
-        from keepstep.clock import SystemClock
-
         pool = HttpPool(self.cloud.endpoint)
-        headers = await sign_async("GET", pool.netloc, "/n/", None, key, SystemClock().now())
+        headers = await sign_async("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
         response = await pool.request("GET", "/n/", [("host", pool.netloc), *headers])
         await pool.close()
         return response.status
@@ -191,6 +190,14 @@ def test_a_token_that_cannot_be_written_back(session: Session, clock: Any, run: 
     os.close(descriptor)
     assert f"ST${old}" not in (first, second)
     assert status == 200
+
+
+def test_a_failed_write_leaves_nothing_behind(nobodys_machine: Path) -> None:
+    """When the file cannot be replaced, no temporary file with the token stays beside it."""
+    (nobodys_machine / "token").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_token(str(nobodys_machine / "token"), "hush")
+    assert [path.name for path in nobodys_machine.iterdir()] == ["token"]
 
 
 def test_a_session_that_is_over(session: Session, run: Callable[..., Any]) -> None:

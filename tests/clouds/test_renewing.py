@@ -207,6 +207,18 @@ def test_a_source_that_hangs(clock: Any, run: Callable[..., Any]) -> None:
     run(work())
 
 
+def test_a_timeout_of_the_source_is_its_own(clock: Any, run: Callable[..., Any]) -> None:
+    """A source that raises ``TimeoutError`` is not mistaken for one that hangs."""
+    desk = Desk()
+    desk.error = TimeoutError("the source's own")
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError, match="the source's own"):
+            await renewing(desk, clock).get()
+
+    run(work())
+
+
 def test_a_cancelled_asker_harms_nobody(clock: Any, run: Callable[..., Any]) -> None:
     """When one of two waiting tasks is cancelled the other still gets the value of the same fetch."""
     desk = Desk()

@@ -19,7 +19,7 @@ from keepstep.clouds.s3_endpoint import S3Endpoint, S3Facts, s3_endpoint
 from keepstep.errors import ConfigError, Unsupported
 
 BUCKETS = ["my-bucket", "my.bucket", "My_Bucket", "ab", "b" * 63, "-lead", "trail-"]
-REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1", "ap-moon-9"]
+REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1", "ap-moon-9", "moon"]
 WRITTEN = [
     "",
     "use_dualstack_endpoint = true",

@@ -72,9 +72,8 @@ class AwsConfig:
         return s3_endpoint(bucket, self._s3_facts(region or self.region or "us-east-1"))
 
     def _s3_facts(self, region: str) -> S3Facts:
-        self.s3_options  # noqa: B018 - complains about a block that is none
         variable = self._session.get_config_variable
-        options = variable("s3") or {}
+        options = variable("s3") if self.s3_options else {}
         return S3Facts(
             region=region,
             url=self.settings.endpoint_url or self.endpoint_url("s3"),

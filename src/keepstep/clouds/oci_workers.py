@@ -1,7 +1,8 @@
 """A few threads for short work that releases the GIL, and results that come back to the event loop in batches.
 
-The executor of asyncio wakes the loop once for every result; here one wake-up brings all that are ready. At 32
-signatures under way that costs less CPU a signature (figures in docs/adr/0003-signing-threads.md).
+The executor of asyncio wakes the loop once for every result; here one wake-up brings all that are ready. Measured
+with 32 RSA-2048 signatures under way on two busy cores: 0.65 ms of CPU a signature against 0.74 ms, and 0.61 ms
+when they are made one after the other on the loop, which then stands still.
 """
 
 from __future__ import annotations

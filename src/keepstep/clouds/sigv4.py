@@ -98,24 +98,22 @@ class SigV4:
         day = f"{now.year:04}{now.month:02}{now.day:02}"
         stamp = f"{day}T{now.hour:02}{now.minute:02}{now.second:02}Z"
         day_key = self._key_of(day, credentials)
-        added = [("x-amz-content-sha256", payload_hash)] if self._is_s3 else []
-        added.append(("x-amz-date", stamp))
+        added = {"x-amz-date": stamp}
+        if self._is_s3:
+            added["x-amz-content-sha256"] = payload_hash
         if day_key.token:
-            added.append(("x-amz-security-token", day_key.token))
-        signed, lines = _canonical_headers(host, headers, added)
+            added["x-amz-security-token"] = day_key.token
+        signed, lines = _canonical_headers(headers, {"host": host, **added})
         canonical = (
             f"{method}\n{self._path(path)}\n{_sorted_query(query)}\n{lines}\n{signed}\n{payload_hash}".encode()
         )
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{day_key.scope}\n{sha256(canonical).hexdigest()}"
         signature = hmac.digest(day_key.key, text.encode(), "sha256").hex()
-        added.append(
-            (
-                "authorization",
-                f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{day_key.scope}, "
-                f"SignedHeaders={signed}, Signature={signature}",
-            )
+        added["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{day_key.scope}, "
+            f"SignedHeaders={signed}, Signature={signature}"
         )
-        return added
+        return list(added.items())
 
     def _key_of(self, day: str, credentials: AwsCredentials) -> _DayKey:
         kept = self._day_key
@@ -144,15 +142,16 @@ def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{name}={value}" for name, value in encoded)
 
 
-def _canonical_headers(host: str, headers: Iterable[HeaderPair], added: list[HeaderPair]) -> tuple[str, str]:
-    """The signed names joined by ``;``, and the canonical lines, each ended by a line feed."""
-    values = {"host": host}
-    for name, value in (*headers, *added):
+def _canonical_headers(headers: Iterable[HeaderPair], values: dict[str, str]) -> tuple[str, str]:
+    """The signed names joined by ``;``, and the canonical lines, each ended by a line feed.
+
+    ``values`` are signed beside the headers, as they are.
+    """
+    for name, value in headers:
         lower = name.lower()
-        if lower in _UNSIGNED_HEADERS:
-            continue
-        trimmed = " ".join(value.split())
-        values[lower] = f"{values[lower]},{trimmed}" if lower in values and lower != "host" else trimmed
+        if lower not in _UNSIGNED_HEADERS and lower != "host":
+            trimmed = " ".join(value.split())
+            values[lower] = f"{values[lower]},{trimmed}" if lower in values else trimmed
     names = sorted(values)
     return ";".join(names), "".join([f"{name}:{values[name]}\n" for name in names])
 
