@@ -213,6 +213,8 @@ REFUSALS = [
     ((500, "{}"), Transient, "answered 500"),
     ("nonsense", Transient, "could not be refreshed"),
     ("{}", Transient, "could not be refreshed"),
+    ("[]", Transient, "could not be refreshed"),
+    ('{"token": "nonsense"}', ConfigError, "the answer to the refresh holds no session token"),
     (None, Transient, "could not be refreshed"),
 ]
 

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from keepstep.clock import Clock
@@ -82,6 +83,7 @@ class SessionToken:
     def _refreshed(self, profile: OciProfile, path: str, key: SigningKey, *, is_needed: bool) -> SigningKey:
         try:
             token = self._exchange(profile, key)
+            ends = expiry(token, "the answer to the refresh")
         except Error as exc:
             if is_needed:
                 raise
@@ -93,7 +95,7 @@ class SessionToken:
             log.warning("the refreshed session token is not kept in %s: %s", path, exc.strerror)
             self._newer = {self._text: token}
         self._seen, self._used = (path, _state(path)), token
-        return replace(key, key_id=f"ST${token}", expires_at=expiry(token, "the refresh"))
+        return replace(key, key_id=f"ST${token}", expires_at=ends)
 
     def _exchange(self, profile: OciProfile, key: SigningKey) -> str:
         """``POST /v1/authentication/refresh``, signed with the token that it replaces."""
@@ -113,8 +115,9 @@ class SessionToken:
                     f"the OCI session of the profile {profile.name} can be refreshed no more", hint=_again(profile)
                 ) from exc
             raise Transient(f"the OCI session could not be refreshed: {parts.netloc} answered {exc.code}") from exc
-        except (OSError, ValueError, KeyError) as exc:
-            raise Transient(f"the OCI session could not be refreshed at {parts.netloc}") from exc
+        except (OSError, HTTPException, ValueError, TypeError, KeyError) as exc:
+            reason = getattr(exc, "reason", type(exc).__name__)
+            raise Transient(f"the OCI session could not be refreshed at {parts.netloc}: {reason}") from exc
 
 
 def _again(profile: OciProfile) -> str:
