@@ -93,6 +93,24 @@ def test_many_requests_federate_once(cloud: LocalCloud, run: Callable[..., Any])
     assert len(run(work())) == 1
 
 
+def test_a_run_outlives_the_token(cloud: LocalCloud, clock: Any, run: Callable[..., Any]) -> None:
+    """In mid-run, ten minutes before the end, a new token is fetched while requests go on with the old one."""
+
+    async def work() -> list[Any]:
+        identity = OciIdentity(INSTANCE, clock=clock)
+        first = await identity.key()
+        clock.ahead = 49 * 60
+        assert await identity.key() is first
+        clock.ahead = 51 * 60
+        assert await identity.key() is first
+        async with asyncio.timeout(10):
+            while (second := await identity.key()) is first:
+                await asyncio.sleep(0.01)
+        return [second.key_id != first.key_id, await status(cloud, first), await status(cloud, second)]
+
+    assert run(work()) == [True, 200, 200]
+
+
 def test_a_booting_instance(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]) -> None:
     """A metadata service that answers 404 at first is asked again."""
     monkeypatch.setattr(oci_principals, "_UNWILLING", 20.0)
