@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -14,7 +15,9 @@ from keepstep.errors import Error
 from keepstep.objects.plan import Direction, Rules
 from keepstep.objects.sync import Sync, SyncOptions
 from keepstep.runs.report import Action, Failure, Report
+from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Page, Store
+from keepstep.stores.local import LocalStore
 from keepstep.stores.memory import MemoryStore
 
 T = TypeVar("T")
@@ -145,7 +148,7 @@ def memory(contents: dict[str, bytes], *, time_us: int = 0, page_size: int = 100
     return store
 
 
-def contents(store: MemoryStore) -> dict[str, bytes]:
+def contents(store: MemoryStore | FaultyStore) -> dict[str, bytes]:
     return {key: stored.data for key, stored in store.objects.items()}
 
 
@@ -162,3 +165,30 @@ def synced(source: Any, target: Any, given: SyncOptions | None = None) -> tuple[
         return report, watcher
 
     return asyncio.run(main())
+
+
+def local_sync(source: Path, target: Path, given: SyncOptions | None = None) -> tuple[Report, Watcher]:
+    """From folder to folder."""
+
+    async def main() -> tuple[Report, Watcher]:
+        ours = LocalStore(Address("local", path=str(source)))
+        theirs = LocalStore(Address("local", path=str(target)), writable=True)
+        watcher = Watcher()
+        try:
+            return await Sync(ours, theirs, given or options(), watcher).run(), watcher
+        finally:
+            await ours.close()
+            await theirs.close()
+
+    return asyncio.run(main())
+
+
+def raising(error: Exception, *keys: str) -> Callable[..., Awaitable[None]]:
+    """For :attr:`FaultyStore.before`: fails for these keys, or always."""
+
+    async def fail(*args: Any) -> None:
+        key = args[0].key if args and isinstance(args[0], Entry) else args[0] if args else None
+        if not keys or key in keys:
+            raise error
+
+    return fail
