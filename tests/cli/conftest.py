@@ -80,11 +80,16 @@ def _tenancy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalCl
 
 @pytest.fixture
 def main_job(_tenancy: tuple[LocalCloud, int], moto: Aws) -> Iterator[MainJob]:
-    cloud, count = _tenancy
+    yield new_job(_tenancy, moto)
+    _tenancy[0].clear_faults()
+
+
+def new_job(tenancy: tuple[LocalCloud, int], moto: Aws) -> MainJob:
+    """With a bucket of its own."""
+    cloud, count = tenancy
     bucket = f"finops-{uuid.uuid4().hex[:10]}"
     moto.client("s3").create_bucket(Bucket=bucket)
-    yield MainJob(cloud, moto, f"oci://{cloud.tenancy}@bling/", bucket, count, variables={**cloud.env, **moto.env})
-    cloud.clear_faults()
+    return MainJob(cloud, moto, f"oci://{cloud.tenancy}@bling/", bucket, count, {**cloud.env, **moto.env})
 
 
 Edit = Callable[..., Path]

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import oci
@@ -31,6 +32,7 @@ class Places:
         self._job = job
         self._tmp = tmp_path
         config = oci.config.from_file(str(job.cloud.config))
+        self._s3 = job.aws.client("s3")
         self._oci = oci.object_storage.ObjectStorageClient(config, service_endpoint=job.cloud.endpoint)
 
     def new(self, kind: str) -> str:
@@ -40,7 +42,7 @@ class Places:
                 (self._tmp / name).mkdir()
                 return str(self._tmp / name)
             case "s3":
-                self._job.aws.client("s3").create_bucket(Bucket=name)
+                self._s3.create_bucket(Bucket=name)
                 return f"s3://{name}/in/"
             case _:
                 details = oci.object_storage.models.CreateBucketDetails(
@@ -53,7 +55,7 @@ class Places:
         """By a client that is not ours."""
         bucket, prefix = self._split(address)
         if address.startswith("s3://"):
-            self._job.aws.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=data)
+            self._s3.put_object(Bucket=bucket, Key=prefix + key, Body=data)
         elif address.startswith("oci://"):
             self._oci.put_object(
                 self._job.cloud.namespace, bucket, prefix + key, data, enable_strict_url_encoding=True
@@ -63,25 +65,39 @@ class Places:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
-    def contents(self, address: str) -> dict[str, bytes]:
-        """By a client that is not ours."""
+    def keys(self, address: str) -> list[str]:
+        """By a client that is not ours; relative to the address."""
         bucket, prefix = self._split(address)
         if address.startswith("s3://"):
-            s3 = self._job.aws.client("s3")
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-            return {k[len(prefix) :]: s3.get_object(Bucket=bucket, Key=k)["Body"].read() for k in keys}
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return [item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", ())]
         if address.startswith("oci://"):
-            namespace = self._job.cloud.namespace
-            listed = self._oci.list_objects(namespace, bucket, prefix=prefix, allow_control_chars=True)
-            return {
-                item.name[len(prefix) :]: self._oci.get_object(
-                    namespace, bucket, item.name, enable_strict_url_encoding=True
-                ).data.content
-                for item in listed.data.objects
-            }
-        root = Path(address)
-        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+            return [name[len(prefix) :] for name in self._oci_names(bucket, prefix)]
+        return [str(path.relative_to(address)) for path in Path(address).rglob("*") if path.is_file()]
+
+    def contents(self, address: str) -> dict[str, bytes]:
+        """By a client that is not ours."""
+        return {key: self._get(address, key) for key in self.keys(address)}
+
+    def _get(self, address: str, key: str) -> bytes:
+        bucket, prefix = self._split(address)
+        if address.startswith("s3://"):
+            return bytes(self._s3.get_object(Bucket=bucket, Key=prefix + key)["Body"].read())
+        if address.startswith("oci://"):
+            answer = self._oci.get_object(
+                self._job.cloud.namespace, bucket, prefix + key, enable_strict_url_encoding=True
+            )
+            return bytes(answer.data.content)
+        return (Path(address) / key).read_bytes()
+
+    def _oci_names(self, bucket: str, prefix: str) -> Iterator[str]:
+        start: str | None = ""
+        while start is not None:
+            page = self._oci.list_objects(
+                self._job.cloud.namespace, bucket, prefix=prefix, start=start, allow_control_chars=True
+            ).data
+            yield from (item.name for item in page.objects)
+            start = page.next_start_with
 
     @staticmethod
     def _split(address: str) -> tuple[str, str]:

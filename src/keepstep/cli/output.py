@@ -123,6 +123,8 @@ class _Progress:
             console=Console(stderr=True),
             refresh_per_second=5,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task("sync", total=0, objects=0, planned=0)
         self._objects = self._planned = self._bytes = self._total = 0

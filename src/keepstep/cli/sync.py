@@ -7,7 +7,7 @@ import shlex
 import sys
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -16,7 +16,6 @@ from keepstep.assembly import Assembly, CloudSettings, direction
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal
 from keepstep.cli.running import Interruption, run
-from keepstep.config import Config, SyncJob, find, job_of, load
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
@@ -25,6 +24,9 @@ from keepstep.objects.sync import Sync, SyncOptions
 from keepstep.runs.lock import lock_folder, only_run
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
+
+if TYPE_CHECKING:
+    from keepstep.config import Config, SyncJob
 
 
 @click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,6 +132,9 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
 
 
 def _configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
+    # pydantic costs a tenth of a second; a sync of two addresses does not need it.
+    from keepstep.config import SyncJob, find, job_of, load
+
     path = find((ctx.find_root().obj or {}).get("config"))
     if path is None:
         raise ConfigError(
