@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
+from keepstep.clouds.times import http_microseconds
 from keepstep.errors import Transient
-from keepstep.stores.times import http_microseconds
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from keepstep.clouds.http import Response
+from keepstep.clouds.times import http_microseconds
 from keepstep.stores.interface import Properties
-from keepstep.stores.times import http_microseconds
 
 FIELDS = {
     "content-type": "content_type",

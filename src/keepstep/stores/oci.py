@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.times import microseconds
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
-from keepstep.stores.times import microseconds
 from keepstep.stores.workers import Workers
 
 _INLINE = 32 * 1024

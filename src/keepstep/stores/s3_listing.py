@@ -11,9 +11,9 @@ from itertools import repeat
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
+from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt, Transient
 from keepstep.stores.interface import Page
-from keepstep.stores.times import microseconds
 
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _SIZE = re.compile(r"<Size>([0-9]+)</Size>")
