@@ -144,7 +144,7 @@ def local_aws(folder: Path, *, state: Path | None = None, port: int = 0) -> Iter
     ready, log = folder / "aws.json", folder / "aws.log"
     ready.unlink(missing_ok=True)
     where = ["--state", str(state)] if state else []
-    command = [sys.executable, str(HERE / "serve_aws.py"), "--ready", str(ready), "--port", str(port), *where]
+    command = [sys.executable, "-P", str(HERE / "serve_aws.py"), "--ready", str(ready), "--port", str(port), *where]
     with running(command, log=log) as process:
         wait_until(ready.exists, process, timeout=60, log=log)
         env = json.loads(ready.read_text())
