@@ -1,0 +1,67 @@
+"""What Secrets Manager and SSM refuse, in our words, with the IAM statement that is missing.
+
+Codes: the "Errors" sections of GetSecretValue and GetParameter in AWS's API references.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from keepstep.clouds.aws_errors import translated as translated_credentials
+from keepstep.clouds.retry import retry_after
+from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
+
+_MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"})
+_PASSING = frozenset({"InternalServiceError", "InternalServerError", "InternalFailure", "ServiceUnavailable"})
+_NO_KEY = frozenset({"DecryptionFailure", "InvalidKeyId", "KMSAccessDeniedException", "KMSDisabledException"})
+_RESOURCE = re.compile(r"on resource: (\S+)")
+
+
+@contextmanager
+def translated(what: str, action: str, profile: str) -> Iterator[None]:
+    """Raises our errors for botocore's. ``action`` is the one that IAM knows: ``secretsmanager:GetSecretValue``."""
+    from botocore import exceptions as boto
+
+    with translated_credentials(profile):
+        try:
+            yield
+        except boto.ClientError as exc:
+            if error := _answered(exc, what, action):
+                raise error from exc
+            raise
+        except boto.SSLError:
+            raise
+        except (boto.ConnectionError, boto.HTTPClientError) as exc:
+            raise Transient(f"{what}: no answer from {exc.kwargs.get('endpoint_url') or 'AWS'}") from exc
+        except boto.NoRegionError as exc:
+            raise ConfigError(f"{what}: no AWS region is known", hint="set AWS_REGION, or write the ARN") from exc
+        except boto.ParamValidationError as exc:
+            raise ConfigError(f"{what}: AWS has no such names") from exc
+
+
+def _answered(exc: Any, what: str, action: str) -> Error | None:
+    """None for what is about credentials, not about the secret."""
+    code = exc.response.get("Error", {}).get("Code", "")
+    message = exc.response.get("Error", {}).get("Message", "")
+    metadata = exc.response.get("ResponseMetadata", {})
+    text = f"{what}: {code}" + (f": {message.rstrip('.')}" if message else "")
+    if code in _PASSING or code.startswith(("Throttl", "TooManyRequests")) or metadata["HTTPStatusCode"] >= 500:
+        return Transient(text, retry_after=retry_after(metadata.get("HTTPHeaders", {})))
+    if code in _MISSING or (code == "InvalidRequestException" and "delet" in message):
+        return NotFound(text, hint="check the name, the region and the account")
+    if code in _NO_KEY or (code.startswith("AccessDenied") and "KMS" in message):
+        return Denied(text, hint=f"the secret's key must allow it: {_statement('kms:Decrypt', '<its key>')}")
+    if code.startswith("AccessDenied"):
+        found = _RESOURCE.search(message)
+        return Denied(text, hint=f"the caller's policy needs {_statement(action, found[1] if found else what)}")
+    if code.startswith(("InvalidParameter", "InvalidRequest", "Validation")):
+        return ConfigError(text)
+    return None
+
+
+def _statement(action: str, resource: str) -> str:
+    return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})

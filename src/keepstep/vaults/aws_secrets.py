@@ -1,0 +1,65 @@
+"""AWS Secrets Manager: secrets by name or ARN.
+
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keepstep.clouds.aws import AwsIdentity
+from keepstep.secret import Secret
+from keepstep.vaults.address import region_of_arn
+from keepstep.vaults.aws_calls import AwsCalls
+from keepstep.vaults.interface import SecretValue, Stage, Version, VersionId, Which, which_text
+
+_PREFIX = "AWS"
+
+
+class SecretsManagerVault:
+    """Text and binary secrets alike, as bytes; text is UTF-8. An ARN is asked for in its own region."""
+
+    def __init__(self, identity: AwsIdentity) -> None:
+        self._calls = AwsCalls("secretsmanager", identity)
+
+    async def authenticate(self) -> None:
+        await self._calls.authenticate()
+
+    async def get(self, name: str, which: Which = Stage.CURRENT) -> SecretValue:
+        selector = {"VersionStage": _PREFIX + which} if isinstance(which, Stage) else {"VersionId": which}
+        what = f"{name}{which_text(which)}"
+        answer = await self._calls.call("GetSecretValue", what, region_of_arn(name), SecretId=name, **selector)
+        content = answer["SecretBinary"] if "SecretBinary" in answer else answer["SecretString"]
+        return SecretValue(_version(answer), Secret(content))
+
+    async def versions(self, name: str) -> list[Version]:
+        """Versions without a label, which AWS may delete at any time, are left out."""
+        found: list[Version] = []
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._calls.call(
+                "ListSecretVersionIds", name, region_of_arn(name), SecretId=name, **more
+            )
+            found += map(_version, answer.get("Versions", ()))
+            if not answer.get("NextToken"):
+                return sorted(found, key=_age, reverse=True)
+            more = {"NextToken": answer["NextToken"]}
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+
+def _version(answer: dict[str, Any]) -> Version:
+    labels = tuple(answer.get("VersionStages") or ())
+    bare = (label.removeprefix(_PREFIX) for label in labels if label.startswith(_PREFIX))
+    return Version(
+        id=VersionId(answer["VersionId"]),
+        stages=frozenset(Stage(label) for label in bare if label in Stage.__members__),
+        labels=labels,
+        created=answer.get("CreatedDate"),
+    )
+
+
+def _age(version: Version) -> tuple[float, bool]:
+    """AWS's times are whole milliseconds, and what is pending is newer than what was made in the same one."""
+    return version.created.timestamp() if version.created else 0.0, Stage.PENDING in version.stages

@@ -1,0 +1,57 @@
+"""What OCI Vault's refusals mean, and the policy statement that is missing.
+
+Codes: https://docs.oracle.com/en-us/iaas/Content/API/References/apierrors.htm. A 404 says "missing or forbidden";
+so do we, and print the statement that would allow it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from keepstep.clouds.http import Response
+from keepstep.clouds.retry import retry_after
+from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
+
+_UNAUTHENTICATED = (
+    "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
+    "off; compare the fingerprint in the OCI configuration with Identity > Users > API Keys"
+)
+_EXPIRED = "the version has expired, and a rule of the secret blocks its retrieval: make a new version of it"
+
+
+def error_of(response: Response, what: str, *, grantee: str) -> Error:
+    """The error to raise for an answer that is a refusal.
+
+    ``what`` names the secret; ``grantee`` is whom a policy statement has to name.
+    """
+    code, message = _code_and_message(response)
+    text = f"{what}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
+    match response.status:
+        case 401:
+            return ConfigError(text, hint=_UNAUTHENTICATED)
+        case 403:
+            return Denied(text, hint=_policy(grantee))
+        case 404:
+            return NotFound(
+                f"{text} (OCI says so for what is missing and for what is forbidden)",
+                hint=f"check the OCID and the region; the policy statement is:\n  {_policy(grantee)}",
+            )
+        case 409 if code == "IncorrectState":
+            return Error(text, hint=_EXPIRED)
+        case 429 | 500 | 502 | 503 | 504:
+            return Transient(text, retry_after=retry_after(response.headers))
+        case _:
+            return Error(text)
+
+
+def _policy(grantee: str) -> str:
+    return f"allow {grantee} to read secret-bundles in compartment <its compartment>"
+
+
+def _code_and_message(response: Response) -> tuple[str, str]:
+    """Empty where there is no body; the text itself where it is no JSON."""
+    try:
+        document = json.loads(response.body)
+        return str(document.get("code", "")), str(document.get("message", ""))
+    except (ValueError, AttributeError):
+        return "", response.body[:200].decode("utf-8", "replace").strip()
