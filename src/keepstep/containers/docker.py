@@ -1,0 +1,144 @@
+"""Containers of Docker and Podman, by the API that both speak.
+
+https://docs.docker.com/reference/api/engine/ (ContainerKill, ContainerRestart); ``podman system service`` answers
+the same. One socket is one engine; a container is looked for in all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from keepstep.containers.docker_sockets import addresses
+from keepstep.containers.interface import RESTART, Kind, Notice
+from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
+
+_TLS = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+_TIMEOUT = 60
+"""Seconds for one answer; a restart waits for the container to stop, ten seconds if nobody said otherwise."""
+
+
+class ContainerEngines:
+    """Finds running containers by name or label, and signals or restarts them.
+
+    ``find`` gives the addresses of the engines (``unix://…``, ``tcp://…``) when it is needed. Only what runs is
+    told: a container that starts later reads the new file anyway, and one that was stopped is not started.
+    """
+
+    def __init__(self, find: Callable[[], list[str]] = addresses) -> None:
+        self._find = find
+        self._clients: dict[str, Any] = {}
+        self._connecting = threading.Lock()
+
+    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+        return await asyncio.to_thread(self._tell, notice, files)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def _tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+        found, away = self._running(notice)
+        if not found:
+            raise away or NotFound(
+                f"no container {_description(notice)} is running",
+                hint="the name must be one of: docker ps --format '{{.Names}}'",
+            )
+        remarks = []
+        for container in found:
+            remarks += _remarks(container, notice, files)
+            with _translated(f"container {container.name}"):
+                if notice.what == RESTART:
+                    container.restart()
+                else:
+                    container.kill(signal=notice.what)
+        return remarks
+
+    def _running(self, notice: Notice) -> tuple[list[Any], Error | None]:
+        """The containers that are meant, of all engines; and why an engine could not be asked."""
+        found: list[Any] = []
+        away: Error | None = None
+        addresses = self._find()
+        if not addresses:
+            hint = "start Docker or podman.socket, or name the engine in DOCKER_HOST"
+            away = Transient("no container engine is here", hint=hint)
+        for address in addresses:
+            try:
+                with _translated(f"the container engine at {address}"):
+                    found += _containers(self._client(address), notice)
+            except NotFound:
+                continue
+            except Error as exc:
+                away = exc
+        return found, away
+
+    def _client(self, address: str) -> Any:
+        try:
+            import docker
+        except ModuleNotFoundError as exc:
+            raise ConfigError(
+                "this needs the library docker, which is not installed", hint="pip install 'keepstep[secrets]'"
+            ) from exc
+        with self._connecting:
+            if address not in self._clients:
+                environment = {"DOCKER_HOST": address} | {n: os.environ[n] for n in _TLS if n in os.environ}
+                self._clients[address] = docker.DockerClient.from_env(environment=environment, timeout=_TIMEOUT)
+            return self._clients[address]
+
+
+def _containers(client: Any, notice: Notice) -> list[Any]:
+    if notice.kind is Kind.LABEL:
+        return list(client.containers.list(filters={"label": notice.whom, "status": "running"}))
+    container = client.containers.get(notice.whom)
+    return [container] if container.status == "running" else []
+
+
+def _description(notice: Notice) -> str:
+    return f"with the label {notice.whom}" if notice.kind is Kind.LABEL else f"named {notice.whom}"
+
+
+def _remarks(container: Any, notice: Notice, files: Collection[str]) -> list[str]:
+    """A file that is mounted by itself stays the old one inside until the container starts anew."""
+    if notice.what == RESTART:
+        return []
+    mounted = {mount.get("Source") for mount in container.attrs.get("Mounts") or ()}
+    return [
+        f"container {container.name} mounts the single file {path}, and sees the old one until it is restarted: "
+        "mount the folder instead, or use restart"
+        for path in files
+        if path in mounted
+    ]
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The SDK's errors as ours; ``requests`` is what it speaks through."""
+    import requests
+    from docker.errors import APIError, DockerException
+    from docker.errors import NotFound as Missing
+
+    try:
+        yield
+    except Missing as exc:
+        raise NotFound(f"{what} is not there") from exc
+    except APIError as exc:
+        raise Transient(f"{what}: {exc.explanation or exc}") from exc
+    except (DockerException, requests.RequestException, OSError) as exc:
+        if isinstance(_root(exc), PermissionError):
+            raise Denied(f"{what} may not be spoken to", hint="run as root, or as a member of its group") from exc
+        raise Transient(f"{what} does not answer", hint="is it running? see DOCKER_HOST") from exc
+
+
+def _root(exc: BaseException) -> BaseException:
+    """What began it; the SDK wraps a socket's error several times, also as an argument."""
+    seen: BaseException = exc
+    while True:
+        inner = seen.__cause__ or seen.__context__
+        inner = inner or next((a for a in seen.args if isinstance(a, BaseException)), None)
+        if inner is None or isinstance(seen, PermissionError):
+            return seen
+        seen = inner
