@@ -96,7 +96,8 @@ class LocalSource:
 
     def _has_changed(self, descriptor: int) -> bool:
         now, then = os.fstat(descriptor), self._state
-        # The change time shows also what sets the modification time back.
+        # The change time shows also what sets the modification time back. Both are as fine as the kernel's clock
+        # for files: before Linux 6.13 that is a tick of some milliseconds.
         return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (then.st_size, then.st_mtime_ns, then.st_ctime_ns)
 
 
