@@ -36,7 +36,9 @@ class Workers:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._is_delivery_due = False
+        self._is_check_due = False
         self._is_closed = False
+        self._last_taken = time.monotonic()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -46,6 +48,9 @@ class Workers:
             raise RuntimeError("these workers are closed")
         if not self._threads:
             self._add_thread()
+        if not self._is_check_due:
+            self._is_check_due = True
+            self._loop.call_later(_PATIENCE, self._check)
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((future, function, args, kwargs, time.monotonic()))
         return future
@@ -72,10 +77,19 @@ class Workers:
             self._threads.append(thread)
         thread.start()
 
+    def _check(self) -> None:
+        """Calls that block in every thread there is must not hold up the others."""
+        self._is_check_due = self._jobs.qsize() > 0 and not self._is_closed
+        if self._is_check_due:
+            if time.monotonic() - self._last_taken > _PATIENCE:
+                self._add_thread()
+            self._loop.call_later(_PATIENCE, self._check)
+
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             future, function, args, kwargs, asked = job
-            if time.monotonic() - asked > _PATIENCE and len(self._threads) < self._most:
+            self._last_taken = time.monotonic()
+            if self._last_taken - asked > _PATIENCE and len(self._threads) < self._most:
                 self._add_thread()
             result: Any = None
             error: BaseException | None = None

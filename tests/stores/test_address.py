@@ -1,0 +1,136 @@
+"""Addresses as users write them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keepstep.errors import ConfigError, ExitCode
+from keepstep.stores.address import Address, parse
+
+S3_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint"
+OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("dir", Address("local", path="dir")),
+        ("./a b/", Address("local", path="./a b/")),
+        (".", Address("local", path=".")),
+        ("/", Address("local", path="/")),
+        ("file:///a%20b/c", Address("local", path="/a b/c")),
+        ("s3:/bucket", Address("local", path="s3:/bucket")),
+        ("a:b://c", Address("local", path="a:b://c")),
+        ("s3://bucket", Address("s3", bucket="bucket")),
+        ("s3://bucket/", Address("s3", bucket="bucket")),
+        ("s3://bucket/pre", Address("s3", bucket="bucket", prefix="pre/")),
+        ("s3://bucket/pre/fix/", Address("s3", bucket="bucket", prefix="pre/fix/")),
+        ("s3://bucket//pre", Address("s3", bucket="bucket", prefix="/pre/")),
+        ("s3://bucket/a%20b?c#d", Address("s3", bucket="bucket", prefix="a%20b?c#d/")),
+        (f"s3://{S3_POINT}/name/pre", Address("s3", bucket=f"{S3_POINT}/name", prefix="pre/")),
+        (f"s3://{S3_POINT}:name/pre/x", Address("s3", bucket=f"{S3_POINT}:name", prefix="pre/x/")),
+        (f"s3://{S3_POINT}/name", Address("s3", bucket=f"{S3_POINT}/name")),
+        (
+            f"s3://{OUTPOST}/op-1/accesspoint/n/x",
+            Address("s3", bucket=f"{OUTPOST}/op-1/accesspoint/n", prefix="x/"),
+        ),
+        ("oci://b@ns", Address("oci", bucket="b", namespace="ns")),
+        (
+            "oci://ocid1.tenancy.oc1..aaaa@bling/",
+            Address("oci", bucket="ocid1.tenancy.oc1..aaaa", namespace="bling"),
+        ),
+        ("oci://b@ns/FOCUS Reports", Address("oci", bucket="b", namespace="ns", prefix="FOCUS Reports/")),
+    ],
+)
+def test_addresses_read_as_they_are_meant(text: str, address: Address) -> None:
+    """A path, file, S3 with access points, and OCI; prefixes are folders, as for aws s3 sync."""
+    assert parse(text) == address
+
+
+def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A tilde that the shell has left is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse("~/x") == Address("local", path=str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("", "an empty path is no address", "for this folder write ."),
+        ("s3://", "no bucket named", "write it as s3://bucket/prefix"),
+        ("s3:///key", "no bucket named", "write it as s3://bucket/prefix"),
+        ("oci://bucket/prefix", "bucket or namespace missing", "write it as oci://bucket@namespace/prefix"),
+        ("oci://@ns/prefix", "bucket or namespace missing", "write it as oci://bucket@namespace/prefix"),
+        ("file://host/path", "a file address has three slashes", "write it as file:///path"),
+        ("gs://bucket", "unknown kind of address gs://", "known are a path"),
+        ("S3://bucket", "unknown kind of address S3://", "known are a path"),
+        ("file:///a%00b", "no address", "write"),
+    ],
+)
+def test_what_is_no_address_is_explained(text: str, message: str, hint: str) -> None:
+    """Each slip has its message and what to write instead; exit 5."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert message in caught.value.message
+    assert caught.value.hint
+    assert hint in caught.value.hint
+    assert caught.value.exit_code is ExitCode.MISCONFIGURED
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.text())
+def test_any_text_is_an_address_or_a_mistake(text: str) -> None:
+    """Nothing that can be typed leads to another error."""
+    with suppress(ConfigError):
+        assert str(parse(text))
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "shown"),
+    [
+        (Address("local", path="dir"), "a/b", "dir/a/b"),
+        (Address("local", path="dir/"), "a", "dir/a"),
+        (Address("local", path="/"), "a", "/a"),
+        (Address("local", path="dir"), "/etc/passwd", "dir//etc/passwd"),
+        (Address("local", path="dir"), "", "dir"),
+        (Address("s3", bucket="b", prefix="p/"), "k", "s3://b/p/k"),
+        (Address("oci", bucket="b", namespace="n", prefix="p/"), "k", "oci://b@n/p/k"),
+        (Address("oci", bucket="b", namespace="n"), "", "oci://b@n/"),
+    ],
+)
+def test_objects_are_shown_where_they_are(address: Address, key: str, shown: str) -> None:
+    """The address of an object is its folder's and its key, also where the key looks like a path of its own."""
+    assert address.of(key) == shown
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "inside"),
+    [
+        ("s3://b/a/b", "s3://b/a", "b/"),
+        ("s3://b/a/b", "s3://b", "a/b/"),
+        ("s3://b/a", "s3://b/a", None),
+        ("s3://b/a", "s3://b/a/b", None),
+        ("s3://b/ab", "s3://b/a", None),
+        ("s3://b/a", "s3://c", None),
+        ("oci://b@n/a", "oci://b@n", "a/"),
+        ("oci://b@n/a", "oci://b@m", None),
+        ("s3://b/a", "/", None),
+        ("{0}/x/y", "{0}", "x/y/"),
+        ("{0}/x/../y", "{0}/y/..", "y/"),
+        ("{0}/link/y", "{0}/x", "y/"),
+        ("{0}", "{0}/", None),
+    ],
+)
+def test_folders_inside_folders(tmp_path: Path, inner: str, outer: str, inside: str | None) -> None:
+    """Which folder lies in which, prefixes taken as folders, and local ones as they really are."""
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    (tmp_path / "y").mkdir()
+    (tmp_path / "link").symlink_to("x")
+    root = os.path.realpath(tmp_path)
+    assert parse(inner.format(root)).inside(parse(outer.format(root))) == inside
