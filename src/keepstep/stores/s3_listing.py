@@ -22,6 +22,7 @@ _ETAG = re.compile(r"<ETag>(?:&quot;|\")([^<&\"]*)(?:&quot;|\")<")
 _TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 _START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
+_END = "</ListBucketResult>"
 _UNUSUAL = ("<!", "\r", ":Contents>")
 """CDATA, comments, line ends of which XML makes one, and namespaces."""
 _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,6})|#[xX](10[0-9a-fA-F]{4}|[0-9a-fA-F]{1,5}));")
@@ -68,7 +69,7 @@ def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
         text.count("<Contents>") == len(keys) == len(sizes) == len(times) == len(etags)
         and len(truncated) == 1
         and _START.match(text)
-        and text.endswith("</ListBucketResult>")
+        and text.find(_END) == len(text) - len(_END)
         and not any(mark in text for mark in _UNUSUAL)
     )
     if not is_plain:
