@@ -58,6 +58,13 @@ class Page:
             self.unfit.get(index, ""),
         )
 
+    def part(self, start: int, stop: int) -> Page:
+        """The objects from ``start`` up to ``stop``."""
+        unfit = {n - start: why for n, why in self.unfit.items() if start <= n < stop} if self.unfit else {}
+        return Page(
+            self.keys[start:stop], self.sizes[start:stop], self.times[start:stop], self.etags[start:stop], unfit
+        )
+
     def append(self, entry: Entry) -> None:
         if entry.unfit:
             self.unfit[len(self.keys)] = entry.unfit

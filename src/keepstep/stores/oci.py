@@ -20,6 +20,7 @@ from keepstep.stores.address import Address
 from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
+from keepstep.stores.ranges import RangedPages
 from keepstep.stores.workers import Workers
 
 _INLINE = 32 * 1024
@@ -130,7 +131,7 @@ class OciStore:
 
 
 class OciListing:
-    """Pages of ListObjects."""
+    """ListObjects, in many ranges at once."""
 
     def __init__(self, client: OciClient, prefix: str) -> None:
         self.holes: list[tuple[str, Error]] = []
@@ -138,19 +139,28 @@ class OciListing:
         self._client = client
         self._prefix = prefix
 
-    async def __aiter__(self) -> AsyncIterator[Page]:
-        start: str | None = None
-        while True:
-            query = [("fields", _FIELDS), ("limit", "1000")]
-            if self._prefix:
-                query.append(("prefix", self._prefix))
-            if start is not None:
-                query.append(("start", start))
-            response = await self._client.call("ListObjects", "GET", "o", query=query)
-            page, start = _parse(response, len(self._prefix))
-            yield page
-            if start is None:
-                return
+    def __aiter__(self) -> AsyncIterator[Page]:
+        return aiter(RangedPages(self))
+
+    async def page(self, after: str) -> tuple[Page, bool]:
+        """See :class:`~keepstep.stores.ranges.PageSource`."""
+        response = await self._list(self._prefix, after, ("fields", _FIELDS))
+        return _parse(response, len(self._prefix))
+
+    async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
+        """See :class:`~keepstep.stores.ranges.PageSource`."""
+        response = await self._list(self._prefix + prefix, after, ("delimiter", "/"))
+        document = json.loads(response.body)
+        names = [name[len(self._prefix) :] for name in document.get("prefixes") or ()]
+        return names, bool(document.get("nextStartWith"))
+
+    async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> Response:
+        query = [("limit", "1000"), *more]
+        if prefix:
+            query.append(("prefix", prefix))
+        if after:
+            query.append(("startAfter", self._prefix + after))
+        return await self._client.call("ListObjects", "GET", "o", query=query)
 
 
 class OciSource:
@@ -234,8 +244,8 @@ class OciUpload:
         return response.headers.get("opc-multipart-md5", "") == f"{_md5(md5s)}-{len(self._parts)}"
 
 
-def _parse(response: Response, skip: int) -> tuple[Page, str | None]:
-    """The page, its keys without their first ``skip`` characters, and where the next one starts."""
+def _parse(response: Response, skip: int) -> tuple[Page, bool]:
+    """The page, its keys without their first ``skip`` characters, and whether there are more."""
     document = json.loads(response.body)
     objects = document["objects"]
     page = Page(
@@ -247,7 +257,7 @@ def _parse(response: Response, skip: int) -> tuple[Page, str | None]:
     for number, item in enumerate(objects):
         if item.get("archivalState") in ("Archived", "Restoring"):
             page.unfit[number] = f"is archived ({item['archivalState']}) and has not been restored"
-    return page, document.get("nextStartWith")
+    return page, bool(document.get("nextStartWith"))
 
 
 def _md5(data: Buffer) -> str:

@@ -20,9 +20,10 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import error_for
-from keepstep.stores.s3_listing import parse, unescape
+from keepstep.stores.s3_listing import parse, parse_folders, unescape
 from keepstep.stores.workers import Workers
 
 _INLINE = 64 * 1024
@@ -199,7 +200,7 @@ class S3Store:
 
 
 class S3Listing:
-    """Pages of ListObjectsV2."""
+    """ListObjectsV2, in many ranges at once."""
 
     def __init__(self, client: S3Client, prefix: str) -> None:
         self.holes: list[tuple[str, Error]] = []
@@ -207,23 +208,37 @@ class S3Listing:
         self._client = client
         self._prefix = prefix
 
-    async def __aiter__(self) -> AsyncIterator[Page]:
-        token: str | None = None
-        while True:
-            query = [("list-type", "2"), ("prefix", self._prefix), ("max-keys", "1000"), ("encoding-type", "url")]
-            if token:
-                query.append(("continuation-token", token))
-            response = await self._client.call(
-                "ListObjectsV2",
-                "GET",
-                None,
-                query=query,
-                headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
+    def __aiter__(self) -> AsyncIterator[Page]:
+        return aiter(RangedPages(self))
+
+    async def page(self, after: str) -> tuple[Page, bool]:
+        """See :class:`~keepstep.stores.ranges.PageSource`."""
+        body = await self._list(self._prefix, after, ("encoding-type", "url"))
+        page, token = parse(body, self._prefix)
+        if page and page.keys[0] <= after:
+            raise Corrupt(
+                f"s3://{self._client.bucket} lists keys that were not asked for",
+                hint="the store does not honour start-after as S3 does, so nothing can be compared safely",
             )
-            page, token = parse(response.body, self._prefix)
-            yield page
-            if token is None:
-                return
+        return page, token is not None
+
+    async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
+        """See :class:`~keepstep.stores.ranges.PageSource`."""
+        body = await self._list(self._prefix + prefix, after, ("encoding-type", "url"), ("delimiter", "/"))
+        return parse_folders(body, self._prefix)
+
+    async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> bytes | bytearray:
+        query = [("list-type", "2"), ("prefix", prefix), ("max-keys", "1000"), *more]
+        if after:
+            query.append(("start-after", self._prefix + after))
+        response = await self._client.call(
+            "ListObjectsV2",
+            "GET",
+            None,
+            query=query,
+            headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
+        )
+        return response.body
 
 
 class S3Source:

@@ -155,3 +155,19 @@ def _natural(text: str) -> int:
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
+
+
+def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool]:
+    """The common prefixes of a listing with a delimiter, relative to ``prefix``, and whether there are more.
+
+    Raises as :func:`parse` does.
+    """
+    try:
+        root = _root(body)
+        found = [item for child in root if _local(child.tag) == "CommonPrefixes" for item in child]
+        top = {_local(child.tag): (child.text or "").strip() for child in root}
+        names = [item.text or "" for item in found]
+        is_encoded = top.get("EncodingType") == "url"
+        return _relative(names, prefix, is_encoded=is_encoded), top.get("IsTruncated") == "true"
+    except ValueError as exc:
+        raise Transient(f"the store answered a listing with something that is no listing ({exc!r})") from exc
