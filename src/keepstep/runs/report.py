@@ -16,15 +16,15 @@ from keepstep.runs.records import Records
 
 
 class Action(NamedTuple):
-    """One object, and what was done about it (under ``--dryrun``: what would be)."""
+    """One object or secret, and what was done about it (under ``--dryrun``: what would be)."""
 
     action: str
-    """``upload``, ``download``, ``copy``, ``delete`` or ``skip``."""
+    """``upload``, ``download``, ``copy``, ``delete`` or ``skip``; of secrets ``update``, ``keep`` or ``notify``."""
     source: str | None
     """Address; None for a delete."""
     target: str | None
     size: int | None
-    """Bytes."""
+    """Bytes; None for secrets, whose length is nobody's business."""
     reason: str
 
 
@@ -32,7 +32,10 @@ class Failure(NamedTuple):
     """Something that was not done, why, and what to do next."""
 
     action: str
-    """An action's word, ``list`` for a listing, ``guard`` for deletes withheld, ``run`` for the run itself."""
+    """An action's word, ``list`` for a listing, ``guard`` for deletes withheld, ``run`` for the run itself.
+
+    Of secrets: ``map`` for a line or table that makes no sense, ``fetch`` for the vault, ``update`` for the file.
+    """
     source: str | None
     target: str | None
     error: str
@@ -55,7 +58,11 @@ def _text_log() -> Records[str]:
     return Records(str, str)
 
 
-_COUNTED = ("upload", "download", "copy", "delete", "skip", "failed", "unchanged", "warnings")
+_COUNTED = {
+    "sync": ("upload", "download", "copy", "delete", "skip", "failed", "unchanged", "warnings"),
+    "secrets": ("update", "unchanged", "notify", "stale", "failed", "warnings"),
+}
+"""What a report of each kind counts, if only to nought."""
 
 
 @dataclass(slots=True)
@@ -70,7 +77,7 @@ class Report:
     finished: datetime | None = None
     exit_code: ExitCode = ExitCode.DONE
     counts: Counter[str] = field(default_factory=Counter)
-    """By action word, and ``failed``, ``unchanged``, ``source_keys``, ``target_keys``, ``warnings``."""
+    """By action word, and ``failed``, ``unchanged``, ``warnings``; ``source_keys``, ``target_keys``; ``stale``."""
     bytes: int = 0
     """Bytes that reached the target."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -100,7 +107,7 @@ class Report:
             "finished": self.finished.isoformat() if self.finished else None,
             "exit_code": int(self.exit_code),
             "outcome": self.exit_code.name.lower(),
-            "counts": dict.fromkeys(_COUNTED, 0) | self.counts,
+            "counts": dict.fromkeys(_COUNTED.get(self.kind, ()), 0) | self.counts,
             "bytes": self.bytes,
             "requests": dict(self.requests),
         }

@@ -1,0 +1,49 @@
+"""What a run says and remembers: every event goes to whoever watches and into the report."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from keepstep.errors import Error
+from keepstep.runs.report import Action, Failure, Report
+
+
+class Watcher(Protocol):
+    """Is told what happens while it happens."""
+
+    def did(self, action: Action) -> None: ...
+
+    def failed(self, failure: Failure) -> None: ...
+
+    def warned(self, text: str) -> None: ...
+
+
+class Journal:
+    """Both at once."""
+
+    def __init__(self, report: Report, watcher: Watcher) -> None:
+        self.report = report
+        self._watcher = watcher
+
+    def did(self, action: Action) -> None:
+        self.report.counts[action.action] += 1
+        self._keep(action)
+        self._watcher.did(action)
+
+    def kept(self, action: Action) -> None:
+        """Something that is in step: counted, and not worth a word."""
+        self.report.counts["unchanged"] += 1
+        self._keep(action)
+
+    def warn(self, text: str) -> None:
+        self.report.warn(text)
+        self._watcher.warned(text)
+
+    def fail(self, action: str, error: Error, *, source: str | None, target: str | None = None) -> None:
+        failure = Failure.of(action, error, source=source, target=target)
+        self.report.fail(failure)
+        self._watcher.failed(failure)
+
+    def _keep(self, action: Action) -> None:
+        if self.report.actions is not None:
+            self.report.actions.add(action)

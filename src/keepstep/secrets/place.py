@@ -1,0 +1,144 @@
+"""One target brought in step: looked at, decided on, replaced where it differs. Blocks; runs on a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from keepstep.containers.interface import Notice
+from keepstep.errors import ConfigError, Error, NotFound
+from keepstep.secrets.delivery import Delivery, Look, Target
+from keepstep.secrets.diff import Decision, Is, Observed, Verdict, decide
+from keepstep.secrets.files import observe, replace, sweep
+from keepstep.secrets.folders import hint_for, opened, printable
+from keepstep.secrets.markers import clear, due, set_markers
+from keepstep.secrets.memory_fs import is_in_memory
+from keepstep.secrets.sets import has_strays, observe_set, sweep_set, switch
+
+_CHANGES = (Verdict.CREATE, Verdict.REPLACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What was found and done."""
+
+    decisions: list[tuple[Delivery, Decision]]
+    """One for each delivery, in the target's order."""
+    due: list[Notice]
+    """Of the target's notices: those to be delivered now."""
+    is_in_memory: bool | None = None
+
+    @property
+    def changed(self) -> list[tuple[Delivery, Decision]]:
+        return [(delivery, decision) for delivery, decision in self.decisions if decision.verdict in _CHANGES]
+
+
+def place(target: Target, contents: Sequence[bytes]) -> Placed:
+    """Brings the target in step with ``contents``, one for each delivery.
+
+    When it returns the files are there with their modes and owners, or were so before; and every notice that is due
+    has its marker. Raises :class:`Error`; the last files then stay, and nothing is left behind. May be repeated.
+    """
+    with opened(_folder_of(target), _look_of(target), create=True) as folder, _translated(target.path):
+        sweep(folder)
+        sweep_set(folder)
+        decisions = _decisions(target, folder, contents)
+        if not any(decision.verdict in _CHANGES for _, decision in decisions):
+            return Placed(decisions, due(folder, target.notices), is_in_memory(folder))
+        _change(target, folder, contents)
+        return Placed(decisions, list(target.notices), is_in_memory(folder))
+
+
+def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
+    def before() -> None:
+        set_markers(folder, target.notices)
+
+    looks = [delivery.look for delivery in target.deliveries]
+    files = zip(_names(target), contents, looks, strict=True)
+    if target.folder:
+        switch(folder, {name: (content, look) for name, content, look in files}, before)
+    else:
+        [(name, content, look)] = files
+        replace(folder, name, content, look, before)
+
+
+def preview(target: Target, contents: Sequence[bytes]) -> Placed:
+    """What :func:`place` would do; nothing is touched."""
+    try:
+        with opened(_folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+            return Placed(_decisions(target, folder, contents), due(folder, target.notices), is_in_memory(folder))
+    except NotFound:
+        nothing = Observed(Is.NOTHING)
+        pairs = zip(target.deliveries, contents, strict=True)
+        return Placed([(delivery, decide(nothing, content, delivery.look)) for delivery, content in pairs], [])
+
+
+def observe_target(target: Target) -> list[Observed]:
+    """What stands at each delivery's path."""
+    try:
+        with opened(_folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+            return _observed(target, folder)
+    except NotFound:
+        return [Observed(Is.NOTHING)] * len(target.deliveries)
+
+
+def still_due(target: Target) -> list[Notice]:
+    """Notices that earlier runs owe, for a target that cannot be brought in step now. Raises nothing."""
+    try:
+        with opened(_folder_of(target), _look_of(target), create=False) as folder:
+            return due(folder, target.notices)
+    except Error:
+        return []
+
+
+def delivered(target: Target, notices: Sequence[Notice]) -> None:
+    """Forgets what is due, once it was delivered. Raises nothing: in doubt it is delivered again."""
+    try:
+        with opened(_folder_of(target), _look_of(target), create=False) as folder:
+            clear(folder, notices)
+    except Error:
+        return
+
+
+def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[tuple[Delivery, Decision]]:
+    triples = zip(target.deliveries, _observed(target, folder), contents, strict=True)
+    decisions = [(delivery, decide(found, content, delivery.look)) for delivery, found, content in triples]
+    for delivery, decision in decisions:
+        if decision.verdict is Verdict.REFUSE:
+            raise ConfigError(
+                f"{printable(delivery.path)}: {decision.reason}", hint="remove it, or deliver the secret elsewhere"
+            )
+    if target.folder and has_strays(folder, _names(target)):
+        return [(delivery, Decision(Verdict.REPLACE, "the set has fewer files")) for delivery, _ in decisions]
+    return decisions
+
+
+def _observed(target: Target, folder: int) -> list[Observed]:
+    names = _names(target)
+    if target.folder:
+        found = observe_set(folder, names)
+        return [found[name] for name in names]
+    return [observe(folder, names[0])]
+
+
+def _folder_of(target: Target) -> str:
+    return target.folder or os.path.dirname(target.path)
+
+
+def _look_of(target: Target) -> Look:
+    """The look that decides on folders: the most open one of a set."""
+    return max((delivery.look for delivery in target.deliveries), key=lambda look: look.folder_mode)
+
+
+def _names(target: Target) -> list[str]:
+    return [os.path.basename(delivery.path) for delivery in target.deliveries]
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise Error(f"{printable(path)}: {exc.strerror}", hint=hint_for(exc)) from exc
