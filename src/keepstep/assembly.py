@@ -1,16 +1,20 @@
-"""From settings to wired parts: the only module that names a concrete store or identity."""
+"""From settings to wired parts: the only module that names a concrete store, vault, recipient or identity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from keepstep.containers.interface import Kind, Recipient
 from keepstep.errors import ConfigError
 from keepstep.objects.plan import Direction
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
+from keepstep.vaults.interface import Vault
+from keepstep.vaults.retrying import Retrying
 
 if TYPE_CHECKING:
     from keepstep.clouds.aws import AwsIdentity
@@ -59,7 +63,19 @@ class Assembly:
     def oci(self) -> OciIdentity:
         from keepstep.clouds.oci import OciIdentity, OciSettings
 
-        return OciIdentity(OciSettings(auth=self.settings.oci_auth, profile=self.settings.oci_profile))
+        settings = self.settings
+        return OciIdentity(
+            OciSettings(auth=settings.oci_auth, profile=settings.oci_profile, config_file=settings.oci_config_file)
+        )
+
+    def vaults(self, kinds: Iterable[str]) -> dict[str, Vault]:
+        """One for each kind of vault that is asked for, each retried."""
+        makers: dict[str, Callable[[], Vault]] = {
+            "oci-vault": lambda: _oci_vault(self.oci),
+            "aws-sm": lambda: _secrets_manager(self.aws),
+            "aws-ssm": lambda: _parameter_store(self.aws),
+        }
+        return {kind: Retrying(makers[kind]()) for kind in dict.fromkeys(kinds)}
 
     def source(self, address: Address) -> Store:
         return self._store(address, is_target=False)
@@ -86,6 +102,37 @@ class Assembly:
             ca_bundle=self.settings.ca_bundle,
             no_sign_request=self.settings.no_sign_request,
         )
+
+
+def recipients() -> dict[Kind, Recipient]:
+    """Whoever can be told of a change; none of them is spoken to before there is something to say."""
+    from keepstep.containers.docker import ContainerEngines
+    from keepstep.containers.pid_file import PidFiles
+    from keepstep.containers.systemd import SystemdUnits
+
+    engines = ContainerEngines()
+    return {
+        Kind.CONTAINER: engines,
+        Kind.LABEL: engines,
+        Kind.UNIT: SystemdUnits(),
+        Kind.PID_FILE: PidFiles(),
+    }
+
+
+def instance_by_default(settings: CloudSettings) -> CloudSettings:
+    """The settings, with the instance principal where neither they, nor a variable, nor a file says who we are.
+
+    It is how hosts of OCI deliver secrets; other commands ask for an OCI configuration there.
+    """
+    from keepstep.clouds.oci_config import OciSettings, read_profile
+
+    said = settings.oci_auth or os.environ.get("OCI_CLI_AUTH") or os.environ.get("OCI_RESOURCE_PRINCIPAL_VERSION")
+    if said:
+        return settings
+    profile = read_profile(OciSettings(profile=settings.oci_profile, config_file=settings.oci_config_file))
+    if not profile.absence or profile.get("user") or profile.get("security_token_file"):
+        return settings
+    return replace(settings, oci_auth="instance_principal")
 
 
 def direction(source: Address, target: Address) -> Direction:
@@ -117,6 +164,29 @@ def _oci(address: Address, identity: OciIdentity) -> Store:
         from keepstep.stores.oci_client import OciClient
 
         return OciStore(address, OciClient(address.bucket, address.namespace, identity))
+
+
+def _oci_vault(identity: OciIdentity) -> Vault:
+    with _needs_extra("oci"):
+        from keepstep.vaults.oci import OciVault
+
+        return OciVault(identity)
+
+
+def _secrets_manager(identity: AwsIdentity) -> Vault:
+    with _needs_extra("aws"):
+        import botocore  # noqa: F401 - missing here rather than at the first question
+    from keepstep.vaults.aws_secrets import SecretsManagerVault
+
+    return SecretsManagerVault(identity)
+
+
+def _parameter_store(identity: AwsIdentity) -> Vault:
+    with _needs_extra("aws"):
+        import botocore  # noqa: F401 - likewise
+    from keepstep.vaults.aws_parameters import ParameterStoreVault
+
+    return ParameterStoreVault(identity)
 
 
 class _needs_extra:  # noqa: N801 - reads as a sentence

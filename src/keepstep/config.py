@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from keepstep.errors import ConfigError
+from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
@@ -121,7 +122,16 @@ class SecretsJob(_Job):
     """Lays secrets into files, and tells the containers that use them."""
 
     kind: Literal["secrets"]
-    map: str
+    map: str | None = None
+    """Path of a map.csv."""
+    file: list[SecretFile] = Field(default_factory=list)
+    """What a line of the map cannot say: owners, templates, several places."""
+    set: list[SecretSet] = Field(default_factory=list)
+    """Files that are switched together."""
+    max_stale: Duration | None = None
+    """While a vault is away a file may be this old before the run fails."""
+    fingerprint_key: str | None = None
+    """Address of the secret that fingerprints of ``secrets drift`` are made with; hosts that share it compare."""
 
 
 class ConnectionBlob(_Model):
@@ -271,6 +281,11 @@ _MODELS: dict[str, type[BaseModel]] = {
     "connection_blob": ConnectionBlob,
     "audit": Audit,
     "database": Database,
+    "file": SecretFile,
+    "file.notify": Notify,
+    "set": SecretSet,
+    "set.notify": Notify,
+    "set.file": SetFile,
 }
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keepstep.errors import Error
-from keepstep.secret import Secret
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.delivery import Delivery, Target, Values, key_of
 from keepstep.secrets.diff import Is, Observed, Verdict, decide
@@ -68,8 +67,8 @@ class Fingerprints:
     Without a key one is drawn for this run: its fingerprints compare with one another, not with another host's.
     """
 
-    def __init__(self, key: Secret | None = None) -> None:
-        self._key = key.reveal_bytes() if key else secrets.token_bytes(32)
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or secrets.token_bytes(32)
         self.key_id = hmac.digest(self._key, b"keepstep key id", "sha256").hex()[:8]
         """Equal wherever the key is."""
 

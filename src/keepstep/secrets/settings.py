@@ -15,14 +15,16 @@ from keepstep.secrets.recipes import RECIPES
 
 
 def _mode(value: Any) -> Any:
-    return mode_of(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError('write the mode in octal and in quotes, as "0600"')
+    return mode_of(value)
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0, le=0o777, json_schema_extra={"examples": ["0600"]})]
+Mode = Annotated[int, BeforeValidator(_mode), Field(json_schema_extra={"type": "string", "examples": ["0600"]})]
 
 
 class _Model(BaseModel):

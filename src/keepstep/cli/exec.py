@@ -1,0 +1,64 @@
+"""``keepstep exec``: a program with secrets in its environment, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from keepstep.assembly import Assembly
+from keepstep.cli.running import run
+from keepstep.cli.secrets_job import Work, work_of
+from keepstep.errors import Error
+from keepstep.secrets.environment import environment_of
+
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+"""Exit codes of env(1) and of every shell."""
+
+
+@click.command(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    }
+)
+@click.option("--map", "map_", metavar="MAP|JOB", help="As of keepstep secrets apply.")
+@click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def command(ctx: click.Context, map_: str | None, words: tuple[str, ...]) -> None:
+    """Runs COMMAND with each file of MAP as a variable; nothing is written to disk.
+
+    /run/secrets/db_password becomes DB_PASSWORD. A secret that cannot be had stops the program from starting. The
+    program takes our place: signals reach it, and its exit code is ours (127 when there is none of that name).
+    """
+    secrets = run(_secrets(work_of(ctx, map_)))
+    _become(words, {**os.environb, **secrets})
+
+
+async def _secrets(work: Work) -> dict[bytes, bytes]:
+    vaults = Assembly(work.settings).vaults(work.vaults)
+    try:
+        return await environment_of(work.plan, vaults)
+    finally:
+        for vault in vaults.values():
+            await vault.close()
+
+
+def _become(words: tuple[str, ...], environment: dict[bytes, bytes]) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and programs inherit that
+    sys.stdout.flush()
+    try:
+        os.execvpe(words[0], list(words), environment)  # noqa: S606 - it is what we are asked for
+    except FileNotFoundError:
+        code, why = _NOT_FOUND, "no such program"
+    except OSError as exc:
+        code, why = _NOT_EXECUTABLE, exc.strerror or str(exc)
+    from keepstep.cli import say
+
+    say(Error(f"cannot run {words[0]}: {why}"))
+    sys.exit(code)

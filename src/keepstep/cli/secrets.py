@@ -1,0 +1,160 @@
+"""``keepstep secrets``: files in step with the secrets of both clouds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from keepstep.assembly import Assembly, recipients
+from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.running import Interruption, run
+from keepstep.cli.secrets_job import Work, ages_path, alone, work_of
+from keepstep.cli.secrets_output import Lines, table
+from keepstep.clock import SystemClock
+from keepstep.config import parse_duration
+from keepstep.errors import ExitCode
+from keepstep.runs.report import Report, action_log
+from keepstep.secrets.ages import Ages
+from keepstep.secrets.apply import Apply, ApplyOptions
+from keepstep.secrets.content import field_of
+from keepstep.secrets.delivery import key_of
+from keepstep.secrets.drift import Drift, FileState, Fingerprints, State
+from keepstep.vaults.address import parse
+from keepstep.vaults.interface import Vault
+
+
+class _Duration(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return parse_duration(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+_jobs = click.option(
+    "--jobs", type=click.IntRange(1, 256), default=32, show_default=True, help="Secrets at a time."
+)
+
+
+@click.group(context_settings=_HELP)
+def command() -> None:
+    """Brings files in step with the secrets of OCI Vault, Secrets Manager and Parameter Store."""
+
+
+@command.command(context_settings=_HELP)
+@click.argument("map", metavar="[MAP|JOB]", required=False)
+@click.option("--dryrun", is_flag=True, help="Says what would be done, and does nothing.")
+@click.option("--max-stale", type=_Duration(), help="While a vault is away a file may be this old, such as 24h.")
+@_jobs
+@global_options
+@click.pass_context
+def apply(ctx: click.Context, /, **options: Any) -> None:
+    """Writes what has changed, and tells the containers that use it.
+
+    MAP is a map.csv with lines ocid,path,mode,container,signal; without it /etc/oci-secretsync/map.csv is used,
+    then /etc/keepstep/map.csv. JOB is a job of keepstep.toml. Ends with 0 when nothing changed, 3 when something
+    did, 1 when something failed.
+    """
+    options = merge_globals(ctx, options)
+    work = work_of(ctx, options["map"])
+    with ExitStack() as stack:
+        if not options["dryrun"]:
+            stack.enter_context(alone(work))
+        report = Report(
+            "secrets",
+            work.name,
+            socket.gethostname(),
+            SystemClock().now(),
+            is_dryrun=options["dryrun"],
+            actions=action_log() if options["as_json"] else None,
+        )
+        interrupted = run(_apply(work, report, options))
+    report.exit_code = interrupted or report.exit_code
+    if options["as_json"]:
+        report.write_json(sys.stdout)
+        sys.stdout.flush()
+    sys.exit(report.exit_code)
+
+
+async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCode | None:
+    async with AsyncExitStack() as stack:
+        told = recipients()
+        for recipient in {id(each): each for each in told.values()}.values():
+            stack.push_async_callback(recipient.close)
+        job = Apply(
+            work.plan,
+            _vaults(work, stack),
+            told,
+            report,
+            Lines(dryrun=options["dryrun"], quiet=options["quiet"] or options["as_json"]),
+            options=ApplyOptions(
+                dryrun=options["dryrun"],
+                max_stale=options["max_stale"] or work.max_stale,
+                jobs=options["jobs"],
+            ),
+            ages=Ages(None if options["dryrun"] else ages_path(work)),
+        )
+        with Interruption(job.stop) as interruption:
+            with suppress(asyncio.CancelledError):
+                await job.run()
+            return interruption.code
+
+
+@command.command(context_settings=_HELP)
+@click.argument("map", metavar="[MAP|JOB]", required=False)
+@click.option("--fingerprint-key", metavar="ADDRESS", help="Secret that keys the fingerprints, to compare hosts.")
+@_jobs
+@global_options
+@click.pass_context
+def drift(ctx: click.Context, /, **options: Any) -> None:
+    """Says which file holds which version, never a value. Ends with 0 when all are in step, with 1 otherwise."""
+    options = merge_globals(ctx, options)
+    work = work_of(ctx, options["map"])
+    key = options["fingerprint_key"] or work.fingerprint_key
+    fingerprints, states = run(_drift(work, key, options["jobs"]))
+    if options["as_json"]:
+        _write_drift(fingerprints, states)
+    elif not options["quiet"]:
+        for line in table(states):
+            click.echo(line)
+    sys.exit(ExitCode.DONE if all(state.state is State.IN_STEP for state in states) else ExitCode.FAILED)
+
+
+async def _drift(work: Work, key: str | None, jobs: int) -> tuple[Fingerprints, list[FileState]]:
+    async with AsyncExitStack() as stack:
+        address = parse(key) if key else None
+        vaults = _vaults(work, stack, *([address.vault] if address else []))
+        fingerprints = Fingerprints()
+        if address:
+            value = await vaults[key_of(address)[0]].get(address.name)
+            fingerprints = Fingerprints(field_of(value.content.reveal_bytes(), address))
+        return fingerprints, await Drift(work.plan, vaults, fingerprints, Ages(ages_path(work)), jobs).files()
+
+
+def _write_drift(fingerprints: Fingerprints, states: list[FileState]) -> None:
+    document = {
+        "version": 1,
+        "kind": "drift",
+        "host": socket.gethostname(),
+        "fingerprint_key": fingerprints.key_id,
+        "files": [asdict(state) for state in states],
+    }
+    click.echo(json.dumps(document, indent=1))
+
+
+def _vaults(work: Work, stack: AsyncExitStack, *more: str) -> dict[str, Vault]:
+    vaults = Assembly(work.settings).vaults([*work.vaults, *more])
+    for vault in vaults.values():
+        stack.push_async_callback(vault.close)
+    return vaults

@@ -1,0 +1,132 @@
+"""What ``keepstep secrets`` and ``keepstep exec`` work on: a map file, or a job of keepstep.toml."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import click
+
+from keepstep.assembly import CloudSettings, instance_by_default
+from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
+from keepstep.errors import ConfigError, Locked
+from keepstep.runs.lock import lock_folder, only_run
+from keepstep.secrets.map import Map, find_map, read_map
+from keepstep.secrets.plan import Plan, make_plan
+
+_PATIENCE = 60.0
+"""Seconds that a run waits for another one of the same map to end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A job, ready to be done."""
+
+    name: str
+    """As reports call it."""
+    lock: str
+    plan: Plan
+    settings: CloudSettings
+    state_url: str
+    max_stale: timedelta | None = None
+    fingerprint_key: str | None = None
+
+    @property
+    def vaults(self) -> list[str]:
+        """The kinds that are needed."""
+        deliveries = (delivery for target in self.plan.targets for delivery in target.deliveries)
+        return sorted({source.vault for delivery in deliveries for source in delivery.content.sources})
+
+
+def work_of(ctx: click.Context, given: str | None) -> Work:
+    """What the argument means: a path, ``.csv`` or a file that exists is a map, another word is a configured job.
+
+    Nothing is the default map. Raises :class:`ConfigError`.
+    """
+    path = find((ctx.find_root().obj or {}).get("config"))
+    config = load(path) if path else Config()
+    if given is not None and not ("/" in given or given.endswith(".csv") or Path(given).exists()):
+        return _of_job(config, given)
+    file = find_map() if given is None else Path(given)
+    return Work(
+        name=str(file),
+        lock=f"map-{sha256(str(file.resolve()).encode()).hexdigest()[:16]}",
+        plan=make_plan(read_map(file)),
+        settings=_settings_of(config.identity),
+        state_url=config.state.url,
+    )
+
+
+def _of_job(config: Config, name: str) -> Work:
+    if not config.job:
+        raise ConfigError(f"there is no map file {name}, and no keepstep.toml with a job of that name")
+    job = job_of(config, name)
+    if not isinstance(job, SecretsJob):
+        raise ConfigError(f"the job {name} is of kind {job.kind}, not secrets")
+    map_ = read_map(Path(job.map)) if job.map else Map()
+    return Work(
+        name=name,
+        lock=name,
+        plan=make_plan(map_, job.file, job.set),
+        settings=_settings_of(job.identity or config.identity),
+        state_url=config.state.url,
+        max_stale=job.max_stale,
+        fingerprint_key=job.fingerprint_key,
+    )
+
+
+def _settings_of(identity: Identities) -> CloudSettings:
+    return instance_by_default(
+        CloudSettings(
+            profile=identity.aws.profile,
+            region=identity.aws.region,
+            endpoint_url=identity.aws.endpoint_url,
+            ca_bundle=identity.aws.ca_bundle,
+            role_arn=tuple(identity.aws.role_arn),
+            oci_auth=identity.oci.auth,
+            oci_profile=identity.oci.profile,
+            oci_config_file=identity.oci.config_file,
+        )
+    )
+
+
+def ages_path(work: Work) -> Path | None:
+    """Where the ages of the job's files are kept; None where nothing can be kept."""
+    try:
+        return lock_folder(work.state_url) / f"{work.lock}.ages.json"
+    except ConfigError:
+        return None
+
+
+@contextmanager
+def alone(work: Work) -> Iterator[None]:
+    """Waits until no other run of the job is under way. Raises :class:`Locked` after a minute.
+
+    Where no lock can be kept (a read-only system) the run goes on without: secrets matter more.
+    """
+    try:
+        folder = lock_folder(work.state_url)
+    except ConfigError:
+        yield
+        return
+    with _acquired(work.lock, folder):
+        yield
+
+
+def _acquired(lock: str, folder: Path) -> ExitStack:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        held = ExitStack()
+        try:
+            held.enter_context(only_run(lock, folder))
+        except Locked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return held

@@ -1,0 +1,70 @@
+"""What ``keepstep secrets`` says: a line for each change on stdout, trouble on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from keepstep.runs.report import Action, Failure
+from keepstep.secrets.drift import FileState, State
+from keepstep.secrets.folders import printable
+
+
+class Lines:
+    """Watches a run and tells it in lines. ``Updated PATH from ADDRESS`` is what people's log filters look for."""
+
+    def __init__(self, *, dryrun: bool = False, quiet: bool = False) -> None:
+        self._is_dryrun = dryrun
+        self._is_quiet = quiet
+        self._hints: set[str] = set()
+
+    def did(self, action: Action) -> None:
+        if self._is_quiet:
+            return
+        if action.action == "notify":
+            self._say(f"Told {(action.target or '').replace(':', ' ', 1)}: {action.reason}")
+        elif self._is_dryrun:
+            self._say(f"(dryrun) Would update {_shown(action.target)} from {action.source}: {action.reason}")
+        else:
+            self._say(f"Updated {_shown(action.target)} from {action.source}")
+
+    def failed(self, failure: Failure) -> None:
+        where = f"{failure.source}: " if failure.action == "map" else ""
+        self._complain(f"error: {where}{failure.error}")
+        if failure.hint and failure.hint not in self._hints:
+            self._hints.add(failure.hint)
+            self._complain(f"hint: {failure.hint}")
+
+    def warned(self, text: str) -> None:
+        if not self._is_quiet:
+            self._complain(f"warning: {text}")
+
+    def _say(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def _complain(self, line: str) -> None:
+        click.echo(line, err=True)
+
+
+def table(states: Iterable[FileState]) -> Iterable[str]:
+    """A line for each file: state, version, path, origin, note."""
+    rows = [(state.state.value, _versions(state), _shown(state.path), state.source, state.note) for state in states]
+    widths = [max((len(row[column] or "") for row in rows), default=0) for column in range(4)]
+    for row in rows:
+        cells = [(cell or "").ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[4] or ""]).rstrip()
+
+
+def _versions(state: FileState) -> str:
+    if state.state is State.IN_STEP:
+        return f"version {state.current}"
+    if state.version:
+        return f"version {state.version} of {state.current}"
+    return f"current is {state.current}" if state.current else ""
+
+
+def _shown(path: str | None) -> str:
+    return printable(path or "")
