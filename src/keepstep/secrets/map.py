@@ -8,6 +8,7 @@ a secret; the signal is a name or number, or ``restart``; the container is a nam
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from keepstep.vaults.address import SecretAddress, parse
 
 DEFAULT_PATHS = (Path("/etc/oci-secretsync/map.csv"), Path("/etc/keepstep/map.csv"))
 _COLUMNS = 5
+_PADDED = re.compile(r'"[ \t]+(,|$)')
+"""White space behind a quoted field, which the csv module takes for a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ _FORMAT = "each line is: ocid,path,mode,container,signal"
 
 
 def _row(number: int, line: str) -> Row:
+    line = _PADDED.sub(r'"\1', line)
     fields = [field.strip() for field in next(csv.reader([line], strict=True, skipinitialspace=True))]
     if not 2 <= len(fields) <= _COLUMNS:
         raise ValueError(f"{len(fields)} fields, where there must be 2 to {_COLUMNS}")

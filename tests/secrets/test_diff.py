@@ -1,0 +1,62 @@
+"""The table in secrets/diff.py, row by row, and what must hold in every case."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keepstep.secrets.delivery import Look
+from keepstep.secrets.diff import Is, Observed, Verdict, decide
+
+OURS = Look(0o600)
+APPS = Look(0o640, 1000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("observed", "look", "verdict"),
+    [
+        (Observed(Is.NOTHING), OURS, Verdict.CREATE),
+        (Observed(Is.LINK), OURS, Verdict.REPLACE),
+        (Observed(Is.FOLDER), OURS, Verdict.REFUSE),
+        (Observed(Is.PIPE), OURS, Verdict.REFUSE),
+        (Observed(Is.SOCKET), OURS, Verdict.REFUSE),
+        (Observed(Is.DEVICE), OURS, Verdict.REFUSE),
+        (Observed(Is.FILE, b"old", 0o600), OURS, Verdict.REPLACE),
+        (Observed(Is.FILE, b"new\n", 0o600), OURS, Verdict.REPLACE),
+        (Observed(Is.FILE, b"new", 0o644), OURS, Verdict.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 0), APPS, Verdict.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 0, 1001), APPS, Verdict.REPLACE),
+        (Observed(Is.FILE, b"new", 0o600), OURS, Verdict.KEEP),
+        (Observed(Is.FILE, b"new", 0o600, 1000, 1000), OURS, Verdict.KEEP),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, Verdict.KEEP),
+    ],
+)
+def test_the_table(observed: Observed, look: Look, verdict: Verdict) -> None:
+    """One case for each row; an owner that nobody asked for is nobody's business."""
+    assert decide(observed, b"new", look).verdict is verdict
+
+
+files = st.builds(
+    Observed, st.just(Is.FILE), st.binary(max_size=4), st.integers(0, 0o777), st.integers(0, 2), st.integers(0, 2)
+)
+looks = st.builds(Look, st.integers(0, 0o777), st.none() | st.integers(0, 2), st.none() | st.integers(0, 2))
+
+
+@given(files, st.binary(max_size=4), looks)
+def test_what_is_kept_is_right(observed: Observed, content: bytes, look: Look) -> None:
+    """A file is kept if and only if content, mode and the owners that were asked for are right."""
+    is_right = (
+        observed.content == content
+        and observed.mode == look.mode
+        and look.uid in (None, observed.uid)
+        and look.gid in (None, observed.gid)
+    )
+    assert (decide(observed, content, look).verdict is Verdict.KEEP) == is_right
+
+
+@given(st.builds(Observed, st.sampled_from(Is), st.just(b"S3cr3t-old")), looks)
+def test_reasons_hold_no_content(observed: Observed, look: Look) -> None:
+    """What people read of a decision has nothing of either content."""
+    decision = decide(observed, b"S3cr3t-new", look)
+    assert "S3cr3t" not in decision.reason + repr(observed)
