@@ -110,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
             # Whatever has arrived is looked at first: nobody reads it once a write has failed.
             await asyncio.sleep(0)
             await self._room.wait()
-            if waiter.done():
+            if waiter.done() or transport.is_closing():
                 return
             transport.write(body[start : start + _PIECE])
             self.last_progress = asyncio.get_running_loop().time()
@@ -180,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
         self._has_answer = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._has_extra = True
             if not self._is_complete:
                 self.fail(Transient(f"{self._name} did not answer in HTTP: {exc}"))
