@@ -51,4 +51,5 @@ class Records(Generic[T]):
     def _lines(self) -> Iterator[str]:
         self._is_read = True
         self._file.seek(0)
-        yield from self._file
+        for line in self._file:  # noqa: UP028 - `yield from` would close the file with a reader who stops early
+            yield line
