@@ -59,6 +59,7 @@ def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
     files = zip(_names(target), contents, looks, strict=True)
     if target.folder:
         switch(folder, {name: (content, look) for name, content, look in files}, before)
+        sweep_set(folder)
     else:
         [(name, content, look)] = files
         replace(folder, name, content, look, before)
