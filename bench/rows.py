@@ -1,0 +1,205 @@
+"""The work that is measured, a function for each row of the table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import peers, servers
+from bench.measure import Contender, Cost, alternate, median, run
+
+
+@dataclass
+class Row:
+    """One piece of work, what it cost each tool, and the bar."""
+
+    work: str
+    bar: str
+    is_met: bool
+    costs: dict[str, Cost]
+    """Medians by tool; ``keepstep`` is ours."""
+    note: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best_wall(self) -> float:
+        return min(cost.wall for name, cost in self.costs.items() if name != "keepstep")
+
+    @property
+    def best_cpu(self) -> float:
+        return min(cost.cpu for name, cost in self.costs.items() if name != "keepstep")
+
+
+def _ratios(costs: dict[str, Cost]) -> tuple[float, float]:
+    """Our wall and CPU against the best peer's."""
+    row = Row("", "", False, costs)
+    ours = costs["keepstep"]
+    return ours.wall / row.best_wall, ours.cpu / row.best_cpu
+
+
+def _listing(layout: str, count: int, latency: float, runs: int) -> tuple[dict[str, Cost], dict[str, str]]:
+    with servers.listing_s3(layout, count, latency) as url:
+        env = servers.aws_env(url)
+        rclone = peers.with_endpoint(peers.rclone("s3://a", "s3://b", "--size-only"), url)
+        contenders = [
+            Contender("keepstep", peers.keepstep("s3://a/", "s3://b/")),
+            Contender("rclone", rclone),
+            Contender("rclone --fast-list", [*rclone, "--fast-list"]),
+            Contender("s5cmd", peers.s5cmd("s3://a", "s3://b", "--size-only")),
+        ]
+        costs = {name: median(each) for name, each in alternate(contenders, env, runs).items()}
+        servers.requests_of(url)
+        run(contenders[0].command, env)
+        return costs, {"requests": str(servers.requests_of(url))}
+
+
+def noop_flat(runs: int) -> Iterator[Row]:
+    costs, extra = _listing("flat", 300_000, 75, runs)
+    wall, _ = _ratios(costs)
+    yield Row("no-op, 300,000 keys a side, flat, 75 ms a page", "wall <= 0.2x", wall <= 0.2, costs, extra=extra)
+
+
+def noop_folders(runs: int) -> Iterator[Row]:
+    costs, extra = _listing("folders", 300_000, 75, runs)
+    wall, _ = _ratios(costs)
+    yield Row("the same in 100 folders", "wall <= 1x", wall <= 1, costs, extra=extra)
+
+
+def noop_cpu(runs: int) -> Iterator[Row]:
+    costs, extra = _listing("flat", 300_000, 0, runs)
+    per_key = costs["keepstep"].cpu / 600_000 * 1e6
+    note = ", ".join(f"{name} {cost.cpu / 600_000 * 1e6:.1f} us" for name, cost in costs.items())
+    yield Row("no-op, 0 ms: CPU a key", "<= 10 us", per_key <= 10, costs, note, extra)
+
+
+def noop_memory(runs: int) -> Iterator[Row]:
+    memory = {}
+    costs: dict[str, Cost] = {}
+    for count in (100_000, 1_000_000):
+        with servers.listing_s3("flat", count, 0) as url:
+            costs["keepstep"] = run(peers.keepstep("s3://a/", "s3://b/"), servers.aws_env(url))
+            memory[count] = costs["keepstep"].memory
+    is_met = memory[1_000_000] < 200 * 2**20 and memory[1_000_000] < 1.25 * memory[100_000]
+    note = ", ".join(f"{count:,} keys: {size / 2**20:.0f} MiB" for count, size in memory.items())
+    yield Row("peak memory, 1,000,000 keys a side", "< 200 MiB, flat", is_met, costs, note)
+
+
+@contextmanager
+def _small_files(count: int, size: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        source = Path(folder) / "source"
+        source.mkdir()
+        for number in range(count):
+            (source / f"{number:05}.bin").write_bytes(os.urandom(size))
+        yield source
+
+
+def _fresh(path: Path) -> Callable[[], None]:
+    return lambda: shutil.rmtree(path, ignore_errors=True)
+
+
+def small_objects(runs: int) -> Iterator[Row]:
+    count, size = 10_000, 4096
+    with _small_files(count, size) as source, servers.seaweedfs() as url:
+        env = servers.aws_env(url)
+        numbers = iter(range(10_000))
+        servers.make_buckets(url, "bench")
+
+        def fresh(make: Callable[[str], list[str]]) -> list[Contender]:
+            """Every run has a target of its own: an empty prefix."""
+            return [Contender("", make(f"s3://bench/up-{next(numbers)}"))]
+
+        makers: dict[str, Callable[[str], list[str]]] = {
+            "keepstep": lambda target: peers.keepstep(str(source), target),
+            "rclone": lambda target: peers.with_endpoint(peers.rclone(str(source), target), url),
+            "rclone --s3-no-head": lambda target: peers.with_endpoint(
+                peers.rclone(str(source), target, "--s3-no-head"), url
+            ),
+            "s5cmd": lambda target: peers.s5cmd(str(source), target),
+            "s5cmd, 64 workers": lambda target: peers.s5cmd(str(source), target, workers=64),
+        }
+        all_costs: dict[str, list[Cost]] = {name: [] for name in makers}
+        for _ in range(runs):
+            for name, make in makers.items():
+                all_costs[name].append(run(fresh(make)[0].command, env))
+        costs = {name: median(each) for name, each in all_costs.items()}
+        wall, cpu = _ratios(costs)
+        is_met = wall <= 0.67 and cpu <= 0.6
+        yield Row("upload 10,000 x 4 KiB", "wall <= 0.67x, CPU <= 0.6x", is_met, costs)
+
+        down = source.parent / "down"
+        origin = "s3://bench/up-0"
+        contenders = [
+            Contender("keepstep", peers.keepstep(origin, str(down)), _fresh(down)),
+            Contender("rclone", peers.with_endpoint(peers.rclone(origin, str(down)), url), _fresh(down)),
+            Contender("s5cmd", peers.s5cmd(origin, str(down)), _fresh(down)),
+            Contender("s5cmd, 64 workers", peers.s5cmd(origin, str(down), workers=64), _fresh(down)),
+        ]
+        costs = {name: median(each) for name, each in alternate(contenders, env, runs).items()}
+        wall, cpu = _ratios(costs)
+        yield Row("download 10,000 x 4 KiB", "wall <= 0.9x, CPU <= 0.9x", wall <= 0.9 and cpu <= 0.9, costs)
+
+
+def large_object(runs: int) -> Iterator[Row]:
+    with _small_files(1, 0) as source, servers.seaweedfs() as url:
+        with open(source / "large.bin", "wb") as out:
+            for _ in range(64):
+                out.write(os.urandom(16 * 2**20))
+        (source / "00000.bin").unlink()
+        env = servers.aws_env(url)
+        servers.make_buckets(url, "bench")
+        down = source.parent / "down"
+        tools: dict[str, Callable[[str, str], list[str]]] = {
+            "keepstep": peers.keepstep,
+            "rclone": lambda a, b: peers.with_endpoint(peers.rclone(a, b), url),
+            "s5cmd": peers.s5cmd,
+        }
+        for work, origin, target, prepare in (
+            ("1 GiB up", str(source), "s3://bench/{}", lambda: None),
+            ("1 GiB down", "s3://bench/keepstep-0", str(down), _fresh(down)),
+            ("1 GiB S3 to S3", "s3://bench/keepstep-0", "s3://bench/{}", lambda: None),
+        ):
+            all_costs: dict[str, list[Cost]] = {}
+            for number in range(runs):
+                for name, make in tools.items():
+                    prepare()
+                    there = target.format(f"{name}-{number}" if work == "1 GiB up" else f"copy-{name}-{number}")
+                    all_costs.setdefault(name, []).append(run(make(origin, there), env))
+            costs = {name: median(each) for name, each in all_costs.items()}
+            wall, _ = _ratios(costs)
+            is_met = wall <= 1.05 and costs["keepstep"].memory < 400 * 2**20
+            yield Row(work, "wall <= 1.05x, < 400 MiB", is_met, costs)
+
+
+def between_clouds(runs: int) -> Iterator[Row]:
+    from bench.oci import oci_bucket
+
+    for work, count, size in (("2,000 x 16 KiB", 2000, 16384), ("4 x 256 MiB", 4, 256 * 2**20)):
+        with oci_bucket(count, size) as cloud, servers.seaweedfs() as url:
+            servers.make_buckets(url, "bench")
+            env = servers.aws_env(url) | cloud.env
+            all_costs: dict[str, list[Cost]] = {}
+            for number in range(runs):
+                for name, make in (("keepstep", cloud.keepstep), ("rclone", cloud.rclone)):
+                    command = make(f"s3://bench/{name}-{number}", url)
+                    all_costs.setdefault(name, []).append(run(command, env))
+            costs = {name: median(each) for name, each in all_costs.items()}
+            wall, cpu = _ratios(costs)
+            is_met = wall <= 0.8 and cpu <= 0.8
+            yield Row(f"OCI to S3, {work}", "wall <= 0.8x, CPU <= 0.8x", is_met, costs)
+
+
+ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "flat": noop_flat,
+    "folders": noop_folders,
+    "cpu": noop_cpu,
+    "memory": noop_memory,
+    "small": small_objects,
+    "large": large_object,
+    "clouds": between_clouds,
+}
