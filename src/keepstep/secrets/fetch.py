@@ -36,7 +36,8 @@ class Fetcher:
                 try:
                     values[key_of(source)] = await self.value(key_of(source))
                 except Error as exc:
-                    raise type(exc)(f"fetch {source} failed: {exc.message}", hint=exc.hint) from exc
+                    why = exc.message.removeprefix(f"{source.name}: ")
+                    raise type(exc)(f"fetch {source} failed: {why}", hint=exc.hint) from exc
         return values
 
     async def versions(self, key: SecretKey) -> list[Version]:
