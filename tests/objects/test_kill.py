@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -38,12 +39,25 @@ class World:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def age(self, count: int) -> None:
-        """Puts old contents under some names of the target, and files that are no more at the source."""
-        for path in self.rng.sample([p for p in self.source.rglob("*") if p.is_file()], count):
+        """Puts old contents under some names of the target, the large ones among them, and a file that is to go."""
+        small = [path for path in self.source.rglob("*") if path.is_file() and path.parent != self.source]
+        for path in [*self.rng.sample(small, count), self.source / "large0", self.source / "large1"]:
             old = self.target / path.relative_to(self.source)
             old.parent.mkdir(parents=True, exist_ok=True)
             old.write_bytes(b"old")
         (self.target / f"gone{count}").write_bytes(b"old")
+
+    def wait_for_work(self, process: subprocess.Popen[bytes]) -> None:
+        """Returns once the run has a file in hand, or has ended."""
+        deadline = time.monotonic() + 30
+        while process.poll() is None and not self.litter():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def litter(self) -> list[Path]:
+        folders = [self.target, self.target / "small", *(self.target / "small" / str(n) for n in range(7))]
+        names = (Path(folder, name) for folder in folders if folder.is_dir() for name in os.listdir(folder))
+        return [path for path in names if TEMPORARY.match(path.name)]
 
     def check(self) -> int:
         """Every file under a final name is whole: the source's, or as old as it was. How many are the source's."""
@@ -74,15 +88,14 @@ def finish(process: subprocess.Popen[bytes], timeout: float = 60) -> int:
 def test_killed_at_any_moment_nothing_is_torn(tmp_path: Path) -> None:
     """SIGKILL at random moments: every file is whole; one clean run makes the target equal, with no litter."""
     world = World(tmp_path)
-    started = time.monotonic()
     assert finish(world.start()) == 0
-    duration = time.monotonic() - started
     assert world.is_equal()
     killed = unfinished = 0
     for attempt in range(4 * KILLS):
         world.age(100 + attempt)
         process = world.start()
-        time.sleep(duration * world.rng.uniform(0.2, 1))
+        world.wait_for_work(process)
+        time.sleep(world.rng.uniform(0, 0.15))
         process.kill()
         killed += finish(process) == -signal.SIGKILL
         unfinished += world.check() < 302
@@ -102,14 +115,10 @@ def test_asked_to_end(tmp_path: Path, number: signal.Signals, code: int) -> None
     for n in range(3000):
         world._write(f"many/{n}", b"x")
     process = world.start()
-    deadline = time.monotonic() + 30
-    while not (world.target / "small").exists() and not (world.target / "large0").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
+    world.wait_for_work(process)
     process.send_signal(number)
     assert finish(process, timeout=10) == code
-    assert 0 < world.check() < 3302
-    assert not [path for path in world.target.rglob("*") if TEMPORARY.match(path.name)]
+    assert world.check() < 3302
+    assert not world.litter()
     assert finish(world.start()) == 0
     assert world.is_equal()
