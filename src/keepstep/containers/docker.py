@@ -42,6 +42,7 @@ class ContainerEngines:
             client.close()
 
     def _tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+        _library()
         found, away = self._running(notice)
         if not found:
             raise away or NotFound(
@@ -77,17 +78,21 @@ class ContainerEngines:
         return found, away
 
     def _client(self, address: str) -> Any:
-        try:
-            import docker
-        except ModuleNotFoundError as exc:
-            raise ConfigError(
-                "this needs the library docker, which is not installed", hint="pip install 'keepstep[secrets]'"
-            ) from exc
         with self._connecting:
             if address not in self._clients:
                 environment = {"DOCKER_HOST": address} | {n: os.environ[n] for n in _TLS if n in os.environ}
-                self._clients[address] = docker.DockerClient.from_env(environment=environment, timeout=_TIMEOUT)
+                self._clients[address] = _library().from_env(environment=environment, timeout=_TIMEOUT)
             return self._clients[address]
+
+
+def _library() -> Any:
+    try:
+        from docker import DockerClient
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"this needs the library {exc.name}, which is not installed", hint="pip install 'keepstep[secrets]'"
+        ) from exc
+    return DockerClient
 
 
 def _containers(client: Any, notice: Notice) -> list[Any]:

@@ -1,0 +1,98 @@
+"""Real containers, told by the API that Docker and Podman share."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from keepstep.containers.docker import ContainerEngines
+from keepstep.containers.interface import RESTART, Kind, Notice
+from keepstep.errors import NotFound, Transient
+from tests.containers.podman import Podman
+
+pytestmark = pytest.mark.xdist_group("podman")
+
+
+def tell(addresses: list[str], kind: Kind, whom: str, what: str, *files: str) -> list[str]:
+    async def work() -> list[str]:
+        engines = ContainerEngines(lambda: addresses)
+        try:
+            return await engines.tell(Notice(kind, whom, what), files)
+        finally:
+            await engines.close()
+
+    return asyncio.run(work())
+
+
+def test_a_container_is_signalled_by_name(engine: Podman) -> None:
+    """Names and numbers of signals reach the process of the container that has the name, and no other."""
+    for name in ("web", "web2"):
+        engine.start(name)
+    assert tell([engine.socket], Kind.CONTAINER, "web", "SIGHUP") == []
+    engine.wait_for("web", "HUP")
+    tell([engine.socket], Kind.CONTAINER, "web", "10")
+    engine.wait_for("web", "USR1")
+    assert engine.heard("web2") == ["up"]
+
+
+def test_containers_are_signalled_by_label(engine: Podman) -> None:
+    """Every running container with the label is told, by key and by key and value."""
+    engine.start("a", "--label", "tier=web")
+    engine.start("b", "--label", "tier=web")
+    engine.start("c", "--label", "tier=db")
+    tell([engine.socket], Kind.LABEL, "tier=web", "SIGHUP")
+    for name in ("a", "b"):
+        engine.wait_for(name, "HUP")
+    tell([engine.socket], Kind.LABEL, "tier", "SIGUSR1")
+    engine.wait_for("c", "USR1")
+    assert engine.heard("c") == ["up", "USR1"]
+    with pytest.raises(NotFound, match="with the label tier=no"):
+        tell([engine.socket], Kind.LABEL, "tier=no", "SIGHUP")
+
+
+def test_a_container_is_restarted(engine: Podman) -> None:
+    """``restart`` starts the container anew."""
+    engine.start("web")
+    tell([engine.socket], Kind.CONTAINER, "web", RESTART)
+    engine.wait_for("web", "up", times=2)
+
+
+@pytest.mark.parametrize("what", ["SIGHUP", RESTART])
+def test_what_does_not_run_is_not_told(engine: Podman, what: str) -> None:
+    """A missing container and one that was stopped are NotFound; a stopped one is not started."""
+    with pytest.raises(NotFound, match="no container named web is running") as refusal:
+        tell([engine.socket], Kind.CONTAINER, "web", what)
+    assert "docker ps" in (refusal.value.hint or "")
+    engine.run("create", "--name", "web", "localhost/busybox:tests", "/bin/sh")
+    with pytest.raises(NotFound):
+        tell([engine.socket], Kind.CONTAINER, "web", what)
+    assert engine.run("ps", "-q") == ""
+
+
+def test_a_file_that_is_mounted_by_itself(engine: Podman, tmp_path: Path) -> None:
+    """A container that mounts the single file sees the old one: the remark says so, except at a restart."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    engine.start("web", "-v", f"{secret}:/secret")
+    [remark] = tell([engine.socket], Kind.CONTAINER, "web", "SIGHUP", str(secret), str(tmp_path / "other"))
+    assert f"web mounts the single file {secret}" in remark
+    assert tell([engine.socket], Kind.CONTAINER, "web", RESTART, str(secret)) == []
+
+
+def test_an_engine_that_is_away(engine: Podman, tmp_path: Path) -> None:
+    """Nobody at the socket: the notice is due as long as no other engine has the container."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "dead"))
+    dead = f"unix://{tmp_path}/dead"
+    with pytest.raises(Transient, match="does not answer"):
+        tell([dead], Kind.CONTAINER, "web", "SIGHUP")
+    with pytest.raises(Transient, match="no container engine is here"):
+        tell([], Kind.CONTAINER, "web", "SIGHUP")
+    with pytest.raises(Transient):
+        tell([engine.socket, dead], Kind.CONTAINER, "web", "SIGHUP")
+    engine.start("web")
+    tell([dead, engine.socket], Kind.CONTAINER, "web", "SIGHUP")
+    engine.wait_for("web", "HUP")
