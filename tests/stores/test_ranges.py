@@ -166,7 +166,7 @@ def test_what_waits_for_the_reader_is_bounded() -> None:
     async def main() -> None:
         async for _ in pages:
             await asyncio.sleep(0.002)
-            assert pages._waiting <= 10 + 16
+            assert pages._waiting <= 10 + 2 * 16
             if source.requests > 100:
                 return
 

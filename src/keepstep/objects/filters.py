@@ -74,7 +74,8 @@ class Filters:
         keep: list[bool] | None = None
         if self._matchers:
             keep = [self.includes(key) for key in page.keys]
-        markers = [n for n, size in enumerate(page.sizes) if not size and _is_marker(page.keys[n])]
+        sizes = page.sizes
+        markers = [n for n, key in enumerate(page.keys) if not sizes[n] and _is_marker(key)] if 0 in sizes else []
         if markers:
             keep = keep or [True] * len(page)
             for index in markers:

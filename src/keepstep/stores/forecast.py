@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import string
+from bisect import bisect_right
 
 _CLASSES = (
     string.digits,
@@ -76,7 +77,7 @@ def _value(text: str, places: list[str]) -> int:
     value = 0
     for position, alphabet in enumerate(places):
         character = text[position] if position < len(text) else ""
-        value = value * len(alphabet) + max(0, sum(c <= character for c in alphabet) - 1)
+        value = value * len(alphabet) + max(0, bisect_right(alphabet, character) - 1)
     return value
 
 

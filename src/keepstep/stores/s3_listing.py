@@ -1,4 +1,4 @@
-"""ListObjectsV2 answers as columns: a page costs a handful of regular expressions, not an object per key.
+"""ListObjectsV2 answers as columns: a page costs one regular expression, not an XML element and an object per key.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. A page that does not look as AWS
 writes it (another order, namespaces, CDATA) is read by a real XML parser instead, with the same result.
@@ -15,16 +15,20 @@ from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt, Transient
 from keepstep.stores.interface import Page
 
-_KEY = re.compile(r"<Key>([^<]*)</Key>")
-_SIZE = re.compile(r"<Size>([0-9]+)</Size>")
-_TIME = re.compile(r"<LastModified>([^<]*)</LastModified>")
-_ETAG = re.compile(r"<ETag>(?:&quot;|\")([^<&\"]*)(?:&quot;|\")<")
+_CONTENTS = re.compile(
+    r"<Contents><Key>([^<]*)</Key><LastModified>([^<]*)</LastModified>"
+    r"<ETag>(?:&quot;|\")([^<&\"]*)(?:&quot;|\")</ETag>(?:<Checksum[A-Za-z]*>[^<]*</Checksum[A-Za-z]*>)*"
+    r"<Size>([0-9]+)</Size>"
+)
+"""As AWS orders them. One expression costs half of what four would, one for each column."""
 _TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 _START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
 _END = "</ListBucketResult>"
-_UNUSUAL = ("<!", "\r", ":Contents>")
-"""CDATA, comments, line ends of which XML makes one, and namespaces."""
+_UNUSUAL = ("<!", "\r")
+"""CDATA and comments, and line ends of which XML makes one."""
+_RARE = "!\rGV_HRILCEDAP<"
+"""What the marks consist of, the rarest in listings first."""
 _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,6})|#[xX](10[0-9a-fA-F]{4}|[0-9a-fA-F]{1,5}));")
 _NO_ENTITY = re.compile(rf"&(?!{_ENTITY.pattern[1:]})|&#[xX]?[dD5]")
 """Not well-formed, or possibly half a character (U+D800 to U+DFFF, 55296 to 57343)."""
@@ -61,28 +65,34 @@ def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    keys, sizes = _KEY.findall(text), _SIZE.findall(text)
-    times, etags = _TIME.findall(text), _ETAG.findall(text)
+    found = _CONTENTS.findall(text)
     around = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") :]
     truncated, tokens = _TRUNCATED.findall(around), _TOKEN.findall(around)
     is_plain = (
-        text.count("<Contents>") == len(keys) == len(sizes) == len(times) == len(etags)
+        text.count("Contents>") == 2 * len(found)
         and len(truncated) == 1
         and _START.match(text)
         and text.find(_END) == len(text) - len(_END)
-        and not any(mark in text for mark in _UNUSUAL)
+        and not any(_has(text, mark) for mark in _UNUSUAL)
     )
     if not is_plain:
         return None
-    if any("&" in key for key in keys):
+    names, times, etags, sizes = zip(*found, strict=True) if found else ((), (), (), ())
+    keys = list(names)
+    if "&" in "".join(keys):
         if any(map(_NO_ENTITY.search, keys)):
             return None
         keys = list(map(unescape, keys))
-    page = Page(keys, list(map(int, sizes)), list(map(microseconds, times)), etags)
-    if any(name in text for name in _ARCHIVED):
+    page = Page(keys, list(map(int, sizes)), list(map(microseconds, times)), list(etags))
+    if any(_has(text, name) for name in _ARCHIVED):
         page.unfit = _archived(_root(body))
     token = unescape(tokens[0]) if tokens else ""
     return page, "<EncodingType>url<" in text, truncated[0] == "true", token
+
+
+def _has(text: str, mark: str) -> bool:
+    """Whether ``mark`` is in ``text``. Its rarest character is looked for first, at the speed of memory."""
+    return min(mark, key=_RARE.find) in text and mark in text
 
 
 def _parse_any(body: bytes | bytearray) -> _Parsed:
@@ -116,7 +126,9 @@ def _contents(root: ElementTree.Element) -> list[ElementTree.Element]:
 
 def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> list[str]:
     if is_encoded:
-        keys = [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
+        joined = "".join(keys)
+        if "%" in joined or "+" in joined:
+            keys = [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
     if not prefix:
         return keys
     if not all(map(str.startswith, keys, repeat(prefix))):
