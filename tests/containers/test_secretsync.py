@@ -1,0 +1,84 @@
+"""``oci-secretsync`` and real containers: from a change in the vault to what a container reads and hears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keepstep.localcloud.server import LocalCloud
+from tests.containers.podman import Podman
+from tests.secrets.hosts import CloudSecrets, Host
+
+pytestmark = pytest.mark.xdist_group("podman")
+
+
+@pytest.fixture(scope="module")
+def vault() -> Iterator[CloudSecrets]:
+    with LocalCloud() as cloud:
+        yield CloudSecrets(cloud)
+
+
+@pytest.fixture
+def host(tmp_path: Path, vault: CloudSecrets, engine: Podman) -> Host:
+    (tmp_path / "host").mkdir(mode=0o700)
+    host = Host(tmp_path / "host", vault.cloud)
+    host.env["DOCKER_HOST"] = engine.socket
+    return host
+
+
+def test_from_the_vault_to_the_container(host: Host, vault: CloudSecrets, engine: Podman) -> None:
+    """A container that mounts the folder reads the new value, and hears of it once for all of its files."""
+    password, key = vault.create("one"), vault.create("k")
+    host.write_map(
+        host.line(password, "password", "0600", "web", "HUP"), host.line(key, "key", "0600", "web", "HUP")
+    )
+    engine.start("web", "-v", f"{host.run}:/run/secrets:ro")
+    ran = host.apply()
+    assert ran.returncode == 3, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "Told container web: SIGHUP"
+    engine.wait_for("web", "HUP")
+    assert engine.run("exec", "web", "cat", "/run/secrets/password") == "one"
+    assert host.apply().returncode == 0
+    vault.put(password, "two")
+    vault.put(key, "l")
+    assert host.apply().returncode == 3
+    engine.wait_for("web", "HUP", times=2)
+    assert engine.run("exec", "web", "cat", "/run/secrets/password", "/run/secrets/key") == "twol"
+    assert engine.heard("web") == ["up", "HUP", "HUP"]
+    assert host.files() == ["key", "password"]
+
+
+def test_several_containers_one_of_them_late(host: Host, vault: CloudSecrets, engine: Podman) -> None:
+    """Two containers of one file are both told; one that is not there yet is a warning, and told by a later run."""
+    ocid = vault.create("one")
+    lines = [host.line(ocid, "x", "0600", name, signal) for name, signal in (("a", "HUP"), ("late", "USR1"))]
+    host.write_map(*lines, host.line(vault.create("y"), "y", "0600", "b", "restart"))
+    for name in ("a", "b"):
+        engine.start(name)
+    ran = host.apply()
+    assert ran.returncode == 3
+    assert "warning: container late: SIGUSR1 is still due: no container named late is running" in ran.stderr
+    engine.wait_for("a", "HUP")
+    engine.wait_for("b", "up", times=2)
+    engine.start("late")
+    ran = host.apply()
+    assert (ran.returncode, ran.stdout) == (0, "Told container late: SIGUSR1\n")
+    engine.wait_for("late", "USR1")
+    assert engine.heard("a") == ["up", "HUP"]
+    assert host.apply().stdout == ""
+
+
+def test_an_engine_that_is_away(host: Host, vault: CloudSecrets, engine: Podman) -> None:
+    """No engine at the address: the file is delivered, exit code 3, and the container is told when it is back."""
+    host.write_map(host.line(vault.create("one"), "x", "0600", "web", "HUP"))
+    engine.start("web")
+    host.env["DOCKER_HOST"] = f"unix://{host.folder}/nobody.sock"
+    ran = host.apply()
+    assert ran.returncode == 3
+    assert "warning: container web: SIGHUP is still due: the container engine at" in ran.stderr
+    assert (host.run / "x").read_text() == "one"
+    host.env["DOCKER_HOST"] = engine.socket
+    assert host.apply().returncode == 0
+    engine.wait_for("web", "HUP")
