@@ -308,6 +308,25 @@ def test_properties_travel() -> None:
     assert [(p.content_type, p.time) for p in got[1:]] == [("text/csv", 5), ("", 5)]
 
 
+def test_an_object_that_was_replaced_since_it_was_listed_brings_its_own_time() -> None:
+    """The listing's time is that of a state which is no more; what travels is what the opened object says."""
+    cloud = MemoryStore(address=Address("s3", bucket="b"))
+    cloud.add("a", b"old", time_us=5)
+    target = FaultyStore(MemoryStore())
+    got: list[int | None] = []
+
+    async def replace(*_: object) -> None:
+        cloud.add("a", b"new", time_us=7)
+
+    async def look(key: str, data: bytes, properties: Properties) -> None:
+        got.append(properties.time)
+
+    source = FaultyStore(cloud)
+    source.before["open"], target.before["put"] = replace, look
+    asyncio.run(move(source, target, "a"))
+    assert got == [7]
+
+
 def test_a_store_that_copies_by_itself_moves_no_bytes_through_here() -> None:
     """When the target can copy from the source on its own, nothing is opened and the size is counted."""
     source, target = FaultyStore(memory({"key": b"12345"})), _Copying()
