@@ -51,7 +51,7 @@ class Watch:
         """Raises where the canary stands in anything that was said or written, but for the delivered files."""
         files = [path for path in self.host.folder.rglob("*") if path.is_file() and path.name not in delivered]
         written = [(str(path), path.read_bytes().decode("latin-1")) for path in files]
-        assert len(written) > 2
+        assert len(written) >= 2
         for where, text in [*self.said, *written]:
             assert not [form for form in FORMS if form in text], f"the secret stands in {where}"
 
