@@ -96,7 +96,8 @@ class Connection(asyncio.BufferedProtocol):
         self.is_reusable = False
         loop = asyncio.get_running_loop()
         self.last_progress = loop.time()
-        self._waiter = waiter = loop.create_future()
+        waiter: asyncio.Future[Response] = loop.create_future()
+        self._waiter = waiter
         if len(body) <= SCRATCH:
             transport.write(head + body if body else head)
         else:
