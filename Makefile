@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode every process of the tests would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +19,7 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 	@$(BIN)/keepstep demo
 
 test: venv lint  ## everything CI runs
+	@tools/debian.sh
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term
 
 lint: venv  ## ruff, mypy strict, the picture of the layers

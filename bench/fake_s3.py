@@ -1,4 +1,4 @@
-"""An S3 that knows only how to list: any number of synthetic keys, the same in all buckets, after a delay.
+"""An S3 that lists any number of synthetic keys after a delay, and forgets what is put into it.
 
 Speaks enough for keepstep, rclone, s5cmd and the aws CLI: ListObjectsV2 and V1 with prefix, delimiter, start-after,
 marker, continuation-token and max-keys, HEAD and location of a bucket. Signatures are not looked at.
@@ -140,6 +140,12 @@ class Server(asyncio.Protocol):
             self.counts["list"] += 1
             self._later(bucket, query)
             return
+        elif method == "GET" and not key:
+            self._answer(200, Bucket("empty", []).page(query))
+            return
+        elif method == "PUT":
+            self.counts["put"] += 1
+            body = b""
         else:
             self.counts["other"] += 1
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")

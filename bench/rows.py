@@ -103,6 +103,10 @@ def _fresh(path: Path) -> Callable[[], None]:
     return lambda: shutil.rmtree(path, ignore_errors=True)
 
 
+def _nothing() -> None:
+    """Some work needs no preparation."""
+
+
 def small_objects(runs: int) -> Iterator[Row]:
     count, size = 10_000, 4096
     with _small_files(count, size) as source, servers.seaweedfs() as url:
@@ -160,9 +164,9 @@ def large_object(runs: int) -> Iterator[Row]:
             "s5cmd": peers.s5cmd,
         }
         for work, origin, target, prepare in (
-            ("1 GiB up", str(source), "s3://bench/{}", lambda: None),
+            ("1 GiB up", str(source), "s3://bench/{}", _nothing),
             ("1 GiB down", "s3://bench/keepstep-0", str(down), _fresh(down)),
-            ("1 GiB S3 to S3", "s3://bench/keepstep-0", "s3://bench/{}", lambda: None),
+            ("1 GiB S3 to S3", "s3://bench/keepstep-0", "s3://bench/{}", _nothing),
         ):
             all_costs: dict[str, list[Cost]] = {}
             for number in range(runs):

@@ -11,10 +11,10 @@ import random
 import time
 
 import pytest
-from tests.contract.conftest import MISSING, Ground
 
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.stores.interface import Entry, Page, Properties, Store
+from tests.contract.conftest import MISSING, Ground
 
 NOTHING = Properties()
 HOSTILE = [

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import pytest
-from tests.servers import Aws
 
 from keepstep.cli.running import run
 from keepstep.clouds.aws import AwsIdentity
@@ -22,6 +21,7 @@ from keepstep.vaults.aws_secrets import SecretsManagerVault
 from keepstep.vaults.interface import Stage, Vault
 from keepstep.vaults.memory import MemoryVault
 from keepstep.vaults.oci import OciVault
+from tests.servers import Aws
 
 T = TypeVar("T")
 _numbers = itertools.count()

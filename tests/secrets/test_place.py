@@ -16,7 +16,7 @@ from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
 from keepstep.secrets.delivery import Delivery, Look, Target
 from keepstep.secrets.diff import Is, Verdict
-from keepstep.secrets.place import delivered, observe_target, place, preview, still_due
+from keepstep.secrets.place import delivered, observe_target, place, preview, still_due, tidy
 from keepstep.vaults.address import parse
 
 CONTENT = Whole(parse("aws-sm:x"))
@@ -144,8 +144,8 @@ def test_leftovers_of_the_killed_are_swept(root: Path) -> None:
         (root / name).touch()
     with (root / ".keepstep-fedcba9876543210.part").open() as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
-        place(one(root / "x"), [b"value"])
-    assert names(root) == [".keepstep-fedcba9876543210.part", ".keepstep-other", "mine.part", "x"]
+        tidy([one(root / "x"), one(root / "missing" / "x")])
+    assert names(root) == [".keepstep-fedcba9876543210.part", ".keepstep-other", "mine.part"]
 
 
 def test_a_notice_stays_due_until_it_is_delivered(root: Path) -> None:

@@ -18,7 +18,7 @@ from keepstep.secrets.ages import Ages, in_words
 from keepstep.secrets.delivery import Target
 from keepstep.secrets.fetch import Fetcher
 from keepstep.secrets.journal import Journal, Watcher
-from keepstep.secrets.place import Placed, place, preview, still_due
+from keepstep.secrets.place import Placed, folder_of, is_on_disk, place, preview, still_due, tidy
 from keepstep.secrets.plan import Plan
 from keepstep.secrets.tell import Telling, recipients_of
 from keepstep.vaults.interface import Vault
@@ -62,13 +62,15 @@ class Apply:
         self._telling = Telling(recipients, self._journal)
         self._ages = ages or Ages(None)
         self._clock = clock or SystemClock()
-        self._on_disk: set[str] = set()
+        self._looked_at: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Report:
         """Brings in step what can be; what cannot is in the report. Raises only what nobody foresaw."""
         for mistake in self._plan.mistakes:
             self._journal.fail("map", mistake.error, source=mistake.where)
+        if not self._options.dryrun:
+            await asyncio.to_thread(tidy, self._plan.targets)
         settled = {id(target): asyncio.create_task(self._bring(target)) for target in self._plan.targets}
         self._tasks = list(settled.values())
         if not self._options.dryrun:
@@ -105,6 +107,7 @@ class Apply:
             await self._failed("update", exc, target)
             return
         self._placed(target, placed)
+        await self._warn_of_disk(target)
 
     def _placed(self, target: Target, placed: Placed) -> None:
         changed = [delivery for delivery, _ in placed.changed]
@@ -116,7 +119,6 @@ class Apply:
             if not self._options.dryrun:
                 self._ages.confirm(delivery.path, self._clock.now())
         self._telling.note(target, placed.due)
-        self._warn_of_disk(target, placed)
 
     async def _unfetched(self, target: Target, error: Error) -> None:
         """The last file stays. A vault that is away is no failure while the file is younger than ``max_stale``."""
@@ -147,10 +149,13 @@ class Apply:
         if target.notices and not self._options.dryrun:
             self._telling.note(target, await asyncio.to_thread(still_due, target))
 
-    def _warn_of_disk(self, target: Target, placed: Placed) -> None:
-        folder = target.folder or target.path.rpartition("/")[0] or "/"
-        if placed.is_in_memory is False and folder not in self._on_disk:
-            self._on_disk.add(folder)
+    async def _warn_of_disk(self, target: Target) -> None:
+        """Once for each folder."""
+        folder = folder_of(target)
+        if folder in self._looked_at:
+            return
+        self._looked_at.add(folder)
+        if await asyncio.to_thread(is_on_disk, target):
             self._journal.warn(f"{folder} is on a disk, where secrets outlive their deletion: mount a tmpfs there")
 
     def _exit_code(self) -> ExitCode:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from keepstep.containers.interface import Notice
@@ -28,7 +28,6 @@ class Placed:
     """One for each delivery, in the target's order."""
     due: list[Notice]
     """Of the target's notices: those to be delivered now."""
-    is_in_memory: bool | None = None
 
     @property
     def changed(self) -> list[tuple[Delivery, Decision]]:
@@ -41,14 +40,12 @@ def place(target: Target, contents: Sequence[bytes]) -> Placed:
     When it returns the files are there with their modes and owners, or were so before; and every notice that is due
     has its marker. Raises :class:`Error`; the last files then stay, and nothing is left behind. May be repeated.
     """
-    with opened(_folder_of(target), _look_of(target), create=True) as folder, _translated(target.path):
-        sweep(folder)
-        sweep_set(folder)
+    with opened(folder_of(target), _look_of(target), create=True) as folder, _translated(target.path):
         decisions = _decisions(target, folder, contents)
         if not any(decision.verdict in _CHANGES for _, decision in decisions):
-            return Placed(decisions, due(folder, target.notices), is_in_memory(folder))
+            return Placed(decisions, due(folder, target.notices))
         _change(target, folder, contents)
-        return Placed(decisions, list(target.notices), is_in_memory(folder))
+        return Placed(decisions, list(target.notices))
 
 
 def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
@@ -68,18 +65,33 @@ def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
 def preview(target: Target, contents: Sequence[bytes]) -> Placed:
     """What :func:`place` would do; nothing is touched."""
     try:
-        with opened(_folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
-            return Placed(_decisions(target, folder, contents), due(folder, target.notices), is_in_memory(folder))
+        with opened(folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+            return Placed(_decisions(target, folder, contents), due(folder, target.notices))
     except NotFound:
         nothing = Observed(Is.NOTHING)
         pairs = zip(target.deliveries, contents, strict=True)
         return Placed([(delivery, decide(nothing, content, delivery.look)) for delivery, content in pairs], [])
 
 
+def tidy(targets: Iterable[Target]) -> None:
+    """Removes what runs that were killed left behind, once in each folder. Raises nothing."""
+    for target in {folder_of(target): target for target in targets}.values():
+        with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+            sweep(folder)
+            sweep_set(folder)
+
+
+def is_on_disk(target: Target) -> bool:
+    """True when the target's folder is known not to be in memory. Raises nothing."""
+    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+        return is_in_memory(folder) is False
+    return False
+
+
 def observe_target(target: Target) -> list[Observed]:
     """What stands at each delivery's path."""
     try:
-        with opened(_folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+        with opened(folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
             return _observed(target, folder)
     except NotFound:
         return [Observed(Is.NOTHING)] * len(target.deliveries)
@@ -87,20 +99,15 @@ def observe_target(target: Target) -> list[Observed]:
 
 def still_due(target: Target) -> list[Notice]:
     """Notices that earlier runs owe, for a target that cannot be brought in step now. Raises nothing."""
-    try:
-        with opened(_folder_of(target), _look_of(target), create=False) as folder:
-            return due(folder, target.notices)
-    except Error:
-        return []
+    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+        return due(folder, target.notices)
+    return []
 
 
 def delivered(target: Target, notices: Sequence[Notice]) -> None:
     """Forgets what is due, once it was delivered. Raises nothing: in doubt it is delivered again."""
-    try:
-        with opened(_folder_of(target), _look_of(target), create=False) as folder:
-            clear(folder, notices)
-    except Error:
-        return
+    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+        clear(folder, notices)
 
 
 def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[tuple[Delivery, Decision]]:
@@ -124,7 +131,8 @@ def _observed(target: Target, folder: int) -> list[Observed]:
     return [observe(folder, names[0])]
 
 
-def _folder_of(target: Target) -> str:
+def folder_of(target: Target) -> str:
+    """Where the target's files, or names, are."""
     return target.folder or os.path.dirname(target.path)
 
 
