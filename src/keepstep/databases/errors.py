@@ -1,0 +1,47 @@
+"""How databases fail a rotation, divided by what the caller does next."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from keepstep.databases.interface import Answer, Probe
+from keepstep.errors import Error, Transient
+
+__all__ = ["NotLoggedIn", "OutcomeUnknown", "PasswordRefused", "Reason", "Unreachable"]
+
+
+class NotLoggedIn(Error):
+    """A session could not begin. Nothing was changed; ``probe`` says how the database answered."""
+
+    def __init__(self, message: str, probe: Probe, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.probe = probe
+
+    @property
+    def answer(self) -> Answer:
+        return self.probe.answer
+
+
+class Unreachable(Transient):
+    """The connection died. What it was asked to read was not read; it changed nothing."""
+
+
+class OutcomeUnknown(Error):
+    """The connection died while a password was being changed, and the change may have been made or not."""
+
+
+class Reason(StrEnum):
+    """Why a server does not take a password."""
+
+    POLICY = "policy"
+    """Its length or its characters: another password may do."""
+    REUSE = "reuse"
+    """The user has had it before, or has changed it too recently: a fresh one may do, this one will not."""
+
+
+class PasswordRefused(Error):
+    """The server does not take this password; nothing was changed."""
+
+    def __init__(self, message: str, reason: Reason, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason

@@ -1,0 +1,164 @@
+"""What every database can do for a rotation, whatever its engine. Adapters stand beside this file, one each.
+
+Two roles speak to a database. A *probe* logs in as the credential and says how the database answered. A *session*
+is one connection of the administrator, or of the credential itself where there is no administrator: it holds the
+lock and changes passwords, and when it dies the lock is free and the change it was making is dead too.
+
+TLS is verified to the server's name, always; nothing ever falls back to plain text. Nothing here holds a password
+longer than a call, and no error repeats one: not the server's words about a statement, nor the statement.
+Coroutines of one event loop; a session is used by one task at a time.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from keepstep.secret import Secret
+
+
+class Engine(StrEnum):
+    """In the order in which passwords are changed: the strictest first, so that a refusal comes first too."""
+
+    ORACLE = "oracle"
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+    POSTGRES = "postgres"
+
+
+STRICTEST_FIRST = tuple(Engine)
+
+
+class Answer(StrEnum):
+    """What a probe was told. Only the first two say anything about the password."""
+
+    ACCEPT = "accept"
+    """The password is right, also where the account may do nothing with it (expired, no right to connect)."""
+    REJECT = "reject"
+    """The password is wrong, or there is no such user: servers do not say which."""
+    LOCKED = "locked"
+    """The account lets nobody in, whatever the password."""
+    UNREACHABLE = "unreachable"
+    """Nobody answered, or not as a database that is up; also one too busy for another connection."""
+    TLS_ERROR = "tls-error"
+    """Whoever answered could not prove to be this server, or speaks no TLS."""
+    WITHHELD = "withheld"
+    """Not asked, so that failed logins do not lock the account (see :mod:`keepstep.databases.probing`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A username and its password."""
+
+    username: str
+    password: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The answer to one login, and the reason in words for people; it holds no password and no statement."""
+
+    answer: Answer
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a session found."""
+
+    version: str
+    keeps_two_passwords: bool
+    """Whether a change can leave the old password working: MySQL from 8.0.14, Oracle from 19.12."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What an administrator sees of a user. Where rights do not suffice a field is None: not known."""
+
+    username: str
+    locked: str = ""
+    """Why nobody can log in, in the server's words (``LOCKED(TIMED)``, ``NOLOGIN``); empty when somebody can."""
+    has_second_password: bool | None = None
+    """An older password still logs in: MySQL's secondary one, an Oracle rollover under way."""
+    second_password_until: datetime | None = None
+    """When the server itself will retire it; aware. None where it stays until it is discarded."""
+    can_keep_two: bool | None = None
+    """Whether ``set_password(keep_old=True)`` can work for this user."""
+    failures_allowed: int | None = None
+    """Failed logins in a row that lock the account; None when they never do, or when it is not known."""
+    roles: frozenset[str] = frozenset()
+    """Roles that the user is a member of: what a pair of alternating users has in common."""
+    default_role: str = ""
+    """The role that a new session acts as, which then owns what it makes; empty when there is none."""
+
+
+class Session(Protocol):
+    """One connection, until its block ends.
+
+    Every method raises :class:`~keepstep.databases.errors.Unreachable` when the connection dies, and
+    :class:`~keepstep.errors.Denied` with the GRANT that is missing. Nothing is repeated.
+    """
+
+    server: Server
+
+    async def lock(self, name: str) -> bool:
+        """Takes the lock of that name for the rest of the session; False when another session holds it.
+
+        Never waits; repeating is safe. The name is of any length. In PostgreSQL a lock is one database's.
+        """
+        ...
+
+    async def account(self, username: str) -> Account | None:
+        """None when there is no such user."""
+        ...
+
+    async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
+        """The user's password is ``new``, committed, for the user at every host there is.
+
+        With ``keep_old`` what was the newest password goes on working as the second one, and a second one that
+        there was does not (MySQL), or is in the way (Oracle: :class:`~keepstep.errors.Conflict`, retire it first).
+        **Not to be repeated** before a probe has rejected ``new``: MySQL would keep ``new`` as its own second
+        password, and the old one would be dead. Raises :class:`~keepstep.errors.Unsupported`, with nothing
+        changed, when the server or this user's profile cannot keep two.
+
+        Without ``keep_old`` the newest password is replaced, and a second one stays as it is.
+
+        Raises :class:`~keepstep.databases.errors.PasswordRefused`, :class:`~keepstep.errors.NotFound` when there
+        is no such user, :class:`~keepstep.errors.Transient` for a change that did not happen and may be tried
+        again, and :class:`~keepstep.databases.errors.OutcomeUnknown` when the connection was lost meanwhile: only
+        a probe can tell.
+        """
+        ...
+
+    async def retire(self, username: str) -> None:
+        """Only the newest password logs in from now on. Safe to repeat; does nothing when there is but one."""
+        ...
+
+
+class Database(Protocol):
+    """One database of a credential."""
+
+    engine: Engine
+    name: str
+    """As messages call it: ``postgres app@db.example.com:5432``. It holds no secret."""
+    name_limit: int
+    """Bytes that a username may have."""
+
+    async def probe(self, login: Login) -> Probe:
+        """Logs in once, with a new connection to the server itself, and out again.
+
+        Raises :class:`~keepstep.errors.ConfigError` when the question makes no sense: no such database, no such
+        service, a certificate file that cannot be read.
+        """
+        ...
+
+    def session(self, login: Login) -> AbstractAsyncContextManager[Session]:
+        """Entering it logs in, and raises :class:`~keepstep.databases.errors.NotLoggedIn` with the answer."""
+        ...
+
+    def remedy(self, username: str) -> str:
+        """The statement by which an administrator gives the user a password, with ``…`` in the password's place."""
+        ...
