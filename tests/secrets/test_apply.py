@@ -103,6 +103,40 @@ def test_a_missing_container_is_a_warning_and_is_told_later(world: World) -> Non
     assert world.told == []
 
 
+def test_a_name_that_was_wrong_can_be_mended(world: World) -> None:
+    """The container that the map should have named hears of the change that it missed, once; no other does."""
+    others = [world.line("b", "", "mail", "HUP")]
+    assert world.run(world.line("a", "", "wbe", "HUP"), *others) == 3
+    assert world.told == ["mail SIGHUP"]
+    assert world.run(world.line("a", "", "web", "USR1"), *others) == 0
+    assert world.told == ["web SIGUSR1"]
+    assert world.run(world.line("a", "", "web", "USR1"), *others) == 0
+    assert world.told == world.markers() == []
+
+
+def test_nobody_is_owed_what_nobody_wants(world: World) -> None:
+    """A file that has no container any more owes nothing; what others owe for the same container stays due."""
+    world.run(world.line("a", "", "late", "HUP"), world.line("b", "", "late", "HUP"))
+    assert len(world.markers()) == 2
+    world.run(world.line("a"), world.line("b", "", "late", "HUP"))
+    assert len(world.markers()) == 1
+    world.containers.known.add("late")
+    world.run(world.line("a"), world.line("b", "", "late", "HUP"))
+    assert world.told == ["late SIGHUP"]
+    assert world.markers() == []
+
+
+def test_maps_that_share_a_folder_owe_for_themselves(world: World) -> None:
+    """What another map owes for the same container is its own: a run that tells it forgets only its own files'."""
+    world.run(world.line("a", "", "late", "HUP"))
+    world.run(world.line("b", "", "late", "HUP"))
+    world.containers.known.add("late")
+    world.run(world.line("b", "", "late", "HUP"))
+    assert world.told == ["late SIGHUP"]
+    world.run(world.line("a", "", "late", "HUP"))
+    assert world.told == ["late SIGHUP"]
+
+
 def test_what_is_owed_is_told_while_the_vault_is_away(world: World) -> None:
     """A notice that is due does not wait for a vault that is down."""
     line = world.line("a", "", "late", "HUP")

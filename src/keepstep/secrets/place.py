@@ -13,7 +13,7 @@ from keepstep.secrets.delivery import Delivery, Look, Target
 from keepstep.secrets.diff import Decision, Is, Observed, Verdict, decide
 from keepstep.secrets.files import observe, replace, sweep
 from keepstep.secrets.folders import hint_for, opened, printable
-from keepstep.secrets.markers import clear, due, set_markers
+from keepstep.secrets.markers import clear, due, hand_over, set_markers
 from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.sets import has_strays, observe_set, sweep_set, switch
 
@@ -43,14 +43,14 @@ def place(target: Target, contents: Sequence[bytes]) -> Placed:
     with opened(folder_of(target), _look_of(target), create=True) as folder, _translated(target.path):
         decisions = _decisions(target, folder, contents)
         if not any(decision.verdict in _CHANGES for _, decision in decisions):
-            return Placed(decisions, due(folder, target.notices))
+            return Placed(decisions, due(folder, target.path, target.notices))
         _change(target, folder, contents)
         return Placed(decisions, list(target.notices))
 
 
 def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
     def before() -> None:
-        set_markers(folder, target.notices)
+        set_markers(folder, target.path, target.notices)
 
     looks = [delivery.look for delivery in target.deliveries]
     files = zip(_names(target), contents, looks, strict=True)
@@ -66,7 +66,7 @@ def preview(target: Target, contents: Sequence[bytes]) -> Placed:
     """What :func:`place` would do; nothing is touched."""
     try:
         with opened(folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
-            return Placed(_decisions(target, folder, contents), due(folder, target.notices))
+            return Placed(_decisions(target, folder, contents), due(folder, target.path, target.notices))
     except NotFound:
         nothing = Observed(Is.NOTHING)
         pairs = zip(target.deliveries, contents, strict=True)
@@ -74,11 +74,15 @@ def preview(target: Target, contents: Sequence[bytes]) -> Placed:
 
 
 def tidy(targets: Iterable[Target]) -> None:
-    """Removes what runs that were killed left behind, once in each folder. Raises nothing."""
-    for target in {folder_of(target): target for target in targets}.values():
-        with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+    """Removes what killed runs left behind, and mends what is due; once in each folder. Raises nothing."""
+    of_folder: dict[str, list[Target]] = {}
+    for target in targets:
+        of_folder.setdefault(folder_of(target), []).append(target)
+    for path, there in of_folder.items():
+        with suppress(Error), opened(path, _look_of(there[-1]), create=False) as folder:
             sweep(folder)
             sweep_set(folder)
+            hand_over(folder, {target.path: target.notices for target in there})
 
 
 def is_on_disk(target: Target) -> bool:
@@ -100,14 +104,14 @@ def observe_target(target: Target) -> list[Observed]:
 def still_due(target: Target) -> list[Notice]:
     """Notices that earlier runs owe, for a target that cannot be brought in step now. Raises nothing."""
     with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
-        return due(folder, target.notices)
+        return due(folder, target.path, target.notices)
     return []
 
 
 def delivered(target: Target, notices: Sequence[Notice]) -> None:
     """Forgets what is due, once it was delivered. Raises nothing: in doubt it is delivered again."""
     with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
-        clear(folder, notices)
+        clear(folder, target.path, notices)
 
 
 def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[tuple[Delivery, Decision]]:

@@ -20,11 +20,18 @@ def _mode(value: Any) -> Any:
     return mode_of(value)
 
 
+def _text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
 Mode = Annotated[int, BeforeValidator(_mode), Field(json_schema_extra={"type": "string", "examples": ["0600"]})]
+
+
+NameOrNumber = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
 
 
 class _Model(BaseModel):
@@ -41,7 +48,7 @@ class Notify(_Model):
     unit: str | None = None
     """Of systemd; reloaded when nothing else is said."""
     pid_file: str | None = None
-    signal: str | None = None
+    signal: NameOrNumber | None = None
     restart: bool = False
     recipe: str | None = None
     """A server's name; see docs/secrets.md."""
@@ -75,9 +82,9 @@ class _Rendered(_Model):
     secrets: dict[str, str] = Field(default_factory=dict)
     """Names in the template, and their secrets."""
     mode: Mode = 0o600
-    owner: str | None = None
-    """A user's name or number."""
-    group: str | None = None
+    owner: NameOrNumber | None = None
+    """A user's."""
+    group: NameOrNumber | None = None
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -93,7 +100,9 @@ class _Rendered(_Model):
 class SecretFile(_Rendered):
     """One file, or the same one in several places."""
 
-    path: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    path: Annotated[
+        list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str]), Field(min_length=1)
+    ]
     notify: list[Notify] = Field(default_factory=list)
 
 
