@@ -178,3 +178,14 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Appendable(Store, Protocol):
+    """A store in which an object can be put on the condition that there is none of its key."""
+
+    async def create(self, key: str, data: Buffer, content_type: str) -> None:
+        """Puts one object whole. Raises :class:`Conflict` when there is one: of any number of writers one wins.
+
+        Where the answer was lost and the request repeated, the object that is in the way may be our own.
+        """
+        ...

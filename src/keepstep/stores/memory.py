@@ -44,6 +44,11 @@ class MemoryStore:
     async def put(self, key: str, data: Buffer, properties: Properties) -> None:
         self.add(key, bytes(data), properties=properties)
 
+    async def create(self, key: str, data: Buffer, content_type: str) -> None:
+        if key in self.objects:
+            raise Conflict(f"{self.address.of(key)} is there already")
+        await self.put(key, data, Properties(content_type=content_type))
+
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> MemoryUpload:
         return MemoryUpload(self, key, properties)
 

@@ -70,6 +70,17 @@ class OciStore:
             body=data,
         )
 
+    async def create(self, key: str, data: Buffer, content_type: str) -> None:
+        md5 = ("content-md5", await self._md5(data))
+        await self._client.call(
+            "PutObject",
+            "PUT",
+            "o",
+            self.address.prefix + key,
+            headers=[("content-type", content_type), md5, ("if-none-match", "*")],
+            body=data,
+        )
+
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> OciUpload:
         name = self.address.prefix + key
         details = {

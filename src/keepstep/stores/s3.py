@@ -79,6 +79,16 @@ class S3Store:
             digest=await self._digest(data),
         )
 
+    async def create(self, key: str, data: Buffer, content_type: str) -> None:
+        await self._client.call(
+            "PutObject",
+            "PUT",
+            self.address.prefix + key,
+            headers=[("content-type", content_type), ("if-none-match", "*")],
+            body=data,
+            digest=await self._digest(data),
+        )
+
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
         full = self.address.prefix + key
         response = await self._client.call(
