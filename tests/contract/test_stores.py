@@ -194,6 +194,45 @@ def test_an_aborted_upload_leaves_nothing(ground: Ground) -> None:
     ground.run(work)
 
 
+@pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")  # a folder's parts have no name to come back to
+def test_an_upload_is_taken_up_again(ground: Ground) -> None:
+    """By its token an upload is found with the parts that arrived, and goes on to a whole object; once."""
+    size = ground.part_size
+    data = random.Random(4).randbytes(2 * size + 7)
+
+    async def work(store: Store) -> None:
+        begun = await store.begin("a/large", len(data), size, NOTHING)
+        assert begun.token
+        await begun.write(1, data[size : 2 * size])
+        await begun.write(2, data[2 * size :])
+        upload = await store.resume("a/large", begun.token, len(data), size)
+        assert upload is not None
+        assert upload.done == {1, 2}
+        await upload.write(0, data[:size])
+        await upload.commit()
+        assert await read(store, "a/large") == data
+        assert await store.resume("a/large", begun.token, len(data), size) is None
+
+    ground.run(work)
+
+
+@pytest.mark.grounds("s3-moto", "oci")
+def test_parts_of_another_size_are_not_taken_up(ground: Ground) -> None:
+    """What was cut differently cannot be continued with: those parts count as missing."""
+    size = ground.part_size
+
+    async def work(store: Store) -> None:
+        begun = await store.begin("large", 3 * size, size, NOTHING)
+        await begun.write(0, bytes(size))
+        await begun.write(1, bytes(size + 1))
+        upload = await store.resume("large", begun.token, 3 * size, size)
+        assert upload is not None
+        assert upload.done == {0}
+        await upload.abort()
+
+    ground.run(work)
+
+
 def test_an_object_that_changes_while_it_is_read_is_noticed(ground: Ground) -> None:
     """Parts of two states of an object are never mixed: reading on after a change is a conflict."""
     size = ground.part_size

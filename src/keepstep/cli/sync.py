@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ from keepstep.cli.running import Interruption, run
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
+from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
-from keepstep.runs.lock import lock_folder, only_run
+from keepstep.runs.lock import lock_folder, only_run, state_folder
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
 
@@ -58,17 +59,21 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
     """
     with ExitStack() as stack:
-        settings = CloudSettings()
+        settings, state_url = CloudSettings(), None
         if options["target"] is None:
             config, job = _configured(ctx, options["source"])
-            stack.enter_context(only_run(options["source"], lock_folder(config.state.url)))
+            state_url = config.state.url
+            stack.enter_context(only_run(options["source"], lock_folder(state_url)))
             options = _with_params(ctx, options, job)
             settings = _settings_of(config, job)
         options = merge_globals(ctx, options)
-        sys.exit(_run(options, _overridden(settings, options)))
+        journal = stack.enter_context(
+            closing(Journal(state_folder(state_url), options["source"], options["target"]))
+        )
+        sys.exit(_run(options, _overridden(settings, options), journal))
 
 
-def _run(options: dict[str, Any], settings: CloudSettings) -> ExitCode:
+def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
     with Terminal(
         dryrun=options["dryrun"],
@@ -78,7 +83,7 @@ def _run(options: dict[str, Any], settings: CloudSettings) -> ExitCode:
         progress=not options["no_progress"],
     ) as terminal:
         sync_options = _sync_options(options, source, target)
-        report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, terminal))
+        report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, terminal, journal))
         if not report.counts["source_keys"] and not report.counts["failed"]:
             _advise(source, report, terminal)
         terminal.summarize(report)
@@ -90,13 +95,18 @@ def _run(options: dict[str, Any], settings: CloudSettings) -> ExitCode:
 
 
 async def _sync(
-    source: Address, target: Address, assembly: Assembly, options: SyncOptions, terminal: Terminal
+    source: Address,
+    target: Address,
+    assembly: Assembly,
+    options: SyncOptions,
+    terminal: Terminal,
+    journal: Journal,
 ) -> tuple[Report, ExitCode | None]:
     async with AsyncExitStack() as stack:
         ours, theirs = assembly.source(source), assembly.target(target)
         stack.push_async_callback(ours.close)
         stack.push_async_callback(theirs.close)
-        sync = Sync(ours, theirs, options, terminal)
+        sync = Sync(ours, theirs, options, terminal, journal=journal)
         with Interruption(sync.stop) as interruption:
             with suppress(asyncio.CancelledError):
                 await sync.run()

@@ -18,6 +18,7 @@ from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.join import Side, walk
+from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Decision, Rules, plan_block
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
 from keepstep.runs.report import Action, Failure, Report, action_log
@@ -57,6 +58,7 @@ class Sync:
         options: SyncOptions,
         observer: Observer,
         *,
+        journal: Journal | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._source = source
@@ -86,7 +88,7 @@ class Sync:
             allow_empty_source=options.allow_empty_source,
             dryrun=options.dryrun,
         )
-        self._mover = Mover(source, target, Budget(options.memory), self._account.moved)
+        self._mover = Mover(source, target, Budget(options.memory), self._account.moved, journal=journal)
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -227,6 +229,7 @@ class Sync:
     async def _tidy(self) -> None:
         try:
             await self._target.tidy()
+            await self._mover.tidy()
         except Error as exc:
             self._account.warn(f"what an interrupted run left behind could not be removed: {exc.message}")
 

@@ -6,13 +6,15 @@ Memory is bounded by a budget that all transfers share. An object that changes w
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.budget import Budget
+from keepstep.objects.journal import Begun, Journal
 from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
 
 MIB = 1024 * 1024
@@ -38,12 +40,14 @@ class Mover:
     on_bytes: Callable[[int], None]
     """Told of every part that has arrived, in bytes; of a negative number when those have to be sent again."""
     part_size: int = PART_SIZE
+    journal: Journal | None = None
+    """Where large transfers are noted, for a later run to go on with."""
 
     async def move(self, entry: Entry) -> int:
         """Brings one object to the target and returns its size in bytes.
 
-        Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target;
-        repeating is safe.
+        Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target,
+        but parts of a large object that the journal knows of; repeating is safe.
         """
         for _ in range(_ATTEMPTS - 1):
             with suppress(Conflict, Corrupt):
@@ -57,9 +61,36 @@ class Mover:
         attempt = _Attempt(self, entry)
         try:
             return await attempt.run()
-        except BaseException:
-            await attempt.undo()
+        except BaseException as exc:
+            await attempt.undo(exc)
             raise
+
+    async def tidy(self) -> None:
+        """Removes the parts of large objects that earlier runs left behind and this one did not take up."""
+        for begun in self.journal.abandoned() if self.journal else ():
+            upload = await self.target.resume(begun.key, begun.token, 0, begun.part_size)
+            await self._forget(begun.key, upload)
+
+    async def begin(self, key: str, state: str, size: int, part_size: int, properties: Properties) -> Upload:
+        """A new upload, or the one that an earlier run began of the same state of the source."""
+        if begun := self.journal.find(key) if self.journal else None:
+            upload = await self.target.resume(key, begun.token, size, part_size)
+            if upload is not None and (begun.state, begun.part_size) == (state, part_size):
+                return self._noted(upload, Begun(key, upload.token, state, part_size))
+            await self._forget(key, upload)
+        upload = await self.target.begin(key, size, part_size, properties)
+        return self._noted(upload, Begun(key, upload.token, state, part_size))
+
+    def _noted(self, upload: Upload, begun: Begun) -> Upload:
+        if self.journal and begun.token:
+            self.journal.begin(begun)
+        return upload
+
+    async def _forget(self, key: str, upload: Upload | None) -> None:
+        if upload is not None:
+            await upload.abort()
+        if self.journal:
+            self.journal.end(key)
 
     def part_size_for(self, size: int) -> int:
         """Bytes per part: the smallest multiple of ``part_size`` that needs no more than 10,000 parts."""
@@ -88,24 +119,34 @@ class _Attempt:
                 self._count(source.size)
                 return source.size
             part_size = mover.part_size_for(source.size)
-            self._upload = upload = await mover.target.begin(entry.key, source.size, part_size, properties)
-            has_first = len(source.first) == part_size
-            if has_first:
-                await self._send(0, source.first)
+            state = _state_of(source, properties)
+            self._upload = upload = await mover.begin(entry.key, state, source.size, part_size, properties)
+            missing = [n for n in range(-(-source.size // part_size)) if n not in upload.done]
+            self._count(source.size - sum(min(part_size, source.size - n * part_size) for n in missing))
+            if missing and missing[0] == 0 and len(source.first) == part_size:
+                await self._send(missing.pop(0), source.first)
             source.first = b""  # given back to the budget
-        await self._send_parts(source, part_size, range(has_first, -(-source.size // part_size)))
+        await self._send_parts(source, part_size, missing)
         await source.close()
         await upload.commit()
+        if mover.journal and upload.token:
+            mover.journal.end(entry.key)
         return source.size
 
-    async def undo(self) -> None:
-        """Leaves nothing open, and nothing behind at the target."""
+    async def undo(self, error: BaseException) -> None:
+        """Leaves nothing open, and nothing behind at the target but parts that a later run can use."""
         self._mover.on_bytes(-self._sent)
         if self._source is not None:
             with suppress(Error):
                 await self._source.close()
-        if self._upload is not None:
-            await asyncio.shield(self._upload.abort())
+        if self._upload is not None and not self._can_go_on(self._upload, error):
+            await asyncio.shield(self._mover._forget(self._entry.key, self._upload))
+
+    def _can_go_on(self, upload: Upload, error: BaseException) -> bool:
+        """Whether a later run may find the parts and use them."""
+        journal = self._mover.journal
+        is_noted = bool(upload.token) and journal is not None and journal.find(self._entry.key) is not None
+        return is_noted and not isinstance(error, Conflict | Corrupt)
 
     async def _open(self, limit: int) -> Source:
         try:
@@ -113,7 +154,7 @@ class _Attempt:
         except NotFound as exc:
             raise Vanished(exc.message, hint=exc.hint) from exc
 
-    async def _send_parts(self, source: Source, part_size: int, numbers: range) -> None:
+    async def _send_parts(self, source: Source, part_size: int, numbers: Sequence[int]) -> None:
         """Several at a time."""
         remaining = iter(numbers)
 
@@ -149,6 +190,12 @@ class _Attempt:
             # Listings know the time more exactly than HTTP headers.
             return replace(source.properties, time=self._entry.time)
         return source.properties
+
+
+def _state_of(source: Source, properties: Properties) -> str:
+    """Changes with the object at the source, and with what is said of it at the target."""
+    text = repr((source.size, source.etag, properties))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -37,16 +37,28 @@ def lock_folder(state_url: str) -> Path:
     """Beside the state where that is a file we may write to; else a folder of this user's own."""
     if state_url.startswith("sqlite:///"):
         folder = Path(state_url.removeprefix("sqlite:///")).parent
-        if _is_usable(folder):
+        if is_usable(folder):
             return folder
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "keepstep" if runtime else Path(f"/tmp/keepstep-{os.getuid()}")  # noqa: S108
-    if not _is_usable(folder):
+    if not is_usable(folder):
         raise ConfigError(f"cannot keep locks in {folder}", hint="set [state] url to a folder that we may write to")
     return folder
 
 
-def _is_usable(folder: Path) -> bool:
+def state_folder(state_url: str | None) -> Path | None:
+    """Where runs leave notes for later ones: beside the state, or in this user's own folder (XDG). Not made."""
+    if state_url is not None and state_url.startswith("sqlite:///"):
+        folder = Path(state_url.removeprefix("sqlite:///")).parent
+        if os.access(folder, os.W_OK):
+            return folder
+    state_home, home = os.environ.get("XDG_STATE_HOME"), os.environ.get("HOME")
+    if state_home:
+        return Path(state_home) / "keepstep"
+    return Path(home) / ".local/state/keepstep" if home else None
+
+
+def is_usable(folder: Path) -> bool:
     """True when the folder is ours alone to write to; it is made when it is missing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -128,6 +128,16 @@ class Source(Protocol):
 class Upload(Protocol):
     """A large object on its way in. Nothing is visible under its key before :meth:`commit`."""
 
+    @property
+    def token(self) -> str:
+        """By which :meth:`Store.resume` finds it again after a crash; empty where nothing would be left to find."""
+        ...
+
+    @property
+    def done(self) -> frozenset[int]:
+        """Numbers of the parts that are there already."""
+        ...
+
     async def write(self, number: int, data: Buffer) -> None:
         """Part ``number``, from 0; every part but the last has the same size. Any order, many at once."""
         ...
@@ -163,6 +173,10 @@ class Store(Protocol):
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> Upload:
         """Starts a large object of exactly ``size`` bytes, in parts of ``part_size``. Raises as ``put`` does."""
+        ...
+
+    async def resume(self, key: str, token: str, size: int, part_size: int) -> Upload | None:
+        """The upload that an earlier run began and did not end; None when the store knows it no more."""
         ...
 
     async def copy(self, source: Store, entry: Entry) -> bool:

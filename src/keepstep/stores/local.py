@@ -54,6 +54,9 @@ class LocalStore:
         temporary = await self._workers.acquire(lambda: self._create(key), TemporaryFile.remove)
         return LocalUpload(self._workers, temporary, size, part_size, properties.time)
 
+    async def resume(self, key: str, token: str, size: int, part_size: int) -> LocalUpload | None:
+        return None
+
     async def copy(self, source: Store, entry: Entry) -> bool:
         return False
 

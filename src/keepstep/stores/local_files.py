@@ -38,8 +38,9 @@ class LocalSource:
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.etag = ""
-        self.properties = Properties(time=self._state.st_mtime_ns // 1000)
+        state = self._state
+        self.etag = f"{state.st_dev:x}-{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_ctime_ns:x}"
+        self.properties = Properties(time=state.st_mtime_ns // 1000)
         self._limit = limit
 
     def is_steady(self) -> bool:
@@ -176,6 +177,9 @@ class TemporaryFile:
 
 class LocalUpload:
     """A large file, its parts written in place."""
+
+    token = ""
+    done: frozenset[int] = frozenset()
 
     def __init__(
         self, workers: Workers, temporary: TemporaryFile, size: int, part_size: int, time: int | None

@@ -30,6 +30,8 @@ class MemoryStore:
         self.address = address or Address("local", path=f"/{name}")
         self.requests: Counter[str] = Counter()
         self.objects: dict[str, StoredObject] = {}
+        self.uploads: dict[str, MemoryUpload] = {}
+        """Those that have neither been committed nor aborted."""
         self._order: list[str] = []
         self._page_size = page_size
         self._changes = 0
@@ -51,6 +53,9 @@ class MemoryStore:
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> MemoryUpload:
         return MemoryUpload(self, key, properties)
+
+    async def resume(self, key: str, token: str, size: int, part_size: int) -> MemoryUpload | None:
+        return self.uploads.get(token)
 
     async def copy(self, source: Store, entry: Entry) -> bool:
         return False
@@ -137,6 +142,12 @@ class MemoryUpload:
     def __init__(self, store: MemoryStore, key: str, properties: Properties) -> None:
         self._store, self._key, self._properties = store, key, properties
         self._parts: dict[int, bytes] = {}
+        self.token = f"upload-{id(self):x}"
+        store.uploads[self.token] = self
+
+    @property
+    def done(self) -> frozenset[int]:
+        return frozenset(self._parts)
 
     async def write(self, number: int, data: Buffer) -> None:
         self._parts[number] = bytes(data)
@@ -144,6 +155,8 @@ class MemoryUpload:
     async def commit(self) -> None:
         data = b"".join(self._parts[number] for number in range(len(self._parts)))
         self._store.add(self._key, data, properties=self._properties)
+        self._store.uploads.pop(self.token, None)
 
     async def abort(self) -> None:
+        self._store.uploads.pop(self.token, None)
         self._parts.clear()

@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.times import microseconds
@@ -95,6 +96,20 @@ class OciStore:
         body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
         response = await self._client.call("CreateMultipartUpload", "POST", "u", body=body)
         return OciUpload(self, name, str(json.loads(response.body)["uploadId"]), size)
+
+    async def resume(self, key: str, token: str, size: int, part_size: int) -> OciUpload | None:
+        """Asks for the parts (ListMultipartUploadParts); those of another size are sent again."""
+        upload = OciUpload(self, self.address.prefix + key, token, size)
+        page: str | None = ""
+        while page is not None:
+            query = [("uploadId", token), ("limit", "1000"), *([("page", page)] if page else [])]
+            try:
+                response = await self._client.call("ListMultipartUploadParts", "GET", "u", upload.name, query=query)
+            except NotFound:
+                return None
+            upload.adopt(json.loads(response.body), part_size)
+            page = response.headers.get("opc-next-page")
+        return upload
 
     async def copy(self, source: Store, entry: Entry) -> bool:
         return False
@@ -207,12 +222,23 @@ class OciUpload:
     """A multipart upload."""
 
     def __init__(self, store: OciStore, name: str, upload_id: str, size: int) -> None:
+        self.name = name
+        self.token = upload_id
         self._store = store
-        self._name = name
-        self._id = upload_id
         self._size = size
         self._parts: dict[int, tuple[str, str]] = {}
         """By number from 1: ETag, and MD5 in base64."""
+
+    @property
+    def done(self) -> frozenset[int]:
+        return frozenset(number - 1 for number in self._parts)
+
+    def adopt(self, parts: Sequence[dict[str, Any]], part_size: int) -> None:
+        """Takes over parts that are there, as the service lists them."""
+        for part in parts:
+            number = int(part["partNumber"])
+            if part["size"] == min(part_size, self._size - (number - 1) * part_size):
+                self._parts[number] = (part["etag"], part["md5"])
 
     async def write(self, number: int, data: Buffer) -> None:
         md5 = await self._store._md5(data)
@@ -220,8 +246,8 @@ class OciUpload:
             "UploadPart",
             "PUT",
             "u",
-            self._name,
-            query=[("uploadId", self._id), ("uploadPartNum", str(number + 1))],
+            self.name,
+            query=[("uploadId", self.token), ("uploadPartNum", str(number + 1))],
             headers=[("content-md5", md5)],
             body=data,
         )
@@ -234,8 +260,8 @@ class OciUpload:
                 "CommitMultipartUpload",
                 "POST",
                 "u",
-                self._name,
-                query=[("uploadId", self._id)],
+                self.name,
+                query=[("uploadId", self.token)],
                 body=json.dumps({"partsToCommit": parts}).encode(),
             )
         except NotFound:
@@ -246,12 +272,12 @@ class OciUpload:
     async def abort(self) -> None:
         with suppress(Error):
             await self._store._client.call(
-                "AbortMultipartUpload", "DELETE", "u", self._name, query=[("uploadId", self._id)]
+                "AbortMultipartUpload", "DELETE", "u", self.name, query=[("uploadId", self.token)]
             )
 
     async def _is_there(self) -> bool:
         md5s = b"".join(b64decode(md5) for _, (_, md5) in sorted(self._parts.items()))
-        response = await self._store._client.call("HeadObject", "HEAD", "o", self._name)
+        response = await self._store._client.call("HeadObject", "HEAD", "o", self.name)
         return response.headers.get("opc-multipart-md5", "") == f"{_md5(md5s)}-{len(self._parts)}"
 
 

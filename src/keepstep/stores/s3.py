@@ -23,7 +23,7 @@ from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import error_for
-from keepstep.stores.s3_listing import parse, parse_folders, unescape
+from keepstep.stores.s3_listing import parse, parse_folders, parse_parts, unescape
 from keepstep.stores.workers import Workers
 
 _INLINE = 64 * 1024
@@ -102,6 +102,24 @@ class S3Store:
         if not found:
             raise Error(f"s3://{self._client.bucket}/{full}: the store did not name the upload it began")
         return S3Upload(self, full, unescape(found[1]), size)
+
+    async def resume(self, key: str, token: str, size: int, part_size: int) -> S3Upload | None:
+        """Asks for the parts (ListParts, a thousand at a time); those of another size are sent again."""
+        upload = S3Upload(self, self.address.prefix + key, token, size)
+        marker = "0"
+        while marker:
+            try:
+                response = await self._client.call(
+                    "ListParts",
+                    "GET",
+                    upload.key,
+                    query=[("part-number-marker", marker), ("uploadId", token)],
+                )
+            except NotFound:
+                return None
+            parts, marker = parse_parts(response.body)
+            upload.adopt(parts, part_size)
+        return upload
 
     async def copy(self, source: Store, entry: Entry) -> bool:
         """Within S3 the server copies, metadata and tags included, when one identity may see both sides."""
@@ -283,18 +301,28 @@ class S3Upload:
     """A multipart upload."""
 
     def __init__(self, store: S3Store, key: str, upload_id: str, size: int) -> None:
+        self.key = key
+        self.token = upload_id
         self._store = store
-        self._key = key
-        self._id = upload_id
         self._size = size
         self._etags: dict[int, str] = {}
+
+    @property
+    def done(self) -> frozenset[int]:
+        return frozenset(number - 1 for number in self._etags)
+
+    def adopt(self, parts: Sequence[tuple[int, int, str]], part_size: int) -> None:
+        """Takes over parts that are there: number from 1, size in bytes, ETag."""
+        for number, size, etag in parts:
+            if size == min(part_size, self._size - (number - 1) * part_size):
+                self._etags[number] = etag
 
     async def write(self, number: int, data: Buffer) -> None:
         response = await self._store._client.call(
             "UploadPart",
             "PUT",
-            self._key,
-            query=[("partNumber", str(number + 1)), ("uploadId", self._id)],
+            self.key,
+            query=[("partNumber", str(number + 1)), ("uploadId", self.token)],
             body=data,
             digest=await self._store._digest(data),
         )
@@ -313,8 +341,8 @@ class S3Upload:
             await self._store._client.call(
                 "CompleteMultipartUpload",
                 "POST",
-                self._key,
-                query=[("uploadId", self._id)],
+                self.key,
+                query=[("uploadId", self.token)],
                 headers=[("content-type", "application/xml")],
                 body=body,
                 digest=_hash("sha256", body),
@@ -327,13 +355,13 @@ class S3Upload:
     async def abort(self) -> None:
         with suppress(Error):
             await self._store._client.call(
-                "AbortMultipartUpload", "DELETE", self._key, query=[("uploadId", self._id)]
+                "AbortMultipartUpload", "DELETE", self.key, query=[("uploadId", self.token)]
             )
 
     async def _is_there(self) -> bool:
         md5s = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(self._etags.items()))
         expected = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
-        response = await self._store._client.call("HeadObject", "HEAD", self._key)
+        response = await self._store._client.call("HeadObject", "HEAD", self.key)
         return response.headers.get("etag", "").strip('"') == expected
 
 

@@ -183,3 +183,18 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
         return _relative(names, prefix, is_encoded=is_encoded), top.get("IsTruncated") == "true"
     except ValueError as exc:
         raise Transient(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+
+
+def parse_parts(body: bytes | bytearray) -> tuple[list[tuple[int, int, str]], str]:
+    """The parts of an upload (number from 1, size in bytes, ETag), and where the next page begins, if any.
+
+    Raises as :func:`parse` does.
+    """
+    try:
+        root = _root(body)
+        items = [{_local(v.tag): (v.text or "") for v in child} for child in root if _local(child.tag) == "Part"]
+        parts = [(_natural(item["PartNumber"]), _natural(item["Size"]), item["ETag"]) for item in items]
+        top = {_local(child.tag): (child.text or "").strip() for child in root}
+        return parts, top["NextPartNumberMarker"] if top.get("IsTruncated") == "true" else ""
+    except (ValueError, KeyError) as exc:
+        raise Transient(f"the store answered a listing of parts with something else ({exc!r})") from exc

@@ -1,0 +1,91 @@
+"""What is noted for later runs, and what becomes of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from keepstep.objects.journal import Begun, Journal
+
+UPLOAD = Begun("a key \n ü", "token", "state", 5)
+
+
+def test_an_upload_is_found_by_the_next_run_and_forgotten_when_it_ends(tmp_path: Path) -> None:
+    """A later run of the same pair finds what was begun, of this key and no other, until it is said to be over."""
+    first = Journal(tmp_path / "state", "a", "b")
+    assert first.begin(UPLOAD)
+    assert first.abandoned() == []
+    first.close()
+    second = Journal(tmp_path / "state", "a", "b")
+    assert second.find(UPLOAD.key) == UPLOAD
+    assert second.find("other") is None
+    assert second.abandoned() == [UPLOAD]
+    second.end(UPLOAD.key)
+    assert second.find(UPLOAD.key) is None
+    second.close()
+
+
+def test_what_a_run_takes_up_is_not_abandoned(tmp_path: Path) -> None:
+    """An upload that is noted again belongs to this run."""
+    for _ in range(2):
+        journal = Journal(tmp_path, "a", "b")
+        journal.begin(UPLOAD)
+        assert journal.abandoned() == []
+        journal.close()
+
+
+def test_pairs_do_not_see_each_other(tmp_path: Path) -> None:
+    """Another source, or another target, has notes of its own."""
+    ours, other = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "c")
+    ours.begin(UPLOAD)
+    assert other.find(UPLOAD.key) is None
+    ours.close()
+    other.close()
+
+
+def test_of_two_runs_of_a_pair_one_has_the_journal(tmp_path: Path) -> None:
+    """The second run at the same time notes and finds nothing, so that it cannot touch the first one's uploads."""
+    first, second = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "b")
+    assert first.begin(UPLOAD)
+    assert not second.begin(UPLOAD)
+    assert second.find(UPLOAD.key) is None
+    assert second.abandoned() == []
+    first.close()
+    second.close()
+
+
+def test_nothing_is_made_before_there_is_something_to_note(tmp_path: Path) -> None:
+    """Looking leaves no trace; the file, once there is one, is for its owner's eyes alone."""
+    folder = tmp_path / "state" / "keepstep"
+    journal = Journal(folder, "a", "b")
+    assert journal.find("key") is None
+    assert journal.abandoned() == []
+    journal.end("key")
+    assert not folder.exists()
+    journal.begin(UPLOAD)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "objects.db").stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "link", "shared", "none"])
+def test_without_a_usable_file_there_is_no_journal_and_no_error(tmp_path: Path, trouble: str) -> None:
+    """A damaged file, a link in its place, a folder that others may write to: nothing is noted, nothing is touched."""
+    folder: Path | None = tmp_path / "state"
+    assert folder is not None
+    folder.mkdir(mode=0o700)
+    if trouble == "damaged":
+        (folder / "objects.db").write_bytes(b"no database" * 1000)
+    elif trouble == "link":
+        (tmp_path / "victim").write_bytes(b"")
+        os.symlink(tmp_path / "victim", folder / "objects.db")
+    elif trouble == "shared":
+        folder.chmod(0o777)
+    journal = Journal(None if trouble == "none" else folder, "a", "b")
+    assert not journal.begin(UPLOAD)
+    assert journal.find(UPLOAD.key) is None
+    journal.close()
+    if trouble == "link":
+        assert (tmp_path / "victim").read_bytes() == b""
