@@ -1,0 +1,88 @@
+"""One run of a job at a time on all machines that share a PostgreSQL.
+
+The lock belongs to a session of the server's, which frees it when the session ends, however it ends: nothing
+expires, and no clock is compared. Where the machine itself dies, the server's keepalive ends the session within
+25 seconds. Connect directly, not through a pooler in transaction mode.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from keepstep.errors import Error, Locked
+from keepstep.runs.database_postgres import connect, explained
+
+_LOOK_EVERY = 10.0
+"""Seconds between looks whether the lock is still ours."""
+_TAKE = "SELECT pg_try_advisory_lock(hashtextextended('keepstep job ' || %s, 0))"
+
+
+@contextmanager
+def only_run_anywhere(job: str, url: str) -> Iterator[None]:
+    """Holds the job's lock. Raises :class:`Locked` at once when another machine has it.
+
+    A session that breaks is opened anew; when another machine was faster, this process is asked to end (SIGTERM).
+    """
+    keeper = _Keeper(job, url)
+    try:
+        yield
+    finally:
+        keeper.close()
+
+
+def is_free(job: str, url: str) -> bool:
+    """Whether nobody holds the job's lock now."""
+    with connect(url) as connection:
+        return _has_taken(connection, job)
+
+
+class _Keeper:
+    """Holds one session, and looks after it."""
+
+    def __init__(self, job: str, url: str) -> None:
+        self._job = job
+        self._url = url
+        self._ended = threading.Event()
+        self._connection = connect(url)
+        if not _has_taken(self._connection, job):
+            self._connection.close()
+            raise Locked(f"another machine runs {job}", hint="keepstep status shows where")
+        self._thread = threading.Thread(target=self._look_after, name=f"lock of {job}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(_LOOK_EVERY)
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+    def _look_after(self) -> None:
+        while not self._ended.wait(_LOOK_EVERY):
+            try:
+                self._connection.execute("SELECT 1")
+            except psycopg.Error:
+                self._regain()
+
+    def _regain(self) -> None:
+        with suppress(Error, psycopg.Error):
+            connection = connect(self._url)
+            if _has_taken(connection, self._job):
+                self._connection = connection
+                return
+            connection.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _has_taken(connection: psycopg.Connection[Any], job: str) -> bool:
+    try:
+        row = connection.execute(_TAKE, (job,)).fetchone()
+    except psycopg.Error as exc:
+        raise explained(exc) from exc
+    return bool(row and row[0])
