@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -13,27 +13,26 @@ from keepstep.runs.history import History
 from keepstep.runs.recording import Recording, open_history, shared_lock
 
 if TYPE_CHECKING:
-    from keepstep.config import Config
+    from keepstep.config import State
 
 
 @contextmanager
-def recorded(config: Config, job: str, kind: str) -> Iterator[Recording]:
+def recorded(state: State, job: str, kind: str) -> Iterator[Recording]:
     """A run of that job, alone on all machines that share the state. Raises :class:`Locked`.
 
     A file that nobody configured and that cannot be written is done without: the run matters more.
     """
     with ExitStack() as stack:
-        url = config.state.url
-        stack.enter_context(shared_lock(job, url))
-        history = _history(url, is_chosen="url" in config.state.model_fields_set)
+        stack.enter_context(shared_lock(job, state.url))
+        history = _history(state.url, is_chosen="url" in state.model_fields_set)
         if history:
             stack.callback(history.database.close)
         yield stack.enter_context(Recording(job, kind, history))
 
 
-def unrecorded(kind: str) -> Recording:
-    """A run that is no configured job's."""
-    return Recording("", kind, None)
+def recording_of(state: State | None, job: str, kind: str) -> AbstractContextManager[Recording]:
+    """Of a configured job's run, or, without a state, of one that only a host may ask for."""
+    return recorded(state, job, kind) if state else Recording(job, kind, None)
 
 
 def _history(url: str, *, is_chosen: bool) -> History | None:
