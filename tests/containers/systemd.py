@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from tests.servers import absent, program
 
 REPOSITORY = Path(__file__).parents[2]
 SYSTEMD = "/lib/systemd/systemd"
+OURS, VENV, PYTHON = "/opt/keepstep", "/opt/venv", Path(sys.executable).name
 
 
 class Machine:
@@ -50,8 +50,8 @@ class Machine:
         target.symlink_to("/usr/lib/systemd/system/multi-user.target")
         options = ["--network=none", "--systemd=always", "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined"]
         options += ["--security-opt=apparmor=unconfined", "-v", f"{self.root}/usr-local-bin:/usr/local/bin:ro"]
-        for path in self._visible():
-            options += ["-v", f"{path}:{path}:ro"]
+        for path, there in self._visible().items():
+            options += ["-v", f"{path}:{there}:ro"]
         try:
             self._engine.run("run", "-d", "--name", "machine", *options, "--rootfs", str(self.root), SYSTEMD)
         except RuntimeError as exc:
@@ -62,15 +62,17 @@ class Machine:
         """``keepstep`` and ``oci-secretsync``, as an installation has them."""
         for name, module in (("keepstep", "keepstep"), ("oci-secretsync", "keepstep.cli.oci_secretsync")):
             path = self.root / "usr-local-bin" / name
-            path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n')
+            path.write_text(f'#!/bin/sh\nexport PYTHONPATH={OURS}/src\nexec {VENV}/bin/{PYTHON} -m {module} "$@"\n')
             path.chmod(0o755)
 
-    def _visible(self) -> list[str]:
-        """The system's programs, Python with its packages, and ourselves."""
-        needed = [Path("/usr"), Path(sys.base_prefix).resolve(), Path(sys.prefix), REPOSITORY]
-        return [
-            str(path) for path in dict.fromkeys(needed) if path == Path("/usr") or Path("/usr") not in path.parents
-        ]
+    def _visible(self) -> dict[Path, str]:
+        """The system's programs, Python with its packages, and ourselves: where a sandbox hides none of them.
+
+        /tmp and /home, where a checkout may be, are not the same for a unit.
+        """
+        base = Path(sys.base_prefix).resolve()
+        visible = {Path("/usr"): "/usr", Path(sys.prefix): VENV, REPOSITORY: OURS}
+        return visible if Path("/usr") in (base, *base.parents) else visible | {base: str(base)}
 
     def sh(self, script: str, *, check: bool = True) -> str:
         """What a shell in the machine prints."""

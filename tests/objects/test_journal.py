@@ -72,7 +72,7 @@ def test_nothing_is_made_before_there_is_something_to_note(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("trouble", ["damaged", "link", "shared", "none"])
 def test_without_a_usable_file_there_is_no_journal_and_no_error(tmp_path: Path, trouble: str) -> None:
-    """A damaged file, a link in its place, a folder that others may write to: nothing is noted, nothing is touched."""
+    """A damaged file, a link in its place, a folder that others may write to: nothing is noted, or touched."""
     folder: Path | None = tmp_path / "state"
     assert folder is not None
     folder.mkdir(mode=0o700)
