@@ -17,9 +17,9 @@ from functools import cache
 from typing import Any
 
 from keepstep.errors import ConfigError
-from keepstep.secrets.content import field_of, text_of
 from keepstep.secrets.delivery import Values, key_of
 from keepstep.vaults.address import SecretAddress
+from keepstep.vaults.fields import field_of, text_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,195 @@
+"""Reads an audit log from its first entry to its last, and names every entry that is not as it was written.
+
+| what was done to the log | what is found |
+|---|---|
+| an entry was edited | ``changed``: its signature does not match, or it is no entry any more |
+| entries were deleted, anywhere but at the end | ``missing``: their numbers |
+| the last entries were cut off | ``missing``: the numbers that the anchor holds; without an anchor nothing |
+| all entries were deleted | ``missing`` |
+| entries were swapped, or one was copied to another number, or to another job's log | ``moved`` |
+| an entry was put back that another one had replaced | ``replaced``: its follower, or the anchor, knows another |
+| an object was inserted | ``stray`` when its key is none of a log's, otherwise as for edits |
+| an entry was signed with a key of somebody else's | ``foreign``: the key has no version with its id |
+| an entry was signed with a key that the log had left | ``foreign``: keys follow each other and never come back |
+| an anchor was edited | ``anchor`` |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from keepstep.audit.entry import GENESIS, Entry, is_signed_by, read
+from keepstep.audit.keys import Keyring
+from keepstep.audit.log import fetch, sequence_of
+from keepstep.errors import Corrupt
+from keepstep.stores.interface import Entry as StoredEntry
+from keepstep.stores.interface import Store
+
+_AT_A_TIME = 32
+"""Objects that are read at once."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong with a log."""
+
+    sequence: int
+    """The entry; 0 for an object that is none."""
+    kind: str
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """What is known of a log after all of it was read."""
+
+    chain: str
+    address: str
+    is_anchored: bool
+    entries: int = 0
+    last: Entry | None = None
+    """The last one that is as it was written."""
+    keys: list[str] = field(default_factory=list)
+    """Ids of the keys that signed it, in their order."""
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_intact(self) -> bool:
+        return not self.problems
+
+    def blame(self, sequence: int, kind: str, text: str) -> None:
+        self.problems.append(Problem(sequence, kind, text))
+
+    def is_blamed(self, sequence: int) -> bool:
+        return any(problem.sequence == sequence for problem in self.problems)
+
+
+async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None = None) -> Verdict:
+    """Reads all of one job's log, and its anchor. Raises what stores and vaults raise: then nothing is known.
+
+    A log without any entry is broken: one is written before the first change that is made.
+    """
+    verdict = Verdict(chain=chain, address=str(log.address), is_anchored=anchor is not None)
+    stored = await _listed(log, verdict)
+    verdict.entries = len(stored)
+    good: dict[int, Entry] = {}
+    async for sequence, data in _contents(log, stored):
+        if entry := await _checked(sequence, data, keyring, verdict):
+            good[sequence] = verdict.last = entry
+    _check_links(good, verdict)
+    anchored = await _check_anchors(anchor, good, keyring, verdict) if anchor else 0
+    _check_gaps(stored, max(1, anchored, *stored), verdict)
+    verdict.problems.sort()
+    return verdict
+
+
+async def _listed(store: Store, verdict: Verdict) -> dict[int, StoredEntry]:
+    """The objects that are entries by their keys, in the order of their numbers; blames the others."""
+    found: dict[int, StoredEntry] = {}
+    async for page in store.list():
+        for number, key in enumerate(page.keys):
+            if sequence := sequence_of(key):
+                found[sequence] = page.entry(number)
+            else:
+                verdict.blame(0, "stray", f"{store.address.of(key)} is no entry, and keepstep did not put it there")
+    return found
+
+
+async def _contents(store: Store, stored: Mapping[int, StoredEntry]) -> AsyncIterator[tuple[int, bytes | Corrupt]]:
+    items = list(stored.items())
+    for start in range(0, len(items), _AT_A_TIME):
+        batch = items[start : start + _AT_A_TIME]
+        contents = await asyncio.gather(*(_content(store, entry) for _, entry in batch))
+        for (sequence, _), data in zip(batch, contents, strict=True):
+            yield sequence, data
+
+
+async def _content(store: Store, entry: StoredEntry) -> bytes | Corrupt:
+    try:
+        return await fetch(store, entry)
+    except Corrupt as exc:
+        return exc
+
+
+async def _checked(sequence: int, data: bytes | Corrupt, keyring: Keyring, verdict: Verdict) -> Entry | None:
+    """The entry, when it is one of this log, with this number, signed with a key of its time."""
+    entry = await _signed(sequence, data, "entry", keyring, verdict)
+    if entry is None:
+        return None
+    if (entry.chain, entry.sequence) != (verdict.chain, sequence):
+        whose = "" if entry.chain == verdict.chain else f" of {entry.chain}'s log"
+        verdict.blame(sequence, "moved", f"in the place of entry {sequence} stands entry {entry.sequence}{whose}")
+        return None
+    if entry.key in verdict.keys[:-1]:
+        verdict.blame(sequence, "foreign", f"entry {sequence} is signed with key {entry.key}, which had been left")
+        return None
+    if entry.key not in verdict.keys:
+        verdict.keys.append(entry.key)
+    return entry
+
+
+async def _signed(
+    sequence: int, data: bytes | Corrupt, noun: str, keyring: Keyring, verdict: Verdict
+) -> Entry | None:
+    """What was signed with one of our keys, wherever it stands."""
+    changed, foreign = ("anchor", "anchor") if noun == "anchor" else ("changed", "foreign")
+    try:
+        if isinstance(data, Corrupt):
+            raise data
+        entry = read(data)
+    except Corrupt as exc:
+        verdict.blame(sequence, changed, f"{noun} {sequence} was changed: {exc}")
+        return None
+    key = await keyring.get(entry.key)
+    if key is None:
+        text = f"{noun} {sequence} is signed with key {entry.key}, which is no version of {keyring.address}"
+        verdict.blame(sequence, foreign, text)
+        return None
+    if not is_signed_by(entry, key):
+        verdict.blame(sequence, changed, f"{noun} {sequence} was changed: its signature does not match")
+        return None
+    return entry
+
+
+def _check_links(good: Mapping[int, Entry], verdict: Verdict) -> None:
+    """Blames entries that their neighbours do not know; where one breaks two links, it alone."""
+    if 1 in good and good[1].previous != GENESIS:
+        verdict.blame(1, "replaced", "entry 1 is not the first one that was written")
+    neighbours = [(one, other) for one, other in pairwise(good) if one + 1 == other]
+    broken = {one for one, other in neighbours if good[other].previous != good[one].hash}
+    for one in sorted(broken):
+        if one + 1 in broken or verdict.is_blamed(one):
+            continue
+        verdict.blame(one, "replaced", f"entry {one} is not the one that entry {one + 1} continues")
+
+
+async def _check_anchors(anchor: Store, good: Mapping[int, Entry], keyring: Keyring, verdict: Verdict) -> int:
+    """Blames entries that are not the anchored ones. The highest number that has an anchor, 0 when none has."""
+    stored = await _listed(anchor, verdict)
+    highest = 0
+    async for sequence, data in _contents(anchor, stored):
+        held = await _signed(sequence, data, "anchor", keyring, verdict)
+        if held is None:
+            continue
+        if (held.chain, held.sequence, held.kind) != (verdict.chain, sequence, "anchor"):
+            verdict.blame(sequence, "anchor", f"in the place of anchor {sequence} stands something else")
+            continue
+        highest = sequence
+        if sequence in good and good[sequence].hash != held.previous and not verdict.is_blamed(sequence):
+            verdict.blame(sequence, "replaced", f"entry {sequence} is not the one that the anchor holds")
+    return highest
+
+
+def _check_gaps(stored: Mapping[int, StoredEntry], end: int, verdict: Verdict) -> None:
+    first = 0
+    for sequence in range(1, end + 2):
+        is_there = sequence in stored or sequence > end
+        if not is_there:
+            first = first or sequence
+        elif first:
+            what = f"entry {first} is" if first == sequence - 1 else f"entries {first} to {sequence - 1} are"
+            verdict.blame(first, "missing", f"{what} missing")
+            first = 0
