@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
+from keepstep.localcloud.faults import Faults
 from keepstep.localcloud.server import LocalCloud
 
 _numbers = itertools.count()
@@ -40,6 +44,17 @@ class CloudSecrets:
     def put(self, ocid: str, content: bytes | str) -> None:
         """A new current version."""
         self._client.update_secret(ocid, self._models.UpdateSecretDetails(secret_content=self._content(content)))
+
+    def wait_until_asked(self) -> None:
+        """Returns when a request has met the one fault that is set."""
+        deadline = time.monotonic() + 60
+        while True:
+            with urllib.request.urlopen(self.cloud.endpoint + Faults.PATH) as answer:
+                [fault] = json.load(answer)
+            if fault["seen"]:
+                return
+            assert time.monotonic() < deadline, "nobody asked"
+            time.sleep(0.05)
 
     def _content(self, content: bytes | str) -> Any:
         raw = content.encode() if isinstance(content, str) else content

@@ -57,6 +57,8 @@ class Steps:
 class Silence:
     def did(self, action: Action) -> None: ...
 
+    def kept(self, action: Action) -> None: ...
+
     def failed(self, failure: Failure) -> None:
         print(failure, file=sys.stderr)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
 import time
+
+import pytest
 
 from tests.secrets.hosts import CloudSecrets, Host
 from tests.servers import Aws, free_port
@@ -29,6 +32,8 @@ def test_the_drop_in(host: Host, vault: CloudSecrets) -> None:
     before = (host.run / "key").stat()
     ran = host.apply()
     assert (ran.returncode, ran.stdout) == (0, "")
+    ran = host.apply("--verbose")
+    assert (ran.returncode, ran.stdout.count(": it is in step")) == (0, 2)
     vault.put(first, "two")
     ran = host.apply()
     assert (ran.returncode, ran.stdout) == (3, f"Updated {host.run}/db_password from {first}\n")
@@ -136,6 +141,10 @@ def test_drift_of_a_fleet(host: Host, vault: CloudSecrets) -> None:
     assert [file["state"] for file in document["files"]] == ["behind", "in step"]
     assert document["fingerprint_key"]
     assert "S3cr3t" not in ran.stdout
+    vault.cloud.fault("GetSecretBundle", times=None, status=403, match=ocid)
+    ran = host.keepstep("secrets", "drift", str(host.map))
+    assert re.match(rf"unknown +{host.run}/x +{ocid} +fetch {ocid} failed: ", ran.stdout)
+    assert ran.stderr.startswith("hint: allow ")
 
 
 def test_both_clouds_in_one_map(host: Host, vault: CloudSecrets, moto: Aws) -> None:
@@ -230,6 +239,22 @@ def test_a_read_only_system(host: Host, vault: CloudSecrets) -> None:
     host.env["XDG_RUNTIME_DIR"] = str(blocked)
     ran = host.apply()
     assert ran.returncode == 3, ran.stderr
+
+
+@pytest.mark.parametrize("words", [["secrets", "apply"], ["secrets", "drift"], ["exec", "--map"]], ids=" ".join)
+def test_interrupted(host: Host, vault: CloudSecrets, words: list[str]) -> None:
+    """Ctrl-C while a vault takes its time ends every command with 130, without a trace."""
+    host.write_map(host.line(vault.create("x"), "x"))
+    vault.cloud.fault("GetSecretBundle", times=None, latency_ms=30_000)
+    command = [sys.executable, "-m", "keepstep", *words, str(host.map)]
+    command += ["--", "true"] if words[0] == "exec" else []
+    with subprocess.Popen(command, cwd=host.folder, env=host.env, stderr=subprocess.PIPE, text=True) as running:
+        vault.wait_until_asked()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    assert host.files() == []
 
 
 def test_options_that_make_no_sense(host: Host) -> None:

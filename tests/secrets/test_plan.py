@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,8 +162,13 @@ def test_files_that_make_no_sense(settings: dict[str, object]) -> None:
         SecretFile.model_validate({"path": "/run/x", **settings})
 
 
-def test_our_own_user_by_number() -> None:
-    """Numbers need no entry in passwd."""
-    file = SecretFile.model_validate({"path": "/run/x", "secret": A, "owner": str(os.getuid()), "group": "12345"})
+@pytest.mark.parametrize("kind", [int, str])
+def test_numbers(kind: Callable[[int], int | str]) -> None:
+    """Users, groups and signals may be numbers, in quotes or not, and need no entry in passwd."""
+    notify = [{"container": "web", "signal": kind(10)}]
+    file = SecretFile.model_validate(
+        {"path": "/run/x", "secret": A, "owner": kind(os.getuid()), "group": kind(12345), "notify": notify}
+    )
     [target] = make_plan(files=[file]).targets
     assert (target.deliveries[0].look.uid, target.deliveries[0].look.gid) == (os.getuid(), 12345)
+    assert target.notices == (Notice(Kind.CONTAINER, "web", "SIGUSR1"),)

@@ -73,6 +73,9 @@ class Lines:
     def did(self, action: Action) -> None:
         self.actions.append(action)
 
+    def kept(self, action: Action) -> None:
+        """In step."""
+
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
 

@@ -10,8 +10,7 @@ from typing import NoReturn
 import click
 
 from keepstep.assembly import Assembly
-from keepstep.cli.running import run
-from keepstep.cli.secrets_job import Work, work_of
+from keepstep.cli.secrets_job import Work, ask, work_of
 from keepstep.errors import Error
 from keepstep.secrets.environment import environment_of
 
@@ -35,7 +34,7 @@ def command(ctx: click.Context, map_: str | None, words: tuple[str, ...]) -> Non
     /run/secrets/db_password becomes DB_PASSWORD. A secret that cannot be had stops the program from starting. The
     program takes our place: signals reach it, and its exit code is ours (127 when there is none of that name).
     """
-    secrets = run(_secrets(work_of(ctx, map_)))
+    secrets = ask(_secrets(work_of(ctx, map_)))
     _become(words, {**os.environb, **secrets})
 
 

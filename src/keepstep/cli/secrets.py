@@ -15,8 +15,9 @@ import click
 
 from keepstep.assembly import Assembly, recipients
 from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
-from keepstep.cli.secrets_job import Work, ages_path, alone, work_of
+from keepstep.cli.secrets_job import Work, ages_path, alone, ask, work_of
 from keepstep.cli.secrets_output import Lines, table
 from keepstep.clock import SystemClock
 from keepstep.config import parse_duration
@@ -71,16 +72,17 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
     with ExitStack() as stack:
         if not options["dryrun"]:
             stack.enter_context(alone(work))
-        report = Report(
+        recording = stack.enter_context(recording_of(work.state, work.name, "secrets"))
+        report = recording.report = Report(
             "secrets",
             work.name,
             socket.gethostname(),
             SystemClock().now(),
             is_dryrun=options["dryrun"],
-            actions=action_log() if options["as_json"] else None,
+            actions=action_log() if options["as_json"] or work.state else None,
         )
         interrupted = run(_apply(work, report, options))
-    report.exit_code = interrupted or report.exit_code
+        report.exit_code = interrupted or report.exit_code
     if options["as_json"]:
         report.write_json(sys.stdout)
         sys.stdout.flush()
@@ -97,7 +99,11 @@ async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCod
             _vaults(work, stack),
             told,
             report,
-            Lines(dryrun=options["dryrun"], quiet=options["quiet"] or options["as_json"]),
+            Lines(
+                dryrun=options["dryrun"],
+                quiet=options["quiet"] or options["as_json"],
+                verbose=options["verbose"],
+            ),
             options=ApplyOptions(
                 dryrun=options["dryrun"],
                 max_stale=options["max_stale"] or work.max_stale,
@@ -122,12 +128,15 @@ def drift(ctx: click.Context, /, **options: Any) -> None:
     options = merge_globals(ctx, options)
     work = work_of(ctx, options["map"])
     key = options["fingerprint_key"] or work.fingerprint_key
-    fingerprints, states = run(_drift(work, key, options["jobs"]))
+    fingerprints, states = ask(_drift(work, key, options["jobs"]))
     if options["as_json"]:
         _write_drift(fingerprints, states)
     elif not options["quiet"]:
         for line in table(states):
             click.echo(line)
+        lines = Lines()
+        for state in states:
+            lines.hint(state.hint)
     sys.exit(ExitCode.DONE if all(state.state is State.IN_STEP for state in states) else ExitCode.FAILED)
 
 

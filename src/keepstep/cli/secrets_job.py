@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from keepstep.assembly import CloudSettings, instance_by_default
-from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
-from keepstep.errors import ConfigError, Locked
+from keepstep.cli.running import run
+from keepstep.config import Config, Identities, SecretsJob, State, find, job_of, load
+from keepstep.errors import ConfigError, ExitCode, Locked
 from keepstep.runs.lock import lock_folder, only_run
 from keepstep.secrets.map import Map, find_map, read_map
 from keepstep.secrets.plan import Plan, make_plan
+
+T = TypeVar("T")
 
 _PATIENCE = 60.0
 """Seconds that a run waits for another one of the same map to end."""
@@ -33,6 +38,8 @@ class Work:
     plan: Plan
     settings: CloudSettings
     state_url: str
+    state: State | None = None
+    """Where runs are recorded; those of a bare map are not."""
     max_stale: timedelta | None = None
     fingerprint_key: str | None = None
 
@@ -75,6 +82,7 @@ def _of_job(config: Config, name: str) -> Work:
         plan=make_plan(map_, job.file, job.set),
         settings=_settings_of(job.identity or config.identity),
         state_url=config.state.url,
+        state=config.state,
         max_stale=job.max_stale,
         fingerprint_key=job.fingerprint_key,
     )
@@ -93,6 +101,14 @@ def _settings_of(identity: Identities) -> CloudSettings:
             oci_config_file=identity.oci.config_file,
         )
     )
+
+
+def ask(questions: Coroutine[Any, Any, T]) -> T:
+    """Runs what only asks. Ctrl-C ends the process with the code that stands for it."""
+    try:
+        return run(questions)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 def ages_path(work: Work) -> Path | None:

@@ -15,9 +15,10 @@ from keepstep.secrets.folders import printable
 class Lines:
     """Watches a run and tells it in lines. ``Updated PATH from ADDRESS`` is what people's log filters look for."""
 
-    def __init__(self, *, dryrun: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, dryrun: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self._is_dryrun = dryrun
         self._is_quiet = quiet
+        self._is_verbose = verbose
         self._hints: set[str] = set()
 
     def did(self, action: Action) -> None:
@@ -30,12 +31,20 @@ class Lines:
         else:
             self._say(f"Updated {_shown(action.target)} from {action.source}")
 
+    def kept(self, action: Action) -> None:
+        if self._is_verbose and not self._is_quiet:
+            self._say(f"Kept {_shown(action.target)} from {action.source}: {action.reason}")
+
     def failed(self, failure: Failure) -> None:
         where = f"{failure.source}: " if failure.action == "map" else ""
         self._complain(f"error: {where}{failure.error}")
-        if failure.hint and failure.hint not in self._hints:
-            self._hints.add(failure.hint)
-            self._complain(f"hint: {failure.hint}")
+        self.hint(failure.hint)
+
+    def hint(self, text: str | None) -> None:
+        """Says it once."""
+        if text and text not in self._hints:
+            self._hints.add(text)
+            self._complain(f"hint: {text}")
 
     def warned(self, text: str) -> None:
         if not self._is_quiet:

@@ -59,6 +59,8 @@ class FileState:
     confirmed: str | None = None
     """When the file was last in step, ISO 8601."""
     note: str | None = None
+    hint: str | None = None
+    """What to do where the state is unknown."""
 
 
 class Fingerprints:
@@ -89,10 +91,7 @@ class Drift:
 
     async def files(self) -> list[FileState]:
         """All files in the plan's order, after what could not be understood of it."""
-        mistakes = [
-            FileState(path="", source=mistake.where, state=State.UNKNOWN, note=mistake.error.message)
-            for mistake in self._plan.mistakes
-        ]
+        mistakes = [_unknown("", mistake.where, mistake.error) for mistake in self._plan.mistakes]
         found = await asyncio.gather(*map(self._target, self._plan.targets))
         return [*mistakes, *(state for states in found for state in states)]
 
@@ -100,7 +99,7 @@ class Drift:
         try:
             observed = await asyncio.to_thread(observe_target, target)
         except Error as exc:
-            return [_unknown(delivery, exc) for delivery in target.deliveries]
+            return [_unknown(delivery.path, delivery.origin, exc) for delivery in target.deliveries]
         pairs = zip(target.deliveries, observed, strict=True)
         return list(await asyncio.gather(*(self._file(delivery, there) for delivery, there in pairs)))
 
@@ -109,7 +108,7 @@ class Drift:
             values = await self._fetcher.values([delivery])
             wanted = delivery.content.render(values)
         except Error as exc:
-            return _unknown(delivery, exc)
+            return _unknown(delivery.path, delivery.origin, exc)
         current = ", ".join(dict.fromkeys(values[key_of(source)].version.id for source in delivery.content.sources))
         state, version, note = await self._compare(delivery, there, wanted, current)
         confirmed = self._ages.confirmed(delivery.path)
@@ -165,5 +164,5 @@ def _renders(delivery: Delivery, values: Values) -> bytes | None:
         return None
 
 
-def _unknown(delivery: Delivery, error: Error) -> FileState:
-    return FileState(path=delivery.path, source=delivery.origin, state=State.UNKNOWN, note=error.message)
+def _unknown(path: str, source: str, error: Error) -> FileState:
+    return FileState(path=path, source=source, state=State.UNKNOWN, note=error.message, hint=error.hint)

@@ -13,6 +13,8 @@ class Watcher(Protocol):
 
     def did(self, action: Action) -> None: ...
 
+    def kept(self, action: Action) -> None: ...
+
     def failed(self, failure: Failure) -> None: ...
 
     def warned(self, text: str) -> None: ...
@@ -31,9 +33,10 @@ class Journal:
         self._watcher.did(action)
 
     def kept(self, action: Action) -> None:
-        """Something that is in step: counted, and not worth a word."""
+        """Something that is in step."""
         self.report.counts["unchanged"] += 1
         self._keep(action)
+        self._watcher.kept(action)
 
     def warn(self, text: str) -> None:
         self.report.warn(text)
