@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepstep.errors import Error
+from keepstep.errors import Error, Transient
 from keepstep.runs.history import History
 from keepstep.runs.recording import Recording, open_history, shared_lock
 
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 def recorded(state: State, job: str, kind: str) -> Iterator[Recording]:
     """A run of that job, alone on all machines that share the state. Raises :class:`Locked`.
 
-    A file that nobody configured and that cannot be written is done without: the run matters more.
+    A file that nobody configured and that cannot be written is done without: the run matters more. So do secrets,
+    when the state is away.
     """
     with ExitStack() as stack:
-        stack.enter_context(shared_lock(job, state.url))
+        try:
+            stack.enter_context(shared_lock(job, state.url))
+        except Transient:
+            if kind != "secrets":
+                raise
         history = _history(state.url, is_chosen="url" in state.model_fields_set)
         if history:
             stack.callback(history.database.close)

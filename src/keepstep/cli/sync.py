@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from keepstep.assembly import Assembly, CloudSettings, direction
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal
+from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.objects.filters import Filters, Rule
@@ -23,6 +24,8 @@ from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
 from keepstep.runs.lock import lock_folder, only_run, state_folder
+from keepstep.runs.progress import Observer, Progress
+from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
 
@@ -59,21 +62,22 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
     """
     with ExitStack() as stack:
-        settings, state_url = CloudSettings(), None
+        settings, state, state_url, name = CloudSettings(), None, None, options["source"]
         if options["target"] is None:
-            config, job = _configured(ctx, options["source"])
-            state_url = config.state.url
-            stack.enter_context(only_run(options["source"], lock_folder(state_url)))
+            config, job = _configured(ctx, name)
+            state, state_url = config.state, config.state.url
+            stack.enter_context(only_run(name, lock_folder(state_url)))
             options = _with_params(ctx, options, job)
             settings = _settings_of(config, job)
         options = merge_globals(ctx, options)
+        recording = stack.enter_context(recording_of(state if not options["dryrun"] else None, name, "sync"))
         journal = stack.enter_context(
             closing(Journal(state_folder(state_url), options["source"], options["target"]))
         )
-        sys.exit(_run(options, _overridden(settings, options), journal))
+        sys.exit(_run(options, _overridden(settings, options), journal, recording))
 
 
-def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal) -> ExitCode:
+def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, recording: Recording) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
     with Terminal(
         dryrun=options["dryrun"],
@@ -82,8 +86,11 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal) -> 
         explain=options["explain"],
         progress=not options["no_progress"],
     ) as terminal:
-        sync_options = _sync_options(options, source, target)
-        report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, terminal, journal))
+        sync_options = _sync_options(options, source, target, keep_actions=recording.keeps_actions)
+        progress = Progress(terminal)
+        recording.progress = progress.shown
+        report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, progress, journal))
+        recording.report = report
         if not report.counts["source_keys"] and not report.counts["failed"]:
             _advise(source, report, terminal)
         terminal.summarize(report)
@@ -99,14 +106,14 @@ async def _sync(
     target: Address,
     assembly: Assembly,
     options: SyncOptions,
-    terminal: Terminal,
+    observer: Observer,
     journal: Journal,
 ) -> tuple[Report, ExitCode | None]:
     async with AsyncExitStack() as stack:
         ours, theirs = assembly.source(source), assembly.target(target)
         stack.push_async_callback(ours.close)
         stack.push_async_callback(theirs.close)
-        sync = Sync(ours, theirs, options, terminal, journal=journal)
+        sync = Sync(ours, theirs, options, observer, journal=journal)
         with Interruption(sync.stop) as interruption:
             with suppress(asyncio.CancelledError):
                 await sync.run()
@@ -123,7 +130,7 @@ def _advise(source: Address, report: Report, terminal: Terminal) -> None:
             terminal.warned(advice)
 
 
-def _sync_options(options: dict[str, Any], source: Address, target: Address) -> SyncOptions:
+def _sync_options(options: dict[str, Any], source: Address, target: Address, *, keep_actions: bool) -> SyncOptions:
     return SyncOptions(
         rules=Rules(
             direction(source, target),
@@ -137,7 +144,7 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
         dryrun=options["dryrun"],
         explain=options["explain"],
         jobs=options["jobs"],
-        keep_actions=options["as_json"],
+        keep_actions=options["as_json"] or keep_actions,
     )
 
 

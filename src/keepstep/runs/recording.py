@@ -7,6 +7,7 @@ A run that a host started finds its id in ``KEEPSTEP_RUN``; where the host keeps
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -24,6 +25,8 @@ from keepstep.runs.history import History, Line
 from keepstep.runs.prices import price_of
 from keepstep.runs.report import Failure, Report
 from keepstep.runs.run import Run, new_id, outcome_of
+
+log = logging.getLogger(__name__)
 
 RUN = "KEEPSTEP_RUN"
 CAUSE = "KEEPSTEP_CAUSE"
@@ -72,6 +75,11 @@ class Recording(AbstractContextManager["Recording"]):
         self._ended = threading.Event()
         self._beating: threading.Thread | None = None
 
+    @property
+    def keeps_actions(self) -> bool:
+        """Whether the report should list its actions, because the history takes them."""
+        return self._history is not None
+
     def __enter__(self) -> Recording:
         if self._history:
             self._begin(self._history)
@@ -87,7 +95,7 @@ class Recording(AbstractContextManager["Recording"]):
             self._beating.join()
         self._conclude(error)
         if self._history:
-            _insisting(lambda history: history.end(self.run, self._lines(error)), self._history)
+            _insist(lambda history: history.end(self.run, self._lines(error)), self._history)
         if descriptor := os.environ.get(RECORD):
             self._hand_in(int(descriptor), error)
 
@@ -155,13 +163,16 @@ def _code_of(error: BaseException | None) -> int:
     return ExitCode.DONE if error is None else -1
 
 
-def _insisting(work: Callable[[History], object], history: History) -> None:
-    """The last word of a run is worth a minute of patience."""
+def _insist(work: Callable[[History], object], history: History) -> None:
+    """The last word of a run is worth a minute of patience, and no failure of the run."""
     import stamina
 
-    for attempt in stamina.retry_context(on=Transient, attempts=8, timeout=60.0, wait_max=15.0):
-        with attempt:
-            work(history)
+    try:
+        for attempt in stamina.retry_context(on=Transient, attempts=8, timeout=60.0, wait_max=15.0):
+            with attempt:
+                work(history)
+    except Error as exc:
+        log.warning("how this run ended could not be recorded: %s", exc.message)
 
 
 def open_history(url: str) -> History:
