@@ -22,6 +22,9 @@ test: venv lint  ## everything CI runs
 	@tools/debian.sh
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term
 
+test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
+	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py
+
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -42,4 +45,4 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test lint format bench lock clean
+.PHONY: help venv demo test test-secrets-full lint format bench lock clean

@@ -26,7 +26,8 @@ OLD, NEW = "old " * 5000, "new " * 6000
 LISTENER = """
 import os, signal, sys, time
 told = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-signal.signal(signal.SIGHUP, lambda *_: os.write(told, b"H"))
+for number, letter in ((signal.SIGHUP, b"H"), (signal.SIGUSR1, b"U")):
+    signal.signal(number, lambda *_, letter=letter: os.write(told, letter))
 print("ready", flush=True)
 while True:
     time.sleep(60)
@@ -68,16 +69,24 @@ class Listener:
         self.pid_file.write_text(str(self._process.pid))
 
     def was_told(self) -> bool:
-        """Since the last time we asked; a signal takes a moment to arrive."""
-        deadline = time.monotonic() + 2
-        while not (told := self._told.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        """Since the last time we asked or forgot; a signal takes a moment to arrive."""
+        was_told = self._has_heard("H")
         os.truncate(self._told, 0)
-        return bool(told)
+        return was_told
 
     def forget(self) -> None:
-        time.sleep(0.02)
+        """What was sent until now: signals of a lower number are handled first (signal(7))."""
+        self._process.send_signal(signal.SIGUSR1)
+        assert self._has_heard("U")
         os.truncate(self._told, 0)
+
+    def _has_heard(self, letter: str) -> bool:
+        deadline = time.monotonic() + 10
+        while letter not in self._told.read_text():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
 
     def end(self) -> None:
         self._process.kill()
@@ -189,6 +198,23 @@ def test_a_first_delivery_that_is_killed_anywhere(
         if not was_killed:
             break
     assert kill_at > 12
+
+
+def test_a_mended_name_that_is_killed_anywhere(root: Path, killer: Killer, listener: Listener) -> None:
+    """Whoever should have heard of a change hears of it, wherever the run that takes up the right name ends."""
+    right = scene("files", root, listener, OLD)
+    wrong = json.loads(json.dumps(right).replace(listener.pid_file.name, "nobody.pid"))
+    for kill_at in itertools.count():
+        empty(root)
+        assert killer.run(wrong) == 3
+        listener.forget()
+        was_killed = killer.run(right, kill_at) == -9
+        assert killer.run(right) == 0, kill_at
+        assert listener.was_told(), f"nobody was told after a kill at step {kill_at}"
+        assert sorted(os.listdir(root / "deep")) == ["a", "b"], kill_at
+        if not was_killed:
+            break
+    assert kill_at > 6
 
 
 def check_clean(kind: str, root: Path, listener: Listener, kill_at: int) -> None:
