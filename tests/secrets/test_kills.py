@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -75,7 +76,7 @@ class Listener:
         return was_told
 
     def forget(self) -> None:
-        """What was sent until now: signals of a lower number are handled first (signal(7))."""
+        """What was sent until now: Python handles signals of a lower number first."""
         self._process.send_signal(signal.SIGUSR1)
         assert self._has_heard("U")
         os.truncate(self._told, 0)
