@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from keepstep.containers import docker_sockets
+from keepstep.containers.docker import ContainerEngines
 from keepstep.containers.docker_sockets import addresses
+from keepstep.containers.interface import Kind, Notice
+from keepstep.errors import Transient
 from tests.unprivileged import run_unprivileged
 
 ASK = """
@@ -65,6 +69,21 @@ def test_a_socket_that_is_not_for_us(tmp_path: Path) -> None:
         ran = run_unprivileged([sys.executable, "-c", ASK, f"unix://{path}"])
     assert ran.stdout.startswith("Denied: ")
     assert "run as root" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("unix:///nowhere.sock", "No such file or directory"),
+        ("tcp://127.0.0.1:1", "Connection refused"),
+        ("nonsense", "Invalid bind address"),
+        ("ssh://user@127.0.0.1", "Install paramiko"),
+    ],
+)
+def test_an_engine_that_does_not_answer(address: str, why: str) -> None:
+    """The address is named with the reason: nobody is there, or it is no address that the library knows."""
+    with pytest.raises(Transient, match=f"{address} does not answer: .*{why}"):
+        asyncio.run(ContainerEngines(lambda: [address]).tell(Notice(Kind.CONTAINER, "web", "SIGHUP"), []))
 
 
 def test_no_library(tmp_path: Path) -> None:

@@ -133,9 +133,11 @@ def _translated(what: str) -> Iterator[None]:
     except APIError as exc:
         raise Transient(f"{what}: {exc.explanation or exc}") from exc
     except (DockerException, requests.RequestException, OSError) as exc:
-        if isinstance(_root(exc), PermissionError):
+        root = _root(exc)
+        if isinstance(root, PermissionError):
             raise Denied(f"{what} may not be spoken to", hint="run as root, or as a member of its group") from exc
-        raise Transient(f"{what} does not answer", hint="is it running? see DOCKER_HOST") from exc
+        why = root.strerror if isinstance(root, OSError) and root.strerror else exc
+        raise Transient(f"{what} does not answer: {why}", hint="is it running? see DOCKER_HOST") from exc
 
 
 def _root(exc: BaseException) -> BaseException:
