@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound, Transient
 from keepstep.objects.budget import Budget
-from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of
+from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of, type_of
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Properties
 from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
@@ -338,6 +339,17 @@ def test_a_store_that_copies_by_itself_moves_no_bytes_through_here() -> None:
 class _Copying(MemoryStore):
     async def copy(self, source: Any, entry: Entry) -> bool:
         return True
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "b c", "txt", "gz", "Z", "js", "tar", "HTML", "", "x/y", "tgz", "csv"]), min_size=1
+    )
+)
+def test_a_type_is_guessed_by_the_ending_alone(words: list[str]) -> None:
+    """What is remembered by ending is what the library says of the whole name."""
+    key = ".".join(words)
+    assert type_of(key) == (mimetypes.guess_type(key)[0] or "")
 
 
 def test_the_first_cause_of_a_group_is_found() -> None:

@@ -215,3 +215,19 @@ def test_threads_end_with_their_loop() -> None:
     asyncio.run(main())
     gate.set()
     wait_for_threads(before)
+
+
+def test_calls_stay_in_the_loop_until_one_is_slow(run: Any) -> None:
+    """Brief calls need no thread; after one that was not, the next ones get theirs and the loop stays free."""
+
+    async def main() -> None:
+        workers = Workers(2)
+        here = threading.get_ident()
+        try:
+            assert await workers.acquire_briefly(threading.get_ident, lambda _: None) == here
+            await workers.acquire_briefly(lambda: time.sleep(0.05), lambda _: None)
+            assert await workers.acquire_briefly(threading.get_ident, lambda _: None) != here
+        finally:
+            workers.close()
+
+    run(main())

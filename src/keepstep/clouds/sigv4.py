@@ -7,7 +7,7 @@ AWS documentation; botocore's ``S3SigV4Auth`` and ``SigV4Auth`` are the authorit
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -62,7 +62,8 @@ class _DayKey(NamedTuple):
 
     credentials: AwsCredentials
     day: str
-    key: bytes
+    sign: Callable[[bytes], str]
+    """HMAC-SHA256 with the day's key, in hex."""
     scope: str
     token: str
 
@@ -108,7 +109,7 @@ class SigV4:
             f"{method}\n{self._path(path)}\n{_sorted_query(query)}\n{lines}\n{signed}\n{payload_hash}".encode()
         )
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{day_key.scope}\n{sha256(canonical).hexdigest()}"
-        signature = hmac.digest(day_key.key, text.encode(), "sha256").hex()
+        signature = day_key.sign(text.encode())
         added["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{day_key.scope}, "
             f"SignedHeaders={signed}, Signature={signature}"
@@ -123,12 +124,30 @@ class SigV4:
                 key = hmac.digest(key, step.encode(), "sha256")
             scope = f"{day}/{self.region}/{self.service}/aws4_request"
             token = credentials.token.reveal() if credentials.token else ""
-            kept = self._day_key = _DayKey(credentials, day, key, scope, token)
+            kept = self._day_key = _DayKey(credentials, day, _signer(key), scope, token)
         return kept
 
     def _path(self, path: str) -> str:
         """S3 signs the path as it is sent; every other service normalises it and encodes it once more."""
         return (path or "/") if self._is_s3 else quote(_without_dot_segments(path), safe="/~")
+
+
+def _signer(key: bytes) -> Callable[[bytes], str]:
+    """HMAC-SHA256 (RFC 2104) whose two padded keys are hashed once: half the time of ``hmac.digest``.
+
+    It also keeps the interpreter's lock, which ``hmac.digest`` gives away, and waits for, at every call.
+    """
+    block = key.ljust(64, b"\0")
+    inner = sha256(bytes(byte ^ 0x36 for byte in block))
+    outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def sign(message: bytes) -> str:
+        first, second = inner.copy(), outer.copy()
+        first.update(message)
+        second.update(first.digest())
+        return second.hexdigest()
+
+    return sign
 
 
 def quote_path(key: str) -> str:

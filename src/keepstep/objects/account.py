@@ -37,14 +37,14 @@ class Account:
         self._source = source
         self._target = target
 
-    def action(self, word: str, decision: Decision, *, size: int | None = None) -> Action:
+    def action(self, word: str, decision: Decision) -> Action:
         entry = decision.source or decision.target
         assert entry is not None
         return Action(
             word,
             self._source.of(entry.key) if decision.source else None,
             self._target.of(entry.key),
-            max(0, entry.size) if size is None else size,
+            max(0, entry.size),
             decision.reason.value,
         )
 

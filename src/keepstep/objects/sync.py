@@ -209,7 +209,7 @@ class Sync:
             account.failed(action, Error(f"internal error: {exc!r}", hint="please report this"))
         else:
             self._has_success = True
-            account.did(account.action(word, decision, size=size))
+            account.did(action if action.size == size else action._replace(size=size))
 
     def _failed(self, action: Action, error: Error) -> None:
         self._account.failed(action, error)

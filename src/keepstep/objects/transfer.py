@@ -11,6 +11,7 @@ import mimetypes
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.budget import Budget
@@ -184,12 +185,20 @@ class _Attempt:
     def _properties(self, source: Source) -> Properties:
         """What the source says of the object; a file's type is guessed from its name, as the AWS CLI does."""
         if self._mover.source.address.kind == "local":
-            guess, _ = mimetypes.guess_type(self._entry.key)
-            return replace(source.properties, content_type=guess or "")
+            return Properties(content_type=type_of(self._entry.key), time=source.properties.time)
         if source.etag and source.etag == self._entry.etag:
             # Listings know the time more exactly than HTTP headers.
             return replace(source.properties, time=self._entry.time)
         return source.properties
+
+
+def type_of(key: str) -> str:
+    """The type that a file's ending stands for (``.tar.gz`` has two), as the AWS CLI guesses it; empty if none."""
+    stem, *endings = key.rpartition("/")[2].rsplit(".", 2)
+    return _guess(".".join(["x" if stem.strip(".") else stem, *endings])) if endings else ""
+
+
+_guess = lru_cache(1024)(lambda name: mimetypes.guess_type(name)[0] or "")
 
 
 def _state_of(source: Source, properties: Properties) -> str:

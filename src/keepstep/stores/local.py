@@ -21,6 +21,8 @@ from keepstep.stores.local_paths import components, fail, open_folder, open_root
 from keepstep.stores.local_tree import Walk
 from keepstep.stores.workers import Workers
 
+_SMALL = 64 * 1024
+"""Files up to this many bytes are read on the spot, as long as that is quick."""
 _ATTEMPTS = 3
 """How often a small file that changes while it is read is read again."""
 
@@ -45,7 +47,8 @@ class LocalStore:
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 
     async def open(self, entry: Entry, limit: int) -> LocalSource:
-        return await self._workers.acquire(lambda: self._open(entry.key, limit), LocalSource.discard)
+        acquire = self._workers.acquire_briefly if entry.size <= _SMALL else self._workers.acquire
+        return await acquire(lambda: self._open(entry.key, limit), LocalSource.discard)
 
     async def put(self, key: str, data: Buffer, properties: Properties) -> None:
         await self._workers.run(self._put, key, data, properties)

@@ -22,6 +22,11 @@ _Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[st
 _PATIENCE = 0.005
 """Seconds a call may wait for a thread before another thread is started."""
 
+_BRIEF = 0.001
+"""Seconds that a call may take up the event loop."""
+_TURNS = 500
+"""After a call that took longer so many go to a thread."""
+
 
 class Workers:
     """Threads that run functions for one event loop: one at first, more while calls have to wait.
@@ -38,6 +43,7 @@ class Workers:
         self._is_delivery_due = False
         self._is_check_due = False
         self._is_closed = False
+        self._turns_in_thread = 0
         self._last_taken = time.monotonic()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -63,6 +69,21 @@ class Workers:
         except asyncio.CancelledError:
             hold.give_back()
             raise
+
+    async def acquire_briefly(self, function: Callable[[], T], release: Callable[[T], object]) -> T:
+        """As ``acquire``, for what usually takes microseconds: here and now, and in a thread once that was slow.
+
+        A thread would cost more than such a call, most of it in waiting for the interpreter.
+        """
+        if self._turns_in_thread:
+            self._turns_in_thread -= 1
+            return await self.acquire(function, release)
+        start = time.monotonic()
+        try:
+            return function()
+        finally:
+            if time.monotonic() - start > _BRIEF:
+                self._turns_in_thread = _TURNS
 
     def close(self) -> None:
         """Lets every thread end once it is free; what was asked for before is still done."""
