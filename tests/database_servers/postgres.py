@@ -1,0 +1,139 @@
+"""A real PostgreSQL with TLS that logs every statement."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from keepstep.databases.endpoint import Endpoint
+from keepstep.databases.interface import Engine, Login
+from keepstep.secret import Secret
+from tests.database_servers.certificates import Authority
+from tests.servers import absent, free_port, program, running, wait_until
+
+ADMIN = Login("admin", Secret("admin-Passw0rd-of-postgres"))
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+ssl = on
+fsync = off
+log_statement = 'all'
+log_connections = on
+log_min_messages = 'debug1'
+log_min_error_statement = 'debug1'
+shared_preload_libraries = 'passwordcheck'
+max_connections = 60
+"""
+_SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+"""Source: PostgreSQL, "Message Formats", SSLRequest."""
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    endpoint: Endpoint
+    log: Path
+    admin: Login = ADMIN
+
+    def execute(self, statement: str, *, login: Login = ADMIN) -> list[tuple[Any, ...]]:
+        """Runs it by psycopg, as whoever sets a scene."""
+        import psycopg
+
+        with psycopg.connect(
+            host=self.endpoint.host,
+            port=self.endpoint.port,
+            dbname=self.endpoint.name,
+            user=login.username,
+            password=login.password.reveal(),
+            sslmode="verify-full",
+            sslrootcert=self.endpoint.ca,
+            autocommit=True,
+        ) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def add_user(self, username: str, password: str) -> None:
+        self.execute(f"CREATE ROLE \"{username}\" LOGIN PASSWORD '{password}'")
+
+
+@contextlib.contextmanager
+def postgres(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[PostgresServer]:
+    """Serves the database ``app`` until the block ends; what ``folder`` holds from before is served again."""
+    port = port or free_port()
+    data, log = folder / "data", folder / "postgres.log"
+    _own(folder)
+    ca = authority.write(folder / "ca.pem")
+    server = PostgresServer(Endpoint(Engine.POSTGRES, "localhost", port, "app", str(ca)), log)
+    is_new = not data.exists()
+    if is_new:
+        _initialize(folder, data, authority)
+    with running(_command("postgres", "-D", str(data), "-p", str(port)), log=log, grace=10) as process:
+        wait_until(lambda: _answers(port), process, timeout=60, log=log)
+        if is_new:
+            admin = replace(server, endpoint=replace(server.endpoint, name="postgres"))
+            admin.execute("CREATE DATABASE app")
+        yield server
+
+
+def _initialize(folder: Path, data: Path, authority: Authority) -> None:
+    password = folder / "password"
+    password.write_text(ADMIN.password.reveal())
+    _own(password)
+    options = ("-U", ADMIN.username, "-A", "scram-sha-256", "--pwfile", str(password), "--no-sync", "-E", "UTF8")
+    command = _command("initdb", "-D", str(data), *options, "--locale", "C.UTF-8")
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode(errors="replace"))
+    password.unlink()
+    for path in authority.issue().write(data):
+        _own(path)
+    with (data / "postgresql.conf").open("a") as settings:
+        settings.write(_SETTINGS)
+    (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+
+
+def _command(name: str, *words: str) -> list[str]:
+    """PostgreSQL refuses to be root: there it runs as ``postgres``."""
+    found = _program(name)
+    if os.geteuid() != 0:
+        return [found, *words]
+    _owner()
+    return [program("setpriv", "setpriv"), "--reuid=postgres", "--regid=postgres", "--clear-groups", found, *words]
+
+
+def _program(name: str) -> str:
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = str(beside[-1]) if beside else shutil.which(name)
+    return found or absent("PostgreSQL", "apt-get install postgresql")
+
+
+def _owner() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        absent("the user postgres", "apt-get install postgresql")
+
+
+def _own(path: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    owner = _owner()
+    os.chown(path, owner.pw_uid, owner.pw_gid)
+    for above in path.parents:  # pytest's own folders are closed to others
+        if above.stat().st_uid == 0 and not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)
+
+
+def _answers(port: int) -> bool:
+    """Whether it is up, and not only listening: it says so to whoever asks for TLS."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(_SSL_REQUEST)
+        return connection.recv(1) == b"S"
+    return False
