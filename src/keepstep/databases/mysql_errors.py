@@ -1,0 +1,95 @@
+"""What MySQL's and MariaDB's refusals mean.
+
+Numbers: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html (1000-1999 and from 3000 on),
+https://mariadb.com/kb/en/mariadb-error-code-reference/ (from 4000 on), 2000-2999 are the client's own.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
+from keepstep.databases.interface import Answer, Probe
+from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
+
+_ANSWERS = {
+    1045: Answer.REJECT,
+    1698: Answer.REJECT,
+    3118: Answer.LOCKED,
+    3955: Answer.LOCKED,
+    4150: Answer.LOCKED,
+    4151: Answer.LOCKED,
+    # These are asked once the password has been found right.
+    1044: Answer.ACCEPT,
+    1820: Answer.ACCEPT,
+    1862: Answer.ACCEPT,
+    2026: Answer.TLS_ERROR,
+    3159: Answer.TLS_ERROR,
+}
+_MISCONFIGURED = {
+    1049: "check the database's name",
+    1130: "create the user for this host too, or for '%'",
+}
+_DENIED = frozenset({1044, 1142, 1143, 1227, 1410, 3891})
+_PASSING = frozenset({1040, 1203, 1205, 1213, 1226, 1317, 1969, 3024})
+_MISSING = frozenset({1133, 1396})
+_CANNOT_RETAIN = frozenset({3878, 3894, 3895})
+_LOST = frozenset({0, 1053, 1927, 2003, 2006, 2013, 2014, 2027, 2055})
+
+
+def answer_of(name: str, exc: Exception) -> Probe:
+    """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded."""
+    code, words = code_of(exc)
+    if code in _MISCONFIGURED:
+        raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code])
+    cause = getattr(exc, "original_exception", exc)
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return Probe(Answer.TLS_ERROR, words)
+    return Probe(_ANSWERS.get(code, Answer.UNREACHABLE), words)
+
+
+def code_of(exc: Exception) -> tuple[int, str]:
+    """The server's number and words; 0 where the client raised the error."""
+    code: Any = exc.args[0] if exc.args else 0
+    words = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
+    return (code if isinstance(code, int) else 0), words
+
+
+def error_of(name: str, exc: Exception, password: str = "") -> Error:
+    """The error for a statement that failed. ``password`` is what must not be in it.
+
+    A syntax error quotes the statement, perhaps no more than a part of the password: its words are left out.
+    """
+    code, words = code_of(exc)
+    quotes = code in (1064, 1149) or (password and password in words)
+    text = f"{name}: error {code}" + ("" if quotes else f": {words}")
+    if code in _DENIED:
+        return Denied(text, hint=_RIGHTS)
+    if code in _MISSING:
+        return NotFound(text)
+    if code in _CANNOT_RETAIN:
+        return Unsupported(text)
+    if code in (1290, 1836) and "read" in words:
+        return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
+    if code == 3638 or (code == 1819 and "reuse" in words):
+        return PasswordRefused(text, Reason.REUSE)
+    if code == 1819:
+        return PasswordRefused(text, Reason.POLICY, hint="a password validation plugin of the server says so")
+    if code in _PASSING:
+        return Transient(text)
+    return Unreachable(text) if code in _LOST else Error(text)
+
+
+def change_error(name: str, exc: Exception, password: str) -> Error:
+    """The same for a change: where the connection was lost, nobody knows whether it was made."""
+    error = error_of(name, exc, password)
+    if isinstance(error, Unreachable):
+        return OutcomeUnknown(f"{error.message}; whether the password was changed is not known")
+    return error
+
+
+_RIGHTS = (
+    "the administrator needs GRANT CREATE USER ON *.* and GRANT SELECT ON mysql.*; an account that changes its own "
+    "password and keeps the old one needs GRANT APPLICATION_PASSWORD_ADMIN ON *.* (MySQL)"
+)
