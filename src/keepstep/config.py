@@ -11,30 +11,48 @@ import os
 import re
 import tomllib
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from keepstep.errors import ConfigError
+from keepstep.runs import durations
+from keepstep.runs.schedule import parse_schedule, zone_of
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def parse_duration(value: Any) -> Any:
     """``90s``, ``5m``, ``1h30m``, ``7d`` as a duration. Raises ``ValueError``."""
+    return durations.parse_duration(value) if isinstance(value, str) else value
+
+
+def _schedule(value: Any) -> Any:
+    """Checks a schedule; it stays the text it is."""
+    if isinstance(value, str):
+        parse_schedule(value, UTC)
+    return value
+
+
+def _size(value: Any) -> Any:
+    """``512MiB``, ``2GiB``, or bytes."""
     if not isinstance(value, str):
         return value
-    parts = _DURATION.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-        raise ValueError(f"{value!r} is no duration; write it as 90s, 5m, 1h30m or 7d")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    found = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB)?", value)
+    if not found:
+        raise ValueError(f"{value!r} is no size; write it as 512MiB or 2GiB")
+    return int(found[1]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
+
+
+def _zone(value: Any) -> Any:
+    if isinstance(value, str):
+        zone_of(value)
+    return value
 
 
 Duration = Annotated[
@@ -53,6 +71,22 @@ class State(_Model):
 
     url: str = "sqlite:////var/lib/keepstep/state.db"
     """``sqlite:///path`` or ``postgresql://…``."""
+
+
+class Daemon(_Model):
+    """How ``keepstep run`` behaves."""
+
+    drain: Duration = timedelta(seconds=30)
+    """After SIGTERM, runs that are under way get this long before they are asked to stop."""
+    max_runs: int | None = Field(default=None, ge=1)
+    """So many runs at a time; without it, as many as are due."""
+
+
+class Metrics(_Model):
+    """What monitoring reads. The daemon serves /metrics where the status page is."""
+
+    textfile: str | None = None
+    """Written after every run of a job: a file for the textfile collector of Prometheus's node_exporter."""
 
 
 class Dashboard(_Model):
@@ -95,13 +129,27 @@ class Alerts(_Model):
     """Where to call for help, as Apprise writes addresses."""
 
     urls: list[str] = Field(default_factory=list)
+    repeat: Duration = timedelta(hours=6)
+    """An alert that stays is repeated after this long, then after twice as long, up to once a week."""
 
 
 class _Job(_Model):
-    schedule: str | None = None
+    schedule: Annotated[str | None, BeforeValidator(_schedule)] = None
     """A cron expression, or ``@hourly``, ``@every 5m``; without it the job runs when it is called."""
+    timezone: Annotated[str | None, BeforeValidator(_zone)] = None
+    """Of the cron expression, such as Europe/Berlin; the machine's own if not given."""
     jitter: Duration | None = None
     """Starts at a random moment up to this long after its time."""
+    deadline: Duration | None = None
+    """A run that takes longer is stopped."""
+    missed: Literal["once", "skip"] = "once"
+    """What becomes of times at which no daemon ran: made up for, all of them by one run, or not at all."""
+    startup: bool = False
+    """Runs also when the daemon starts."""
+    memory: Annotated[int | None, BeforeValidator(_size)] = None
+    """A run may not have more memory than this, such as 1GiB."""
+    success_within: Duration | None = None
+    """Alert when no run has succeeded for this long; three of its periods, an hour at least, if not given."""
     identity: Identities | None = None
     """Instead of the file's own identities."""
 
@@ -182,6 +230,8 @@ class Config(_Model):
     """The whole file."""
 
     state: State = State()
+    daemon: Daemon = Daemon()
+    metrics: Metrics = Metrics()
     dashboard: Dashboard = Dashboard()
     identity: Identities = Identities()
     alerts: Alerts = Alerts()
@@ -273,6 +323,8 @@ def _nearest(word: str, known: Collection[str]) -> str | None:
 _JOB_MODELS: dict[str, type[BaseModel]] = {"sync": SyncJob, "secrets": SecretsJob, "rotate": RotateJob}
 _MODELS: dict[str, type[BaseModel]] = {
     "state": State,
+    "daemon": Daemon,
+    "metrics": Metrics,
     "dashboard": Dashboard,
     "identity": Identities,
     "identity.oci": OciIdentityConfig,
