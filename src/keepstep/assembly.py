@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keepstep.clouds.aws import AwsIdentity
     from keepstep.clouds.aws_chain import AwsSettings
     from keepstep.clouds.oci import OciIdentity
+    from keepstep.config import RotateJob, SecretsJob, SyncJob
+    from keepstep.runs.schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,15 @@ class Assembly:
             ca_bundle=self.settings.ca_bundle,
             no_sign_request=self.settings.no_sign_request,
         )
+
+
+def schedule_of(job: SyncJob | SecretsJob | RotateJob) -> Schedule | None:
+    """When a job is due; None when it runs only when it is called."""
+    from keepstep.runs.schedule import parse_schedule, zone_of
+
+    if job.schedule is None:
+        return None
+    return parse_schedule(job.schedule, zone_of(job.timezone) if job.timezone else None)
 
 
 def recipients() -> dict[Kind, Recipient]:

@@ -1,0 +1,170 @@
+"""``keepstep status``: how each job stands, or the runs of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from keepstep.assembly import schedule_of
+from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.output import human
+from keepstep.clock import SystemClock
+from keepstep.config import Config, find, job_of, load
+from keepstep.errors import ConfigError
+from keepstep.runs.database import open_database
+from keepstep.runs.durations import in_words
+from keepstep.runs.history import History
+from keepstep.runs.overview import Overview, is_silent, overview
+from keepstep.runs.run import MEANINGS, Run
+
+_SHOWN = 20
+"""Runs of one job."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("job", required=False)
+@global_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Shows how each job stands; with JOB, its last runs, and what the latest had to say."""
+    options = merge_globals(ctx, options)
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    config = load(path)
+    if options["job"]:
+        job_of(config, options["job"])
+    history = History(open_database(config.state.url, create=False))
+    now = SystemClock().now()
+    names = [options["job"]] if options["job"] else list(config.job)
+    views = [_view(config, name, history, now) for name in names]
+    if options["as_json"]:
+        click.echo(json.dumps(_document(views, history, options["job"]), default=_iso))
+        return
+    lines = (
+        _one(views[0], history, now) if options["job"] else _table([_HEAD, *(_row(view, now) for view in views)])
+    )
+    for line in lines:
+        click.echo(line)
+
+
+def _view(config: Config, name: str, history: History, now: datetime) -> Overview:
+    job = config.job[name]
+    return overview(history, name, job.kind, schedule_of(job), now)
+
+
+_HEAD = ("JOB", "KIND", "STATE", "WHEN", "TOOK", "DID", "NEXT")
+
+
+def _row(view: Overview, now: datetime) -> tuple[str, ...]:
+    run = view.running or view.last
+    if run is None:
+        return (view.job, view.kind, view.word, "", "", "", _ahead(view.next, now))
+    return (
+        view.job,
+        view.kind,
+        _state(view, now),
+        _ago(run, now),
+        _took(run, now),
+        _did(run),
+        _ahead(view.next, now),
+    )
+
+
+def _state(view: Overview, now: datetime) -> str:
+    if view.running and is_silent(view.running, now):
+        return f"silent for {in_words(now - view.running.seen)}"
+    return view.word
+
+
+def _ago(run: Run, now: datetime) -> str:
+    return f"{in_words(now - (run.finished or run.started or run.queued))} ago"
+
+
+def _took(run: Run, now: datetime) -> str:
+    return in_words((run.finished or now) - run.started) if run.started else ""
+
+
+def _did(run: Run) -> str:
+    if run.is_open:
+        progress = run.progress or {}
+        return f"{progress.get('done', 0)} of {progress['planned']} objects" if progress.get("planned") else ""
+    words = {
+        "moved": sum(run.counts.get(word, 0) for word in ("upload", "download", "copy")),
+        "updated": run.counts.get("update", 0),
+        "deleted": run.counts.get("delete", 0),
+        "rotated": run.counts.get("rotate", 0),
+        "failed": run.counts.get("failed", 0),
+    }
+    said = ", ".join(f"{count} {word}" for word, count in words.items() if count)
+    return f"{said} ({human(run.bytes)})" if run.bytes else said
+
+
+def _ahead(moment: datetime | None, now: datetime) -> str:
+    return f"in {in_words(moment - now)}" if moment else "when called"
+
+
+def _one(view: Overview, history: History, now: datetime) -> Iterable[str]:
+    """A job's runs, newest first, and the words of the latest that ended."""
+    facts = view.facts
+    yield f"{view.job} ({view.kind}): {_state(view, now)}"
+    yield f"next run: {_ahead(view.next, now)}" + (f", {view.next.astimezone():%F %T %Z}" if view.next else "")
+    if facts:
+        yield f"last success: {_when(facts.last_success, now)}"
+    yield ""
+    runs = history.recent(view.job, _SHOWN)
+    head = ("RUN", "STARTED", "TOOK", "OUTCOME", "WHY", "DID", "COST", "HOST")
+    yield from _table([head, *(_run_row(run, now) for run in runs)])
+    if view.last:
+        yield from _words_of(view.last, history)
+
+
+def _run_row(run: Run, now: datetime) -> tuple[str, ...]:
+    cost = f"${run.price:.4f}" if run.price else ""
+    started = (run.started or run.queued).astimezone(UTC)
+    return (run.id, f"{started:%F %TZ}", _took(run, now), run.outcome, run.cause, _did(run), cost, run.host)
+
+
+def _words_of(run: Run, history: History) -> Iterable[str]:
+    lines = history.lines(run.id)
+    if run.outcome in MEANINGS:
+        yield f"\n{run.id}: {MEANINGS[run.outcome]}"
+    for line in lines:
+        if line.kind == "failure":
+            where = line.body.get("target") or line.body.get("source")
+            yield f"error: {where}: {line.body['error']}" if where else f"error: {line.body['error']}"
+            if line.body.get("hint"):
+                yield f"hint: {line.body['hint']}"
+        elif line.kind == "warning":
+            yield f"warning: {line.body['text']}"
+
+
+def _when(moment: datetime | None, now: datetime) -> str:
+    return f"{in_words(now - moment)} ago, {moment.astimezone():%F %T %Z}" if moment else "never"
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
+    """Columns as wide as their widest cell; empty ones are left out."""
+    kept = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])] if rows[1:] else range(len(rows[0]))
+    widths = {n: max(len(row[n]) for row in rows) for n in kept}
+    for row in rows:
+        yield "  ".join(row[n].ljust(widths[n]) for n in kept).rstrip()
+
+
+def _document(views: list[Overview], history: History, job: str | None) -> dict[str, Any]:
+    """Everything that is known, for programs; times in ISO 8601."""
+    jobs = [asdict(view) | {"state": view.word} for view in views]
+    document: dict[str, Any] = {"version": 1, "kind": "status", "jobs": jobs}
+    if job:
+        document["runs"] = [asdict(run) for run in history.recent(job, _SHOWN)]
+    return document
+
+
+def _iso(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()

@@ -1,0 +1,16 @@
+"""Places to run jobs in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.worlds import Place
+from tests.runs.conftest import _postgres as _postgres
+from tests.runs.conftest import shared_url as shared_url
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
