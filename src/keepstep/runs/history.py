@@ -68,6 +68,15 @@ class History:
         statement = "UPDATE run SET seen = ?, progress = ? WHERE id = ? AND finished IS NULL"
         self.database.write(lambda query: query(statement, at.timestamp(), text, run))
 
+    def keep(self, runs: Iterable[str], *, at: datetime) -> None:
+        """Whoever looks after these runs lives, though they may not have begun yet."""
+
+        def work(query: Query) -> None:
+            for run in runs:
+                query("UPDATE run SET seen = ? WHERE id = ? AND outcome = 'queued'", at.timestamp(), run)
+
+        self.database.write(work)
+
     def end(self, run: Run, lines: Iterable[Line] = ()) -> bool:
         """Writes how it went, once: a run that has ended stays as it is, and the answer is False."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -46,18 +46,34 @@ class Schedule:
         second = first and self.after(first)
         return second - first if first and second else None
 
+    def latest(self, since: datetime, until: datetime) -> datetime | None:
+        """The last time it was due later than ``since``, and not later than ``until``."""
+        if self.every:
+            found = _EPOCH + (until - _EPOCH) // self.every * self.every
+            return found if found > since else None
+        if self.cron is None:
+            return None
+        first, last = since.astimezone(self.zone).date(), until.astimezone(self.zone).date()
+        for back in range(-1, (last - first).days + 2):
+            moments = [each for each in self._of(last - timedelta(days=back)) if since < each <= until]
+            if moments:
+                return max(moments)
+        return None
+
     def _times(self, moment: datetime) -> Iterator[datetime]:
         """Later than ``moment``, earliest first. Days are looked at one by one, each with its own oddities."""
-        assert self.cron
-        local = moment.astimezone(self.zone)
+        today = moment.astimezone(self.zone).date()
         # A time that is skipped, or comes twice, may belong to the day before.
         for ahead in range(-1, _HORIZON.days):
-            day = local.date() + timedelta(days=ahead)
-            if not self.cron.fires_on(day):
-                continue
-            walls = (time(hour, minute) for hour in sorted(self.cron.hours) for minute in sorted(self.cron.minutes))
-            found = {real for wall in walls for real in self._real(datetime.combine(day, wall)) if real > moment}
-            yield from sorted(found)
+            yield from sorted(each for each in self._of(today + timedelta(days=ahead)) if each > moment)
+
+    def _of(self, day: date) -> set[datetime]:
+        """The moments that belong to a local day."""
+        assert self.cron
+        if not self.cron.fires_on(day):
+            return set()
+        walls = (time(hour, minute) for hour in self.cron.hours for minute in self.cron.minutes)
+        return {moment for wall in walls for moment in self._real(datetime.combine(day, wall))}
 
     def _real(self, wall: datetime) -> list[datetime]:
         """The moments at which the clock on the wall shows that time, or at which it is caught up."""

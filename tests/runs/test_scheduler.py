@@ -1,0 +1,171 @@
+"""The scheduler: every time is acted on once, whatever happens to daemons, clocks and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keepstep.runs.database import open_database
+from keepstep.runs.history import History
+from keepstep.runs.run import Run
+from keepstep.runs.schedule import parse_schedule
+from keepstep.runs.scheduler import Scheduler, Timing
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def hourly(**changed: object) -> Timing:
+    return replace(Timing(kind="sync", schedule=parse_schedule("0 * * * *", UTC)), **changed)  # type: ignore[arg-type]
+
+
+class Daemon:
+    """A scheduler of its own connection, and what it was told to start."""
+
+    def __init__(self, url: str, host: str = "a", is_dead: Callable[[Run], bool] = lambda run: True) -> None:
+        self.history = History(open_database(url))
+        self.scheduler = Scheduler(self.history, host, is_dead)
+
+    def takes(self, now: datetime, *jobs: Timing) -> list[Run]:
+        if jobs:
+            self.scheduler.set_jobs({f"job{n}": job for n, job in enumerate(jobs)}, now)
+        return self.scheduler.tick(now)
+
+    def finishes(self, run: Run, now: datetime) -> None:
+        assert self.history.end(replace(run, outcome="done", started=run.queued, finished=now))
+
+
+@pytest.fixture
+def daemon(state_url: str) -> Daemon:
+    return Daemon(state_url)
+
+
+def test_a_job_starts_when_it_is_due(daemon: Daemon) -> None:
+    """Not before its time, once at it, and not again until the next."""
+    assert daemon.takes(NOON + MINUTE, hourly()) == []
+    assert daemon.takes(NOON + 59.9 * MINUTE) == []
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert (run.job, run.cause, run.due) == ("job0", "schedule", NOON + 60 * MINUTE)
+    daemon.finishes(run, NOON + 61 * MINUTE)
+    assert daemon.takes(NOON + 60 * MINUTE) == []
+    assert daemon.scheduler.wake() == NOON + 120 * MINUTE
+    assert len(daemon.takes(NOON + 120 * MINUTE)) == 1
+
+
+def test_two_daemons_start_it_once(state_url: str) -> None:
+    """Of two daemons with one state, one starts a run that is due, whoever comes first."""
+    ours, theirs = Daemon(state_url, "a"), Daemon(state_url, "b")
+    for daemon in (ours, theirs):
+        daemon.takes(NOON, hourly())
+    for hour in range(1, 6):
+        now = NOON + hour * 60 * MINUTE
+        found = [run for daemon in (ours, theirs)[:: (-1) ** hour] for run in daemon.takes(now)]
+        assert len(found) == 1
+        ours.finishes(found[0], now + MINUTE)
+
+
+def test_runs_do_not_overlap(daemon: Daemon) -> None:
+    """A time that comes while the run before is under way is written down as overlapped, and starts nothing."""
+    daemon.takes(NOON, hourly())
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert daemon.takes(NOON + 120 * MINUTE) == []
+    assert [each.outcome for each in daemon.history.recent("job0")] == ["overlapped", "queued"]
+    daemon.finishes(run, NOON + 121 * MINUTE)
+    assert len(daemon.takes(NOON + 180 * MINUTE)) == 1
+
+
+def test_missed_times_are_made_up_for_once(state_url: str) -> None:
+    """After five hours without a daemon one run makes up for all, at once, and says so."""
+    Daemon(state_url).takes(NOON, hourly())
+    [run] = Daemon(state_url).takes(NOON + 5.5 * 60 * MINUTE, hourly())
+    assert (run.cause, run.due) == ("missed", NOON + 300 * MINUTE)
+
+
+def test_missed_times_can_be_passed_over(state_url: str) -> None:
+    """With ``missed = "skip"`` the next run is the next one of the schedule."""
+    Daemon(state_url).takes(NOON, hourly(makes_up=False))
+    later = Daemon(state_url)
+    assert later.takes(NOON + 5.5 * 60 * MINUTE, hourly(makes_up=False)) == []
+    assert len(later.takes(NOON + 6 * 60 * MINUTE)) == 1
+
+
+def test_a_long_sleep_costs_no_time(daemon: Daemon) -> None:
+    """A job of every minute that was away for two years is due once."""
+    daemon.takes(NOON, hourly(schedule=parse_schedule("* * * * *", UTC)))
+    [run] = daemon.takes(NOON + timedelta(days=730))
+    assert run.due == NOON + timedelta(days=730)
+
+
+def test_jitter_is_bounded_and_everybodys(state_url: str) -> None:
+    """A start is at most the jitter late, and every daemon comes to the same moment."""
+    jobs = [hourly(jitter=10 * MINUTE) for _ in range(20)]
+    ours, theirs = Daemon(state_url), Daemon(state_url)
+    ours.takes(NOON, *jobs)
+    theirs.takes(NOON, *jobs)
+    starts = [ours.scheduler.next(f"job{n}") for n in range(20)]
+    assert starts == [theirs.scheduler.next(f"job{n}") for n in range(20)]
+    assert all(start and NOON + 60 * MINUTE <= start <= NOON + 70 * MINUTE for start in starts)
+    assert len(set(starts)) > 10
+    first = min(start for start in starts if start)
+    assert len(ours.takes(first)) == 1
+
+
+def test_startup_runs(daemon: Daemon) -> None:
+    """Jobs that ask for it, and ``@reboot``, run when the daemon starts, and not by the clock."""
+    jobs = (hourly(at_startup=True), hourly(), hourly(schedule=parse_schedule("@reboot")))
+    assert daemon.takes(NOON, *jobs) == []
+    assert [(run.job, run.cause) for run in daemon.scheduler.startup(NOON)] == [
+        ("job0", "startup"),
+        ("job2", "startup"),
+    ]
+    assert daemon.scheduler.startup(NOON) == []
+
+
+def test_a_dead_daemons_run_goes_on_elsewhere(state_url: str) -> None:
+    """A run that is silent, and whose lock is free, is lost; another daemon runs the job at once, and once."""
+    dead, ours, theirs = (Daemon(state_url, host) for host in "abc")
+    for daemon in (dead, ours, theirs):
+        daemon.takes(NOON, hourly())
+    [run] = dead.takes(NOON + 60 * MINUTE)
+    assert ours.scheduler.reap(NOON + 60.5 * MINUTE, ()) == []
+    [resumed] = ours.scheduler.reap(NOON + 62 * MINUTE, ())
+    assert theirs.scheduler.reap(NOON + 62 * MINUTE, ()) == []
+    assert (resumed.job, resumed.cause) == ("job0", "resumed")
+    lost = ours.history.get(run.id)
+    assert lost and lost.outcome == "lost"
+
+
+def test_a_run_that_kills_its_machine_is_not_chased(state_url: str) -> None:
+    """What was resumed once and died again waits for its next time."""
+    daemon = Daemon(state_url)
+    daemon.takes(NOON, hourly())
+    daemon.takes(NOON + 60 * MINUTE)
+    [resumed] = daemon.scheduler.reap(NOON + 62 * MINUTE, ())
+    assert daemon.scheduler.reap(NOON + 64 * MINUTE, ()) == []
+    lost = daemon.history.get(resumed.id)
+    assert lost and lost.outcome == "lost"
+    assert len(daemon.takes(NOON + 120 * MINUTE)) == 1
+
+
+@pytest.mark.parametrize("reason", ["ours", "alive", "kept"])
+def test_the_living_are_left_alone(state_url: str, reason: str) -> None:
+    """A run that its daemon looks after, whose lock is held, or that gives signs of life, is not lost."""
+    daemon = Daemon(state_url, is_dead=lambda run: reason != "alive")
+    daemon.takes(NOON, hourly())
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    if reason == "kept":
+        daemon.history.keep([run.id], at=NOON + 65 * MINUTE)
+    assert daemon.scheduler.reap(NOON + 65.5 * MINUTE, [run.id] if reason == "ours" else []) == []
+    assert [each.id for each in daemon.history.open()] == [run.id]
+
+
+def test_a_reload_keeps_what_is_unchanged(daemon: Daemon) -> None:
+    """Jobs with the same timing keep their time, changed ones count from now, removed ones are forgotten."""
+    daemon.takes(NOON, hourly(), hourly(), hourly())
+    daemon.scheduler.set_jobs({"job0": hourly(), "job1": hourly(schedule=parse_schedule("30 * * * *", UTC))}, NOON)
+    assert daemon.scheduler.next("job0") == NOON + 60 * MINUTE
+    assert daemon.scheduler.next("job1") == NOON + 30 * MINUTE
+    assert daemon.scheduler.next("job2") is None
