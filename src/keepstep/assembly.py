@@ -13,15 +13,21 @@ from keepstep.errors import ConfigError
 from keepstep.objects.plan import Direction
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
+from keepstep.stores.options import TransferOptions
 from keepstep.vaults.interface import Vault
 from keepstep.vaults.retrying import Retrying
 
 if TYPE_CHECKING:
     from keepstep.clouds.aws import AwsIdentity
     from keepstep.clouds.aws_chain import AwsSettings
+    from keepstep.clouds.http import Timeouts
     from keepstep.clouds.oci import OciIdentity
+    from keepstep.clouds.s3_block import S3Block
     from keepstep.config import RotateJob, SecretsJob, SyncJob
     from keepstep.runs.schedule import Schedule
+
+_FOREVER = 365 * 86400
+"""Seconds, where a limit is to be none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,10 @@ class CloudSettings:
     endpoint_url: str | None = None
     ca_bundle: str | None = None
     no_sign_request: bool = False
+    connect_timeout: int | None = None
+    """Seconds; 0 is no limit, None ours."""
+    read_timeout: int | None = None
+    """Seconds of silence; likewise."""
     role_arn: tuple[str, ...] = ()
     oci_auth: str | None = None
     oci_profile: str | None = None
@@ -46,6 +56,8 @@ class Assembly:
     """Makes parts, each identity once, so that both sides of a job share it."""
 
     settings: CloudSettings = field(default_factory=CloudSettings)
+    options: TransferOptions = field(default_factory=TransferOptions)
+    """What is asked of the objects and requests of both sides."""
 
     @cached_property
     def aws(self) -> AwsIdentity:
@@ -53,13 +65,21 @@ class Assembly:
 
         return AwsIdentity(self._aws_settings(self.settings.region))
 
+    @property
+    def s3_block(self) -> S3Block:
+        """What the AWS profile says of how objects travel."""
+        from keepstep.clouds.s3_block import s3_block
+
+        return s3_block(self.aws.config.s3_options)
+
     @cached_property
     def aws_source(self) -> AwsIdentity:
         from keepstep.clouds.aws import AwsIdentity
 
         if not self.settings.source_region:
             return self.aws
-        return AwsIdentity(self._aws_settings(self.settings.source_region))
+        # As with the AWS CLI, --endpoint-url then names the target's place alone.
+        return AwsIdentity(replace(self._aws_settings(self.settings.source_region), endpoint_url=None))
 
     @cached_property
     def oci(self) -> OciIdentity:
@@ -87,11 +107,41 @@ class Assembly:
 
     def _store(self, address: Address, *, is_target: bool) -> Store:
         makers: dict[str, Callable[[], Store]] = {
-            "local": lambda: _local(address, is_target=is_target),
-            "s3": lambda: _s3(address, self.aws if is_target else self.aws_source),
-            "oci": lambda: _oci(address, self.oci),
+            "local": lambda: _local(address, self.options, is_target=is_target),
+            "s3": lambda: self._s3(address, is_target=is_target),
+            "oci": lambda: self._oci(address, is_target=is_target),
         }
         return makers[address.kind]()
+
+    def _s3(self, address: Address, *, is_target: bool) -> Store:
+        with _needs_extra("aws"):
+            from keepstep.stores.s3 import S3Store
+            from keepstep.stores.s3_client import S3Client
+            from keepstep.stores.s3_headers import s3_headers
+
+            identity = self.aws if is_target else self.aws_source
+            headers = s3_headers(self.options, is_target=is_target)
+            client = S3Client(address.bucket, identity, headers=headers, timeouts=self._timeouts)
+            return S3Store(address, client, self.options)
+
+    def _oci(self, address: Address, *, is_target: bool) -> Store:
+        with _needs_extra("oci"):
+            from keepstep.stores.oci import OciStore
+            from keepstep.stores.oci_client import OciClient
+            from keepstep.stores.oci_headers import oci_headers
+
+            headers = oci_headers(self.options, is_target=is_target)
+            client = OciClient(
+                address.bucket, address.namespace, self.oci, headers=headers, timeouts=self._timeouts
+            )
+            return OciStore(address, client, self.options)
+
+    @property
+    def _timeouts(self) -> Timeouts:
+        from keepstep.clouds.http import Timeouts
+
+        given = {"connect": self.settings.connect_timeout, "idle": self.settings.read_timeout}
+        return Timeouts(**{name: float(value or _FOREVER) for name, value in given.items() if value is not None})
 
     def _aws_settings(self, region: str | None) -> AwsSettings:
         from keepstep.clouds.aws_chain import AwsSettings
@@ -155,26 +205,10 @@ def direction(source: Address, target: Address) -> Direction:
     return Direction.COPY
 
 
-def _local(address: Address, *, is_target: bool) -> Store:
+def _local(address: Address, options: TransferOptions, *, is_target: bool) -> Store:
     from keepstep.stores.local import LocalStore
 
-    return LocalStore(address, writable=is_target)
-
-
-def _s3(address: Address, identity: AwsIdentity) -> Store:
-    with _needs_extra("aws"):
-        from keepstep.stores.s3 import S3Store
-        from keepstep.stores.s3_client import S3Client
-
-        return S3Store(address, S3Client(address.bucket, identity))
-
-
-def _oci(address: Address, identity: OciIdentity) -> Store:
-    with _needs_extra("oci"):
-        from keepstep.stores.oci import OciStore
-        from keepstep.stores.oci_client import OciClient
-
-        return OciStore(address, OciClient(address.bucket, address.namespace, identity))
+    return LocalStore(address, writable=is_target, follow=options.follows_links)
 
 
 def _oci_vault(identity: OciIdentity) -> Vault:

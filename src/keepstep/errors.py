@@ -49,6 +49,12 @@ class ConfigError(Error):
     exit_code = ExitCode.MISCONFIGURED
 
 
+class Misuse(Error):
+    """The command line asks for something that there is not, or not there. Repeating does not help."""
+
+    exit_code = ExitCode.SKIPPED
+
+
 class Denied(Error):
     """The other side knows who we are, or refuses to, and says no. Repeating does not help."""
 

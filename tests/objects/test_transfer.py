@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound, Transient
 from keepstep.objects.budget import Budget
-from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of, type_of
+from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Properties
 from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
+from keepstep.stores.options import type_of
 from tests.objects.worlds import FaultyStore, contents, examples, memory
 
 PART = 10

@@ -1,8 +1,9 @@
-"""Options that several commands share, and those whose order on the command line matters."""
+"""Options that several commands share, and those that need more than click has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -30,35 +31,55 @@ def merge_globals(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]
     return options | {name: bool(options.get(name) or given.get(name)) for name in _GLOBAL}
 
 
+class OptionalValue(click.Option):
+    """An option whose value may be left out, for there is one that is meant then."""
+
+    def __init__(self, words: Sequence[str], value: str, **rest: Any) -> None:
+        super().__init__(words, is_flag=False, flag_value=value, **rest)
+
+
 class OrderedFilters(click.Command):
     """A command with ``--exclude`` and ``--include``, whose order decides: click alone would lose it.
 
     Their values arrive together, in the order of the command line, as the parameter ``filters``: a list of
-    ``(is_include, pattern)``.
+    ``(is_include, pattern)``. ``--grants`` takes all words up to the next option.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         filters: list[tuple[bool, str]] = []
-        with_value = {
-            name
-            for option in self.params
-            if isinstance(option, click.Option) and not option.is_flag and not option.count
-            for name in option.opts
-        }
+        with_value = self._names_with_value()
         rest: list[str] = []
-        words = iter(args)
-        for word in words:
+        words = deque(args)
+        while words:
+            word = words.popleft()
             name, equals, value = word.partition("=")
             if word == "--":
                 rest += [word, *words]
-            elif name in ("--exclude", "--include"):
-                if not equals:
-                    value = next(words, "")
-                filters.append((name == "--include", value))
+                break
+            if name in ("--exclude", "--include"):
+                filters.append((name == "--include", value if equals else _next(words)))
+            elif word == "--grants":
+                rest += (f"--grants={grant}" for grant in _up_to_option(words))
             else:
                 rest.append(word)
-                if not equals and word in with_value:
-                    rest += [following for following in [next(words, None)] if following is not None]
+                if not equals and word in with_value and words:
+                    rest.append(words.popleft())
         remaining = super().parse_args(ctx, rest)
         ctx.params["filters"] = filters
         return remaining
+
+    def _names_with_value(self) -> set[str]:
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        takers = [o for o in options if not (o.is_flag or o.count or isinstance(o, OptionalValue))]
+        return {name for option in takers for name in option.opts}
+
+
+def _next(words: deque[str]) -> str:
+    return words.popleft() if words else ""
+
+
+def _up_to_option(words: deque[str]) -> list[str]:
+    found = []
+    while words and not words[0].startswith("-"):
+        found.append(words.popleft())
+    return found

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from keepstep.cli.progress_lines import ProgressLines
+from keepstep.cli.progress_lines import human as human
 from keepstep.errors import ExitCode
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.local_tree import printable
@@ -26,14 +28,23 @@ class Terminal:
         only_errors: bool = False,
         explain: bool = False,
         progress: bool = True,
+        frequency: int | None = None,
+        multiline: bool = False,
+        verbose: bool = False,
     ) -> None:
+        """``frequency``: seconds between updates of the progress, at least; ``multiline``: as lines."""
         self._prefix = "(dryrun) " if dryrun else ""
         self._is_quiet = quiet
         self._says_actions = not (quiet or only_errors)
         self._explains = explain
         self._hints: set[str] = set()
-        is_wanted = progress and self._says_actions and not dryrun
-        self._progress = _Progress() if is_wanted and sys.stderr.isatty() else None
+        self._is_verbose = verbose
+        self._progress: _Progress | ProgressLines | None = None
+        if progress and self._says_actions and not dryrun:
+            if multiline:
+                self._progress = ProgressLines(frequency or 0)
+            elif sys.stderr.isatty():
+                self._progress = _Progress(frequency or 0)
 
     def __enter__(self) -> Terminal:
         return self
@@ -75,15 +86,23 @@ class Terminal:
         """A last line for people; scripts have the exit code and ``--json``."""
         if self._progress:
             self._progress.stop()
-        if not self._says_actions or not sys.stderr.isatty():
+        if not self._says_actions or not (sys.stderr.isatty() or self._is_verbose):
             return
         moved = sum(report.counts[word] for word in ("upload", "download", "copy"))
         parts = [f"{moved} moved ({human(report.bytes)})", f"{report.counts['unchanged']} unchanged"]
         parts += [f"{report.counts[w]} {name}" for w, name in _COUNTED.items() if report.counts[w]]
         click.echo(", ".join(parts), err=True)
+        if self._is_verbose:
+            asked = ", ".join(f"{count} {name}" for name, count in sorted(report.requests.items()))
+            click.echo(f"requests: {asked or 'none'}", err=True)
+
+    def noted(self, text: str) -> None:
+        """Something worth knowing that is no warning."""
+        if self._says_actions:
+            self._complain(f"note: {text}")
 
     def _say(self, line: str) -> None:
-        if self._progress and sys.stdout.isatty():
+        if isinstance(self._progress, _Progress) and sys.stdout.isatty():
             self._progress.print(line)
         else:
             sys.stdout.write(line + "\n")
@@ -103,7 +122,7 @@ _COUNTED = {"delete": "deleted", "skip": "skipped", "failed": "failed"}
 class _Progress:
     """Objects, bytes, rate and time left, in one line; drawn a few times a second at the most."""
 
-    def __init__(self) -> None:
+    def __init__(self, frequency: int) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -121,7 +140,7 @@ class _Progress:
             TransferSpeedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            refresh_per_second=5,
+            refresh_per_second=1 / frequency if frequency else 5,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -129,6 +148,7 @@ class _Progress:
         self._task = self._bar.add_task("sync", total=0, objects=0, planned=0)
         self._objects = self._planned = self._bytes = self._total = 0
         self._shown = 0.0
+        self._pause = frequency or 0.1
         self._bar.start()
 
     def grow(self, objects: int, size: int) -> None:
@@ -152,22 +172,12 @@ class _Progress:
 
     def _show(self) -> None:
         now = time.monotonic()
-        if now - self._shown < 0.1:
+        if now - self._shown < self._pause:
             return
         self._shown = now
         self._bar.update(
             self._task, total=self._total, completed=self._bytes, objects=self._objects, planned=self._planned
         )
-
-
-def human(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def exit_code(report: Report, interrupted: ExitCode | None) -> ExitCode:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from keepstep.assembly import Assembly, CloudSettings, direction
+from keepstep.cli.aws_options import NO_EFFECT, aws_options
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
-from keepstep.errors import ConfigError, ExitCode
+from keepstep.cli.sync_job import configured, settings_of, with_params
+from keepstep.cli.transfer_options import transfer_options
+from keepstep.errors import ExitCode
+from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
 from keepstep.objects.journal import Journal
@@ -29,8 +31,7 @@ from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
 
-if TYPE_CHECKING:
-    from keepstep.config import Config, SyncJob
+_JOBS = 32
 
 
 @click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,17 +43,22 @@ if TYPE_CHECKING:
 @click.option("--dryrun", is_flag=True, help="Says what would be done, and does nothing.")
 @click.option("--size-only", is_flag=True, help="Compares sizes alone.")
 @click.option("--exact-timestamps", is_flag=True, help="Downloads: takes same-sized objects when times differ.")
+@click.option("--no-overwrite", is_flag=True, help="Leaves alone whatever is at the target.")
+@click.option("--follow-symlinks/--no-follow-symlinks", default=True, help="Uploads: what links lead to, or not.")
+@click.option(
+    "--case-conflict",
+    type=click.Choice([each.value for each in OnConflict]),
+    default="ignore",
+    help="Downloads whose names differ only in case [ignore].",
+)
 @click.option("--only-show-errors", is_flag=True, help="Says nothing but errors and warnings.")
+@click.option("--progress-frequency", type=click.IntRange(0), metavar="SECONDS", help="Least time between updates.")
+@click.option("--progress-multiline", is_flag=True, help="Progress as lines on stderr, also without a terminal.")
 @click.option("--explain", is_flag=True, help="Says for each key which rule fired.")
 @click.option("--max-delete", metavar="N|N%", help="Refuses to delete more than this [default: 50%].")
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
-@click.option("--jobs", type=click.IntRange(1, 1024), default=32, show_default=True, help="Objects in flight.")
-@click.option("--profile", help="AWS profile.")
-@click.option("--region", help="AWS region.")
-@click.option("--source-region", help="AWS region of the source bucket, when it differs.")
-@click.option("--endpoint-url", help="Address of an S3-compatible store.")
-@click.option("--ca-bundle", help="PEM file with the CA certificates to trust.")
-@click.option("--no-sign-request", is_flag=True, help="Public buckets: asks S3 without credentials.")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Objects in flight [32].")
+@aws_options
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -64,11 +70,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     with ExitStack() as stack:
         settings, state, state_url, name = CloudSettings(), None, None, options["source"]
         if options["target"] is None:
-            config, job = _configured(ctx, name)
+            config, job = configured(ctx, name)
             state, state_url = config.state, config.state.url
             stack.enter_context(only_run(name, lock_folder(state_url)))
-            options = _with_params(ctx, options, job)
-            settings = _settings_of(config, job)
+            options = with_params(ctx, options, job)
+            settings = settings_of(config, job)
         options = merge_globals(ctx, options)
         recording = stack.enter_context(recording_of(state if not options["dryrun"] else None, name, "sync"))
         journal = stack.enter_context(
@@ -85,11 +91,23 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
         only_errors=options["only_show_errors"] or options["as_json"],
         explain=options["explain"],
         progress=not options["no_progress"],
+        frequency=options["progress_frequency"],
+        multiline=options["progress_multiline"],
+        verbose=options["verbose"] or options["debug"],
     ) as terminal:
-        sync_options = _sync_options(options, source, target, keep_actions=recording.keeps_actions)
+        for name in filter(options.get, NO_EFFECT):
+            terminal.noted(f"{NO_EFFECT[name]} has no effect: keepstep has no such output")
+        assembly = Assembly(settings, transfer_options(options, source, target))
+        if "s3" in (source.kind, target.kind):
+            assembly = _with_s3_block(assembly, options)
+        sync_options = replace(
+            _sync_options(options, source, target),
+            transfer=assembly.options,
+            keep_actions=options["as_json"] or recording.keeps_actions,
+        )
         progress = Progress(terminal)
         recording.progress = progress.shown
-        report, interrupted = run(_sync(source, target, Assembly(settings), sync_options, progress, journal))
+        report, interrupted = run(_sync(source, target, assembly, sync_options, progress, journal))
         recording.report = report
         if not report.counts["source_keys"] and not report.counts["failed"]:
             _advise(source, report, terminal)
@@ -130,62 +148,35 @@ def _advise(source: Address, report: Report, terminal: Terminal) -> None:
             terminal.warned(advice)
 
 
-def _sync_options(options: dict[str, Any], source: Address, target: Address, *, keep_actions: bool) -> SyncOptions:
+def _with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
+    """What the profile's ``s3 =`` block says, where the command line says nothing."""
+    block = assembly.s3_block
+    options["jobs"] = options["jobs"] or block.max_concurrent_requests
+    transfer = replace(
+        assembly.options,
+        multipart_threshold=block.multipart_threshold,
+        multipart_chunksize=block.multipart_chunksize,
+    )
+    return replace(assembly, options=transfer)
+
+
+def _sync_options(options: dict[str, Any], source: Address, target: Address) -> SyncOptions:
     return SyncOptions(
         rules=Rules(
             direction(source, target),
             delete=options["delete"],
             size_only=options["size_only"],
             exact_timestamps=options["exact_timestamps"],
+            no_overwrite=options["no_overwrite"],
         ),
         filters=Filters([Rule(*given) for given in options["filters"]]),
         cap=Cap.parse(options["max_delete"]) if options["max_delete"] else Cap(),
         allow_empty_source=options["allow_empty_source"],
         dryrun=options["dryrun"],
         explain=options["explain"],
-        jobs=options["jobs"],
-        keep_actions=options["as_json"] or keep_actions,
-    )
-
-
-def _configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
-    # pydantic costs a tenth of a second; a sync of two addresses does not need it.
-    from keepstep.config import SyncJob, find, job_of, load
-
-    path = find((ctx.find_root().obj or {}).get("config"))
-    if path is None:
-        raise ConfigError(
-            f"sync {name}: no target, and no keepstep.toml that could have a job of that name",
-            hint="keepstep sync SOURCE TARGET, or name the file with --config",
-        )
-    config = load(path)
-    job = job_of(config, name)
-    if not isinstance(job, SyncJob):
-        raise ConfigError(f"the job {name} is of kind {job.kind}, not sync")
-    return config, job
-
-
-def _with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict[str, Any]:
-    """The job's own options, and before them those that stand on the command line."""
-    configured = command.make_context("params", [*shlex.split(job.params), "--", job.source, job.target]).params
-    for name, value in given.items():
-        if name not in ("source", "target") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            configured[name] = value
-    configured["filters"] = [*configured["filters"], *given["filters"]]
-    return configured
-
-
-def _settings_of(config: Config, job: SyncJob) -> CloudSettings:
-    identity = job.identity or config.identity
-    return CloudSettings(
-        profile=identity.aws.profile,
-        region=identity.aws.region,
-        endpoint_url=identity.aws.endpoint_url,
-        ca_bundle=identity.aws.ca_bundle,
-        role_arn=tuple(identity.aws.role_arn),
-        oci_auth=identity.oci.auth,
-        oci_profile=identity.oci.profile,
-        oci_config_file=identity.oci.config_file,
+        jobs=options["jobs"] or _JOBS,
+        case_conflict=OnConflict(options["case_conflict"]),
+        ignores_archived=options["ignore_glacier_warnings"],
     )
 
 
@@ -193,4 +184,5 @@ def _overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSettin
     """What the options say goes before what the file says."""
     names = ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
     said = {name: options[name] for name in names if options[name]}
-    return replace(settings, **said, no_sign_request=options["no_sign_request"])
+    timeouts = {"read_timeout": options["cli_read_timeout"], "connect_timeout": options["cli_connect_timeout"]}
+    return replace(settings, **said, **timeouts, no_sign_request=options["no_sign_request"])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode, urlsplit
 
-from keepstep.clouds.http import Buffer, HttpPool, Response
+from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_signing import sign_async
 from keepstep.clouds.retry import retried
@@ -29,12 +29,15 @@ class OciService:
     one that may be, and once with a fresh key, or with the server's clock, when its signature is refused.
     """
 
-    def __init__(self, service: str, identity: OciIdentity, *, region: str | None = None) -> None:
+    def __init__(
+        self, service: str, identity: OciIdentity, *, region: str | None = None, timeouts: Timeouts | None = None
+    ) -> None:
         self.identity = identity
         self.requests: Counter[str] = Counter()
         """By operation."""
         self._service = service
         self._region = region
+        self._timeouts = timeouts
         self._skew = timedelta()
         self._pool: HttpPool | None = None
         self._base = ""
@@ -107,7 +110,8 @@ class OciService:
         url = urlsplit(await self.identity.endpoint(self._service, self._region))
         if self._pool is None:
             self._base = url.path.rstrip("/")
-            self._pool = HttpPool(f"{url.scheme}://{url.netloc}", ca_bundle=self.identity.ca_bundle)
+            origin, bundle = f"{url.scheme}://{url.netloc}", self.identity.ca_bundle
+            self._pool = HttpPool(origin, ca_bundle=bundle, timeouts=self._timeouts)
         return self._pool
 
     def _learn_time(self, response: Response) -> bool:

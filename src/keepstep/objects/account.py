@@ -75,6 +75,11 @@ class Account:
         self.warn(f"skipped {action.source}: {why}")
         self.did(Action("skip", action.source, action.target, action.size, why))
 
+    def passed_over(self, action: Action, why: str) -> None:
+        """Left alone because an option asks for it: nothing is wrong with that."""
+        self.report.counts["unchanged"] += 1
+        self._record(Action("skip", action.source, action.target, action.size, why))
+
     def stray(self, name: str, why: str) -> None:
         """A name at the source that is no key, printable."""
         self.warn(f"skipped {self._source.of(name)}: {why}")

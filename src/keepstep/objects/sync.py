@@ -7,6 +7,7 @@ come last, all or none, after the guard (:mod:`keepstep.objects.guard`) has seen
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -14,15 +15,17 @@ from keepstep.clock import Clock, SystemClock
 from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
 from keepstep.objects.account import Account, Observer
 from keepstep.objects.budget import Budget
+from keepstep.objects.case import CaseGuard, OnConflict
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.join import Side, walk
 from keepstep.objects.journal import Journal
-from keepstep.objects.plan import Decision, Rules, plan_block
+from keepstep.objects.plan import Decision, Direction, Rules, plan_block
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.stores.interface import Page, Store
+from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
 """So many refusals without a single success mean that the rest would be refused too."""
@@ -44,6 +47,12 @@ class SyncOptions:
     """Objects in flight at a time."""
     memory: int = 192 * MIB
     """Bytes of objects in memory at a time."""
+    transfer: TransferOptions = field(default_factory=TransferOptions)
+    """What every object is to become."""
+    case_conflict: OnConflict = OnConflict.IGNORE
+    """Of downloads."""
+    ignores_archived: bool = False
+    """Whether archived objects are passed over without a word."""
     keep_actions: bool = False
     """Whether the report lists every action."""
 
@@ -68,6 +77,7 @@ class Sync:
         self._left = Side(source.list(), "source", options.filters)
         self._right = Side(target.list(), "target", options.filters)
         self._is_stopping = False
+        self._is_aborted = False
         self._planner: asyncio.Task[None] | None = None
         self._refusals = 0
         self._has_success = False
@@ -88,7 +98,12 @@ class Sync:
             allow_empty_source=options.allow_empty_source,
             dryrun=options.dryrun,
         )
-        self._mover = Mover(source, target, Budget(options.memory), self._account.moved, journal=journal)
+        self._mover = Mover(
+            source, target, Budget(options.memory), self._account.moved, options=options.transfer, journal=journal
+        )
+        is_download = options.rules.direction is Direction.DOWNLOAD
+        policy = options.case_conflict if is_download else OnConflict.IGNORE
+        self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -120,7 +135,7 @@ class Sync:
                 await self._tidy()
 
     def _goes_on(self) -> bool:
-        return not self._is_stopping and self._fatal is None
+        return not (self._is_stopping or self._is_aborted) and self._fatal is None
 
     # planning
 
@@ -159,10 +174,34 @@ class Sync:
                 unsure = _ahead_of(unsure, ours, theirs)
                 self._account.planned(plan)
                 self._deletes.extend(entry.key for entry in plan.deletes)
-                for decision in plan.transfers:
+                for decision in filter(self._admits, plan.transfers):
                     await queue.put(decision)
+                if self._is_aborted:
+                    return
         self._warn_of_strays(strays)
         self._warn_of_ignored()
+
+    def _admits(self, decision: Decision) -> bool:
+        """False where an option leaves alone what the rules would move."""
+        entry = decision.source
+        assert entry is not None
+        action = self._account.action(self._options.rules.direction.value, decision)
+        # In a cloud nothing but the archive makes an object unfit.
+        if entry.unfit and self._options.ignores_archived and self._source.address.kind != "local":
+            self._account.passed_over(action, entry.unfit)
+            return False
+        try:
+            is_admitted = not self._is_aborted and self._case.admit(decision)
+        except Error as exc:
+            self._is_aborted = True
+            self._account.failed(action, exc)
+            return False
+        if not is_admitted:
+            self._account.passed_over(action, "its name differs from another one's only in case")
+        return is_admitted
+
+    def _target_path_exists(self, key: str) -> bool:
+        return os.path.lexists(self._target.address.of(key))
 
     def _warn_of_strays(self, known: int) -> int:
         strays = self._left.listing.strays

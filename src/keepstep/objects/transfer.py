@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import mimetypes
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.budget import Budget
 from keepstep.objects.journal import Begun, Journal
 from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
+from keepstep.stores.options import TransferOptions
 
 MIB = 1024 * 1024
 PART_SIZE = 16 * MIB
@@ -41,6 +40,7 @@ class Mover:
     on_bytes: Callable[[int], None]
     """Told of every part that has arrived, in bytes; of a negative number when those have to be sent again."""
     part_size: int = PART_SIZE
+    options: TransferOptions = field(default_factory=TransferOptions)
     journal: Journal | None = None
     """Where large transfers are noted, for a later run to go on with."""
 
@@ -183,22 +183,14 @@ class _Attempt:
         self._mover.on_bytes(size)
 
     def _properties(self, source: Source) -> Properties:
-        """What the source says of the object; a file's type is guessed from its name, as the AWS CLI does."""
+        """What the source says of the object, and the options."""
+        options, properties = self._mover.options, source.properties
         if self._mover.source.address.kind == "local":
-            return Properties(content_type=type_of(self._entry.key), time=source.properties.time)
+            return options.of_file(self._entry.key, properties)
         if source.etag and source.etag == self._entry.etag:
             # Listings know the time more exactly than HTTP headers.
-            return replace(source.properties, time=self._entry.time)
-        return source.properties
-
-
-def type_of(key: str) -> str:
-    """The type that a file's ending stands for (``.tar.gz`` has two), as the AWS CLI guesses it; empty if none."""
-    stem, *endings = key.rpartition("/")[2].rsplit(".", 2)
-    return _guess(".".join(["x" if stem.strip(".") else stem, *endings])) if endings else ""
-
-
-_guess = lru_cache(1024)(lambda name: mimetypes.guess_type(name)[0] or "")
+            properties = replace(properties, time=self._entry.time)
+        return properties if options.is_plain else options.of_copy(properties)
 
 
 def _state_of(source: Source, properties: Properties) -> str:

@@ -15,18 +15,21 @@ FIELDS = {
     "content-disposition": "content_disposition",
     "cache-control": "cache_control",
 }
-"""Header to field of :class:`Properties`."""
+"""Header to field of :class:`Properties`, in both clouds."""
+S3_FIELDS = {**FIELDS, "expires": "expires"}
 
 
-def to_headers(properties: Properties, metadata_prefix: str) -> list[tuple[str, str]]:
-    pairs = [(name, value) for name, field in FIELDS.items() if (value := getattr(properties, field))]
+def to_headers(
+    properties: Properties, metadata_prefix: str, known: Mapping[str, str] = FIELDS
+) -> list[tuple[str, str]]:
+    pairs = [(name, value) for name, field in known.items() if (value := getattr(properties, field))]
     return [*pairs, *((metadata_prefix + name, value) for name, value in properties.metadata)]
 
 
-def from_headers(headers: Mapping[str, str], metadata_prefix: str) -> Properties:
+def from_headers(headers: Mapping[str, str], metadata_prefix: str, known: Mapping[str, str] = FIELDS) -> Properties:
     start = len(metadata_prefix)
     return Properties(
-        **{field: headers.get(name, "") for name, field in FIELDS.items()},
+        **{field: headers.get(name, "") for name, field in known.items()},
         metadata=tuple(
             (name[start:], value) for name, value in headers.items() if name.startswith(metadata_prefix)
         ),

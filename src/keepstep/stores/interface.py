@@ -99,6 +99,8 @@ class Properties:
     content_language: str = ""
     content_disposition: str = ""
     cache_control: str = ""
+    expires: str = ""
+    """As HTTP writes a moment. OCI cannot keep it."""
     metadata: tuple[tuple[str, str], ...] = ()
     """The user's own, names in lower case without the cloud's prefix."""
     time: int | None = None

@@ -30,11 +30,12 @@ _ATTEMPTS = 3
 class LocalStore:
     """Files beneath one folder. As a target (``writable``) the folder may be missing and is made when needed."""
 
-    def __init__(self, address: Address, *, writable: bool = False) -> None:
+    def __init__(self, address: Address, *, writable: bool = False, follow: bool = True) -> None:
         self.address = address
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
         self._writable = writable
+        self._follow = follow and not writable
         self._leftovers: list[str] = []
         self._workers = Workers()
         self._root: int | None = None
@@ -42,7 +43,7 @@ class LocalStore:
         self._lock = threading.Lock()
 
     def list(self) -> LocalListing:
-        walk = Walk(self.path, follow=not self._writable)
+        walk = Walk(self.path, follow=self._follow, is_source=not self._writable)
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 

@@ -31,17 +31,19 @@ class Walk:
     """Lists a folder in key order, page by page, a folder's names in memory at a time.
 
     An unreadable folder becomes a hole and the walk goes on; a name that is not UTF-8 becomes a stray.
-    With ``follow`` links are what they lead to (a source); without, they are passed over, and so are pipes, sockets
-    and devices (a target: they are somebody else's arrangement, and are neither written through nor deleted).
+    With ``follow`` links are what they lead to; without, they are passed over. Pipes, sockets and devices are named
+    in a source (``is_source``, by default what ``follow`` is) and passed over in a target: they are somebody else's
+    arrangement, and are neither written through nor deleted.
     """
 
-    def __init__(self, path: str, *, follow: bool, page_size: int = 1000) -> None:
+    def __init__(self, path: str, *, follow: bool, is_source: bool | None = None, page_size: int = 1000) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self.leftovers: list[str] = []
         """Keys of temporary files that a run which was killed may have left."""
         self._path = path
         self._follow = follow
+        self._is_source = follow if is_source is None else is_source
         self._page_size = page_size
 
     def pages(self) -> Iterator[Page]:
@@ -74,7 +76,7 @@ class Walk:
 
     def _root(self) -> int:
         try:
-            if self._follow:
+            if self._is_source:
                 return os.open(self._path, _FOLDER)
             way = open_root(self._path, create=False)
             try:
@@ -146,13 +148,13 @@ class Walk:
             is_broken = self._follow and is_link(name, folder.descriptor)
             return _unfit(key, "is a link that leads nowhere") if is_broken else None
         except OSError as exc:
-            if self._follow:
+            if self._is_source:
                 return _unfit(key, f"cannot be examined: {exc.strerror}")
             self._note_hole(key, exc)
             return None
         if stat.S_ISREG(state.st_mode):
             return Entry(key, state.st_size, state.st_mtime_ns // 1000)
-        return _unfit(key, f"is {_kind(state.st_mode)}") if self._follow else None
+        return _unfit(key, f"is {_kind(state.st_mode)}") if self._is_source else None
 
     def _note_hole(self, prefix: str, exc: OSError) -> None:
         self.holes.append((prefix, _unreadable(os.path.join(self._path, prefix), exc)))

@@ -21,6 +21,8 @@ from keepstep.stores.address import Address
 from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
+from keepstep.stores.oci_headers import storage_tier
+from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.workers import Workers
 
@@ -36,8 +38,9 @@ _METADATA = "opc-meta-"
 class OciStore:
     """The objects of one bucket beneath one prefix."""
 
-    def __init__(self, address: Address, client: OciClient) -> None:
+    def __init__(self, address: Address, client: OciClient, options: TransferOptions | None = None) -> None:
         self.address = address
+        self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
 
@@ -46,7 +49,7 @@ class OciStore:
         return self._client.requests
 
     def list(self) -> OciListing:
-        return OciListing(self._client, self.address.prefix)
+        return OciListing(self._client, self.address.prefix, self._options)
 
     async def open(self, entry: Entry, limit: int) -> OciSource:
         name = self.address.prefix + entry.key
@@ -92,6 +95,7 @@ class OciStore:
             "contentDisposition": properties.content_disposition or None,
             "cacheControl": properties.cache_control or None,
             "metadata": {_METADATA + k: v for k, v in properties.metadata} or None,
+            "storageTier": storage_tier(self._options.storage_class) or None,
         }
         body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
         response = await self._client.call("CreateMultipartUpload", "POST", "u", body=body)
@@ -159,11 +163,13 @@ class OciStore:
 class OciListing:
     """ListObjects, in many ranges at once."""
 
-    def __init__(self, client: OciClient, prefix: str) -> None:
+    def __init__(self, client: OciClient, prefix: str, options: TransferOptions) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self._client = client
         self._prefix = prefix
+        self._page_size = str(options.page_size)
+        self._takes_archived = options.takes_archived
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return aiter(RangedPages(self))
@@ -171,7 +177,10 @@ class OciListing:
     async def page(self, after: str) -> tuple[Page, bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
         response = await self._list(self._prefix, after, ("fields", _FIELDS))
-        return _parse(response, len(self._prefix))
+        page, is_truncated = _parse(response, len(self._prefix))
+        if self._takes_archived:
+            page.unfit = {}
+        return page, is_truncated
 
     async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
@@ -181,7 +190,7 @@ class OciListing:
         return names, bool(document.get("nextStartWith"))
 
     async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> Response:
-        query = [("limit", "1000"), *more]
+        query = [("limit", self._page_size), *more]
         if prefix:
             query.append(("prefix", prefix))
         if after:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from keepstep.clouds.http import Buffer, Response
+from keepstep.clouds.http import Buffer, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_service import Explain, OciService, quoted
 from keepstep.errors import Error, NotFound
@@ -13,6 +13,7 @@ from keepstep.stores import bling
 from keepstep.stores.oci_errors import error_of
 
 HeaderPair = tuple[str, str]
+Headers = tuple[HeaderPair, ...]
 
 _UNSIGNED_BODY = frozenset({"PutObject", "UploadPart"})
 """Operations whose body is not part of the signature ("Request Signatures", special implementation for PUT)."""
@@ -21,10 +22,20 @@ _UNSIGNED_BODY = frozenset({"PutObject", "UploadPart"})
 class OciClient:
     """Sends Object Storage's operations to one bucket. Each may be repeated, and is."""
 
-    def __init__(self, bucket: str, namespace: str, identity: OciIdentity) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        namespace: str,
+        identity: OciIdentity,
+        *,
+        headers: Mapping[str, Headers] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """``headers`` go with every request, by operation (:func:`keepstep.stores.oci_headers.oci_headers`)."""
         self.bucket = bucket
         self.namespace = namespace
-        self._service = OciService("objectstorage", identity)
+        self._headers = headers or {}
+        self._service = OciService("objectstorage", identity, timeouts=timeouts)
 
     @property
     def requests(self) -> Counter[str]:
@@ -84,7 +95,7 @@ class OciClient:
             path if name is None else f"{path}/{quoted(name)}",
             explain,
             query=query,
-            headers=headers,
+            headers=[*self._headers.get(operation, ()), *headers],
             body=body,
             is_body_signed=operation not in _UNSIGNED_BODY,
             most=most,

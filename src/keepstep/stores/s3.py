@@ -18,8 +18,9 @@ from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.sigv4 import quote_path
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
-from keepstep.stores.headers import from_headers, to_headers, whole_size
+from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import error_for
@@ -44,8 +45,9 @@ _METADATA = "x-amz-meta-"
 class S3Store:
     """The objects of one bucket beneath one prefix."""
 
-    def __init__(self, address: Address, client: S3Client) -> None:
+    def __init__(self, address: Address, client: S3Client, options: TransferOptions | None = None) -> None:
         self.address = address
+        self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
 
@@ -54,7 +56,7 @@ class S3Store:
         return self._client.requests
 
     def list(self) -> S3Listing:
-        return S3Listing(self._client, self.address.prefix)
+        return S3Listing(self._client, self.address.prefix, self._options)
 
     async def open(self, entry: Entry, limit: int) -> S3Source:
         key = self.address.prefix + entry.key
@@ -74,7 +76,7 @@ class S3Store:
             "PutObject",
             "PUT",
             self.address.prefix + key,
-            headers=to_headers(properties, _METADATA),
+            headers=to_headers(properties, _METADATA, S3_FIELDS),
             body=data,
             digest=await self._digest(data),
         )
@@ -96,7 +98,7 @@ class S3Store:
             "POST",
             full,
             query=[("uploads", "")],
-            headers=to_headers(properties, _METADATA),
+            headers=to_headers(properties, _METADATA, S3_FIELDS),
         )
         found = _UPLOAD_ID.search(response.body.decode())
         if not found:
@@ -230,11 +232,13 @@ class S3Store:
 class S3Listing:
     """ListObjectsV2, in many ranges at once."""
 
-    def __init__(self, client: S3Client, prefix: str) -> None:
+    def __init__(self, client: S3Client, prefix: str, options: TransferOptions) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self._client = client
         self._prefix = prefix
+        self._page_size = str(options.page_size)
+        self._takes_archived = options.takes_archived
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return aiter(RangedPages(self))
@@ -243,6 +247,8 @@ class S3Listing:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
         body = await self._list(self._prefix, after, ("encoding-type", "url"))
         page, token = parse(body, self._prefix)
+        if self._takes_archived:
+            page.unfit = {}
         if page and page.keys[0] <= after:
             raise Corrupt(
                 f"s3://{self._client.bucket} lists keys that were not asked for",
@@ -256,7 +262,7 @@ class S3Listing:
         return parse_folders(body, self._prefix)
 
     async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> bytes | bytearray:
-        query = [("list-type", "2"), ("prefix", prefix), ("max-keys", "1000"), *more]
+        query = [("list-type", "2"), ("prefix", prefix), ("max-keys", self._page_size), *more]
         if after:
             query.append(("start-after", self._prefix + after))
         response = await self._client.call(
@@ -278,7 +284,7 @@ class S3Source:
         self.first: Buffer = response.body
         self.size = whole_size(response)
         self.etag = headers.get("etag", "").strip('"')
-        self.properties = from_headers(headers, _METADATA)
+        self.properties = from_headers(headers, _METADATA, S3_FIELDS)
         self._client = client
 
     async def read(self, offset: int, length: int) -> Buffer:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.http import Buffer, HttpPool, Response
+from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.retry import retried
 from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, SigV4, encode_query, quote_path
 from keepstep.errors import Transient
 from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
 
 HeaderPair = tuple[str, str]
+Headers = tuple[HeaderPair, ...]
 
 _REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
 _REDIRECTS = frozenset({301, 307, 308})
@@ -28,10 +29,20 @@ class S3Client:
     faults, once with fresh credentials, once in the bucket's own region, once with the server's clock.
     """
 
-    def __init__(self, bucket: str, identity: AwsIdentity) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        identity: AwsIdentity,
+        *,
+        headers: Mapping[str, Headers] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """``headers`` go with every request, by operation (:func:`keepstep.stores.s3_headers.s3_headers`)."""
         self.bucket = bucket
         self.identity = identity
         self.requests: Counter[str] = Counter()
+        self._headers = headers or {}
+        self._timeouts = timeouts
         self._skew = timedelta()
         self._pools: list[HttpPool] = []
         self._connect(None)
@@ -39,7 +50,8 @@ class S3Client:
     def _connect(self, region: str | None) -> None:
         self.endpoint = self.identity.config.s3_endpoint(self.bucket, region)
         self._signer = SigV4("s3", self.endpoint.region)
-        self._pool = HttpPool(self.endpoint.origin, ca_bundle=self.identity.config.ca_bundle)
+        bundle = self.identity.config.ca_bundle
+        self._pool = HttpPool(self.endpoint.origin, ca_bundle=bundle, timeouts=self._timeouts)
         self._pools.append(self._pool)
 
     async def close(self) -> None:
@@ -64,7 +76,7 @@ class S3Client:
         """
         path = "/" + quote_path(key) if key is not None else ""
         raw_query = encode_query(query)
-        extra = list(headers)
+        extra = [*self._headers.get(operation, ()), *headers]
 
         async def attempt() -> Response:
             response = await self._send(operation, method, path, raw_query, extra, body, digest, most)

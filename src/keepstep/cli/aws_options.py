@@ -1,0 +1,135 @@
+"""The options of ``aws s3 sync`` that say what objects and requests become, and those of ``aws`` itself.
+
+Names, values and meaning: https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html. Those that shape nothing
+but the AWS CLI's own output are accepted and have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from keepstep.cli.options import OptionalValue
+from keepstep.cli.values import Expires, Grants, Key, Metadata, Text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ACLS = (
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+    "log-delivery-write",
+)
+CHECKSUMS = ("CRC64NVME", "CRC32", "SHA256", "SHA1", "CRC32C", "SHA512", "XXHASH64", "XXHASH3", "XXHASH128")
+CLASSES = (
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "GLACIER_IR",
+    "Standard",
+    "InfrequentAccess",
+    "Archive",
+)
+"""S3's storage classes, and OCI's storage tiers."""
+NO_EFFECT = {
+    "output": "--output",
+    "query": "--query",
+    "color": "--color",
+    "no_paginate": "--no-paginate",
+    "no_cli_pager": "--no-cli-pager",
+    "cli_binary_format": "--cli-binary-format",
+}
+"""Parameter to option: what shapes only the AWS CLI's output."""
+
+
+def _choice(*words: str) -> click.Choice[str]:
+    return click.Choice(words)
+
+
+def _optional(name: str, value: str, **rest: Any) -> Callable[[F], F]:
+    """An option whose value may be left out, for there is only one that makes sense."""
+    return click.option(name, cls=OptionalValue, value=value, **rest)
+
+
+_OBJECTS = (
+    click.option("--content-type", type=Text(), help="Type of every object, instead of the guessed one."),
+    click.option("--no-guess-mime-type", is_flag=True, help="No type is guessed from a file's name."),
+    click.option("--cache-control", type=Text(), help="Header of every object."),
+    click.option("--content-disposition", type=Text(), help="Header of every object."),
+    click.option("--content-encoding", type=Text(), help="Header of every object."),
+    click.option("--content-language", type=Text(), help="Header of every object."),
+    click.option("--expires", type=Expires(), help="S3: when caches forget the object."),
+    click.option("--metadata", type=Metadata(), help="Metadata of every object: name=value,... or JSON."),
+    click.option(
+        "--copy-props",
+        type=_choice("none", "metadata-directive", "default"),
+        help="Copies keep nothing, headers and metadata, or those and tags (default).",
+    ),
+    click.option(
+        "--metadata-directive",
+        type=_choice("COPY", "REPLACE"),
+        help="Copies keep headers and metadata, or get the given ones; --copy-props then counts no more.",
+    ),
+    click.option("--acl", type=_choice(*ACLS), help="S3: canned ACL of every object."),
+    click.option("--grants", type=Grants(), multiple=True, help="S3: permission=grantee ..., last on the line."),
+    click.option("--website-redirect", help="S3: where a website sends who asks for the object."),
+    click.option(
+        "--storage-class",
+        type=_choice(*CLASSES),
+        metavar="CLASS",
+        help="S3: " + ", ".join(CLASSES[:8]) + "; OCI: Standard, InfrequentAccess, Archive or S3's names for them.",
+    ),
+)
+_ENCRYPTION = (
+    _optional("--sse", "AES256", type=_choice("AES256", "aws:kms"), help="Encryption by the store [AES256]."),
+    click.option("--sse-kms-key-id", type=Text(), help="Key in KMS (S3), or OCID of a key in a vault (OCI)."),
+    _optional("--sse-c", "AES256", type=_choice("AES256"), help="Encryption with a key of your own."),
+    click.option("--sse-c-key", type=Key(), help="That key, 32 bytes: fileb://path."),
+    _optional("--sse-c-copy-source", "AES256", type=_choice("AES256"), help="Copies: the source's encryption."),
+    click.option("--sse-c-copy-source-key", type=Key(), help="The key of the source, 32 bytes: fileb://path."),
+)
+_REQUESTS = (
+    _optional("--request-payer", "requester", type=_choice("requester"), help="S3: we pay for the requests."),
+    click.option("--checksum-algorithm", type=_choice(*CHECKSUMS), help="Uploads, copies: checksum to store."),
+    click.option("--checksum-mode", type=_choice("ENABLED"), help="Downloads: stored checksums are verified."),
+    click.option("--page-size", type=click.IntRange(1), help="Keys in one answer to a listing [1000]."),
+    click.option("--ignore-glacier-warnings", is_flag=True, help="Passes over archived objects silently."),
+    click.option("--force-glacier-transfer", is_flag=True, help="Asks for archived objects all the same."),
+)
+_GLOBAL = (
+    click.option("--profile", help="AWS profile."),
+    click.option("--region", help="AWS region."),
+    click.option("--source-region", help="AWS region of the source bucket, when it differs."),
+    click.option("--endpoint-url", help="Address of an S3-compatible store."),
+    click.option("--ca-bundle", help="PEM file with the CA certificates to trust."),
+    click.option("--no-sign-request", is_flag=True, help="Public buckets: asks S3 without credentials."),
+    click.option("--no-verify-ssl", is_flag=True, help="Refused: TLS is always verified; see --ca-bundle."),
+    click.option("--cli-read-timeout", type=click.IntRange(0), help="Longest silence, seconds [60]; 0: no limit."),
+    click.option("--cli-connect-timeout", type=click.IntRange(0), help="To connect, seconds [15]; 0: no limit."),
+    click.option("--debug", is_flag=True, help="As --verbose."),
+    click.option(
+        "--output", type=_choice("json", "text", "table", "yaml", "yaml-stream", "off"), help="No effect."
+    ),
+    click.option("--query", help="No effect."),
+    click.option("--color", type=_choice("on", "off", "auto"), help="No effect."),
+    click.option("--no-paginate", is_flag=True, help="No effect: listings are always read to their end."),
+    click.option("--no-cli-pager", is_flag=True, help="No effect."),
+    click.option("--cli-binary-format", help="No effect."),
+)
+
+
+def aws_options(command: F) -> F:
+    """All of them, in this order in ``--help``."""
+    for option in reversed((*_OBJECTS, *_ENCRYPTION, *_REQUESTS, *_GLOBAL)):
+        command = option(command)
+    return command

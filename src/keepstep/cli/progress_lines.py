@@ -1,0 +1,61 @@
+"""Progress for logs: a line on stderr now and then, in the AWS CLI's words (``--progress-multiline``)."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+
+class ProgressLines:
+    """A line when something has arrived, but no two within ``frequency`` seconds, and a last one."""
+
+    def __init__(self, frequency: int) -> None:
+        self._frequency = frequency
+        self._began = self._shown = time.monotonic()
+        self._objects = self._planned = self._bytes = self._total = 0
+        self._line = ""
+
+    def grow(self, objects: int, size: int) -> None:
+        self._planned += objects
+        self._total += size
+
+    def add_object(self) -> None:
+        self._objects += 1
+        self._show()
+
+    def add_bytes(self, size: int) -> None:
+        self._bytes += size
+        self._show()
+
+    def print(self, line: str) -> None:
+        sys.stdout.flush()
+        click.echo(line, err=True)
+
+    def stop(self) -> None:
+        if self._planned:
+            self._show(is_last=True)
+
+    def _show(self, *, is_last: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._shown < self._frequency and not is_last:
+            return
+        speed = self._bytes / max(now - self._began, 0.001)
+        line = (
+            f"Completed {human(self._bytes)}/{human(self._total)} ({human(int(speed))}/s) "
+            f"with {self._planned - self._objects} file(s) remaining"
+        )
+        if line != self._line:
+            self._shown, self._line = now, line
+            self.print(line)
+
+
+def human(size: int) -> str:
+    """Bytes as people read them."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

@@ -1,0 +1,58 @@
+"""Jobs of kind ``sync`` in keepstep.toml, as the command line that they stand for."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from keepstep.assembly import CloudSettings
+from keepstep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepstep.config import Config, SyncJob
+
+
+def configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
+    """The file and the job in it. Raises :class:`ConfigError`."""
+    # pydantic costs a tenth of a second; a sync of two addresses does not need it.
+    from keepstep.config import SyncJob, find, job_of, load
+
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError(
+            f"sync {name}: no target, and no keepstep.toml that could have a job of that name",
+            hint="keepstep sync SOURCE TARGET, or name the file with --config",
+        )
+    config = load(path)
+    job = job_of(config, name)
+    if not isinstance(job, SyncJob):
+        raise ConfigError(f"the job {name} is of kind {job.kind}, not sync")
+    return config, job
+
+
+def with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict[str, Any]:
+    """The job's own options, and before them those that stand on the command line."""
+    words = [*shlex.split(job.params), "--", job.source, job.target]
+    options = ctx.command.make_context("params", words).params
+    for name, value in given.items():
+        if name not in ("source", "target") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            options[name] = value
+    options["filters"] = [*options["filters"], *given["filters"]]
+    return options
+
+
+def settings_of(config: Config, job: SyncJob) -> CloudSettings:
+    identity = job.identity or config.identity
+    return CloudSettings(
+        profile=identity.aws.profile,
+        region=identity.aws.region,
+        endpoint_url=identity.aws.endpoint_url,
+        ca_bundle=identity.aws.ca_bundle,
+        role_arn=tuple(identity.aws.role_arn),
+        oci_auth=identity.oci.auth,
+        oci_profile=identity.oci.profile,
+        oci_config_file=identity.oci.config_file,
+    )
