@@ -87,7 +87,7 @@ class Machine:
         while not ready():
             if time.monotonic() > deadline:
                 raise AssertionError(self.sh("systemctl --failed; journalctl -n 50 --no-pager", check=False))
-            time.sleep(0.1)
+            time.sleep(0.3)
 
     def install(self, name: str, text: str) -> None:
         """A unit, or a drop-in (``x.timer.d/fast.conf``)."""
