@@ -17,6 +17,10 @@ _COLUMNS = (
     "id, job, kind, host, cause, due, queued, started, seen, finished, outcome, exit_code, source, target, bytes,"
     " price, counts, requests, progress"
 )
+_ADD = (
+    "INSERT INTO total VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (job, name, label) DO UPDATE SET value = total.value + excluded.value"
+)
 _TIMES = ("due", "queued", "started", "seen", "finished")
 _NEW = ("upload", "download", "copy")
 """Counts of objects that arrived."""
@@ -93,6 +97,17 @@ class History:
             return True
 
         return self.database.write(work)
+
+    def amend(self, run: str, outcome: str) -> None:
+        """Gives a run that has ended another outcome: its process could not know why it was stopped."""
+
+        def work(query: Query) -> None:
+            [(job, old)] = query("SELECT job, outcome FROM run WHERE id = ?", run)
+            query("UPDATE run SET outcome = ? WHERE id = ?", outcome, run)
+            for word, change in ((old, -1), (outcome, 1)):
+                query(_ADD, job, "runs", word, change)
+
+        self.database.write(work)
 
     def get(self, run: str) -> Run | None:
         return next(iter(self._runs("WHERE id = ?", run)), None)
@@ -173,13 +188,9 @@ def _note(query: Query, run: Run) -> None:
         query("UPDATE job SET last_success = ? WHERE name = ? AND coalesce(last_success, 0) < ?", at, run.job, at)
     if any(run.counts.get(word) for word in _NEW):
         query("UPDATE job SET last_new = ? WHERE name = ? AND coalesce(last_new, 0) < ?", at, run.job, at)
-    add = (
-        "INSERT INTO total VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (job, name, label) DO UPDATE SET value = total.value + excluded.value"
-    )
     for name, label, value in _sums(run):
         if value:
-            query(add, run.job, name, label, value)
+            query(_ADD, run.job, name, label, value)
 
 
 def _sums(run: Run) -> list[tuple[str, str, float]]:

@@ -28,7 +28,8 @@ MEANINGS = {
 
 
 def outcome_of(code: int) -> str:
-    """The outcome that an exit code stands for."""
+    """The outcome that an exit code stands for; negative ones are a signal's, as Python has them."""
+    code = {-2: int(ExitCode.INTERRUPTED), -15: int(ExitCode.TERMINATED)}.get(code, code)
     return next((known.name.lower() for known in ExitCode if known == code), "crashed")
 
 

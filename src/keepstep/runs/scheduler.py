@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from keepstep.errors import Error
 from keepstep.runs.claims import Claim, claim, pass_over
 from keepstep.runs.history import History
 from keepstep.runs.overview import is_silent
@@ -66,9 +67,13 @@ class Scheduler:
         self._jobs = dict(jobs)
 
     def startup(self, now: datetime) -> list[Run]:
-        """The runs of jobs that run when the daemon starts."""
-        wanted = [name for name, job in self._jobs.items() if job.at_startup or _is_reboot(job)]
-        return [run for name in wanted if (run := self._claimed(self._new(name, "startup", now)))]
+        """The runs of jobs that run when the daemon starts, and of those that its last end cut short."""
+        wanted = {name: "startup" for name, job in self._jobs.items() if job.at_startup or _is_reboot(job)}
+        for name in self._jobs:
+            last = self._history.last_ended(name)
+            if last and last.outcome == "terminated" and last.cause != "hand":
+                wanted.setdefault(name, "resumed")
+        return [run for name, why in wanted.items() if (run := self._claimed(self._new(name, why, now)))]
 
     def next(self, job: str) -> datetime | None:
         """When a job starts next, jitter included."""
@@ -81,12 +86,16 @@ class Scheduler:
     def tick(self, now: datetime) -> list[Run]:
         """Takes on what is due, and returns the runs that are to be started here.
 
-        A fault of the state leaves the rest of the jobs due; the next tick takes them on.
+        A fault of the state leaves the rest of the jobs due; the next tick takes them on, or raises it again.
         """
-        started = []
-        for name, upcoming in list(self._next.items()):
-            if upcoming.starts <= now and (run := self._take(name, upcoming, now)):
-                started.append(run)
+        started: list[Run] = []
+        try:
+            for name, upcoming in list(self._next.items()):
+                if upcoming.starts <= now and (run := self._take(name, upcoming, now)):
+                    started.append(run)
+        except Error:
+            if not started:
+                raise
         return started
 
     def reap(self, now: datetime, ours: Collection[str]) -> list[Run]:

@@ -1,0 +1,31 @@
+"""``keepstep run``: the daemon."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from keepstep.config import find
+from keepstep.errors import ConfigError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Starts the jobs of keepstep.toml when they are due, until SIGTERM.
+
+    SIGHUP reads the file anew. /healthz, /readyz and /metrics are served where [dashboard] listen says.
+    """
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    try:
+        from keepstep.hosts.service import serve
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"the daemon needs the library {exc.name}, which is not installed",
+            hint="pip install 'keepstep[daemon]'",
+        ) from exc
+    sys.exit(serve(path))

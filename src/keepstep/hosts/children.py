@@ -1,0 +1,130 @@
+"""One run, in a process of its own: what it does to itself, by crash, hang or hunger, it does to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+_GRACE = 20.0
+"""Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
+_LINE = 64 * 1024
+"""Bytes; a longer line of output is cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How a job's process is started."""
+
+    words: Sequence[str]
+    """Of the command ``keepstep``."""
+    deadline: timedelta | None = None
+    memory: int | None = None
+    """Bytes of data the process may have."""
+    descriptors: Sequence[int] = ()
+    """Inherited by the process, under the same numbers."""
+    says_itself: bool = False
+    """Whether it writes to our own output, instead of being quoted line by line."""
+    after: Sequence[Sequence[str]] = ()
+    """Commands that follow each run, however it ended."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Child:
+    """A started run."""
+
+    def __init__(self, process: Process, launch: Launch) -> None:
+        self._process = process
+        self._launch = launch
+        self.was_overdue = False
+
+    @classmethod
+    async def start(cls, launch: Launch, environment: Mapping[str, str]) -> Child:
+        """Raises ``OSError`` when the machine cannot start one more process."""
+        return cls(
+            await spawn([sys.executable, "-P", "-m", "keepstep", *launch.words], launch, environment), launch
+        )
+
+    async def ended(self, said: Callable[[str], None]) -> int:
+        """Its exit code, once it has ended; ``said`` gets every line of its output. Negative: a signal's number."""
+        limit = self._launch.deadline.total_seconds() if self._launch.deadline else None
+        reading = asyncio.create_task(_read(self._process, said))
+        try:
+            async with asyncio.timeout(limit):
+                await self._process.wait()
+        except TimeoutError:
+            self.was_overdue = True
+            await self.stop()
+        # A process of its own that holds the pipe open is not waited for.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reading, 5)
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Asks it to end, and after a grace makes it."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+
+async def spawn(command: Sequence[str], launch: Launch, environment: Mapping[str, str]) -> Process:
+    """Starts a program: without a terminal, in a process group of its own, and first in line for the OOM killer."""
+    out = None if launch.says_itself else PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=DEVNULL,
+        stdout=out,
+        stderr=None if launch.says_itself else asyncio.subprocess.STDOUT,
+        env={**os.environ, **launch.environment, **environment},
+        pass_fds=tuple(launch.descriptors),
+        limit=_LINE,
+        process_group=0,
+    )
+    _offer(process.pid)
+    if launch.memory:
+        with suppress(OSError, ValueError):
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (launch.memory, launch.memory))
+    return process
+
+
+def _offer(pid: int) -> None:
+    """Makes a process the first to go when the machine runs out of memory."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("500")
+
+
+async def _read(process: Process, said: Callable[[str], None]) -> None:
+    stream = process.stdout
+    while stream is not None:
+        try:
+            line = await stream.readuntil(b"\n")
+        except asyncio.IncompleteReadError as exc:
+            line = exc.partial
+        except asyncio.LimitOverrunError as exc:
+            line = await stream.readexactly(exc.consumed)
+        if not line:
+            return
+        said(line.decode(errors="replace").rstrip("\n"))
+
+
+async def follow(launch: Launch, said: Callable[[str], None]) -> bool:
+    """Carries out the commands behind a run. Returns whether all of them went well."""
+    codes = []
+    for command in launch.after:
+        process = await spawn(command, launch, {})
+        await _read(process, said)
+        codes.append(await process.wait())
+    return not any(codes)

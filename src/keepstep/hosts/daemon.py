@@ -1,0 +1,267 @@
+"""The daemon: starts jobs when they are due, each in a process of its own, and looks after them.
+
+SIGHUP reads the configuration anew; one that is wrong is refused, and the old one stays. SIGTERM and SIGINT drain:
+nothing new starts, what runs may finish for ``drain``, then it is asked to stop; a second signal asks at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from keepstep.clock import Clock, SystemClock
+from keepstep.errors import Error, ExitCode
+from keepstep.hosts.children import Child, follow
+from keepstep.hosts.supervisor import Supervisor
+from keepstep.hosts.work import Work
+from keepstep.runs.database import open_database
+from keepstep.runs.history import History
+from keepstep.runs.liveness import is_dead
+from keepstep.runs.recording import CAUSE, RUN
+from keepstep.runs.run import Run, outcome_of
+from keepstep.runs.scheduler import Scheduler
+
+T = TypeVar("T")
+
+_LOOK = 15.0
+"""Seconds between looks after runs that may have died, and at most between two ticks."""
+_PRUNE = timedelta(hours=6)
+_ONE_SIGNAL = 1.0
+"""Seconds within which signals count as one: some senders tell the process and its group."""
+_STUCK = 120.0
+"""Seconds without a tick after which the daemon calls itself unhealthy."""
+
+
+class Daemon:
+    """One daemon. ``run`` returns when it has drained."""
+
+    def __init__(self, read: Callable[[], Work], log: Any, *, clock: Clock | None = None) -> None:
+        self._read = read
+        self._work = read()
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._supervisor = Supervisor()
+        self.history = History(open_database(self.config.state.url))
+        self.scheduler = Scheduler(self.history, socket.gethostname(), self._is_dead)
+        self._children: dict[str, Child] = {}
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(self.config.daemon.max_runs or 10_000)
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._scheduling = asyncio.Lock()
+        self._is_draining, self._drained_at = False, 0.0
+        self._hurry = asyncio.Event()
+        self._ticked = time.monotonic()
+        self._state_error = ""
+
+    @property
+    def config(self) -> Any:
+        return self._work.config
+
+    # what others ask
+
+    def health(self) -> str:
+        """Empty while the daemon does its work; else what is wrong. May be asked from any thread."""
+        silence = time.monotonic() - self._ticked
+        return f"no tick for {silence:.0f} s" if silence > _STUCK else ""
+
+    def readiness(self) -> str:
+        """Empty when runs that are due will start; else why not."""
+        if self._is_draining:
+            return "draining"
+        return self.health() or self._state_error
+
+    # life
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        await asyncio.to_thread(self.scheduler.set_jobs, self._work.timings, self._clock.now())
+        self._supervisor.ready(self._status())
+        self._log.info("started", jobs=len(self.config.job), pid=os.getpid())
+        self._start(await self._asked(self.scheduler.startup, self._clock.now()) or [])
+        duties = [asyncio.create_task(duty) for duty in (self._tick(), self._look_after(), self._watchdog())]
+        try:
+            await self._until_drained(duties)
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
+            self.history.database.close()
+        self._log.info("ended")
+
+    async def _until_drained(self, duties: list[asyncio.Task[None]]) -> None:
+        """Until the last run has ended after a signal; a duty that fails ends the daemon at once, loudly."""
+        while not (self._is_draining and not self._runs):
+            changed = asyncio.create_task(self._changed.wait())
+            await asyncio.wait([changed, *duties, *self._runs.values()], return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            self._changed.clear()
+            for duty in duties:
+                if duty.done() and not duty.cancelled():
+                    duty.result()
+
+    async def _tick(self) -> None:
+        while True:
+            now = self._clock.now()
+            if not self._is_draining:
+                async with self._scheduling:
+                    self._start(await self._asked(self.scheduler.tick, now) or [])
+            self._ticked = time.monotonic()
+            wake = self.scheduler.wake()
+            pause = (wake - self._clock.now()).total_seconds() if wake else _LOOK
+            # No longer than this, because clocks are put right while one sleeps.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(max(pause, 0.05), _LOOK))
+            self._wake.clear()
+
+    async def _look_after(self) -> None:
+        pruned = None
+        while True:
+            now = self._clock.now()
+            await self._asked(self._keep, now)
+            if not self._is_draining:
+                async with self._scheduling:
+                    self._start(await self._asked(self.scheduler.reap, now, list(self._runs)) or [])
+            if pruned is None or now - pruned > _PRUNE:
+                pruned = now
+                await self._asked(self.history.prune, now)
+            await asyncio.sleep(_LOOK)
+
+    def _keep(self, now: datetime) -> None:
+        self.history.keep(list(self._runs), at=now)
+
+    async def _watchdog(self) -> None:
+        while True:
+            if not self.health():
+                self._supervisor.alive()
+            await asyncio.sleep(self._supervisor.interval or _LOOK)
+
+    # runs
+
+    def _start(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            self._runs[run.id] = asyncio.create_task(self._carry_out(run))
+        self._changed.set()
+
+    async def _carry_out(self, run: Run) -> None:
+        log = self._log.bind(job=run.job, run=run.id)
+        try:
+            async with self._slots:
+                if self._is_draining:
+                    await self._conclude(run, ExitCode.TERMINATED)
+                    return
+                await self._in_process(run, log)
+        except OSError as exc:
+            log.error("not started", error=str(exc))
+            await self._conclude(run, ExitCode.FAILED)
+        except Exception as exc:  # noqa: BLE001 - one run's trouble must not end the daemon
+            log.error("internal error", error=repr(exc))
+        finally:
+            self._children.pop(run.id, None)
+            self._runs.pop(run.id, None)
+            self._changed.set()
+
+    async def _in_process(self, run: Run, log: Any) -> None:
+        launch = self._work.launches[run.job]
+        log.info("run started", cause=run.cause, due=run.due and run.due.isoformat())
+        began = time.monotonic()
+        child = await Child.start(launch, {RUN: run.id, CAUSE: run.cause})
+        self._children[run.id] = child
+        code = await child.ended(lambda line: log.info("output", line=line))
+        outcome = await self._conclude(run, code, "overdue" if child.was_overdue else None)
+        is_followed = await follow(launch, lambda line: log.info("output", line=line))
+        seconds = round(time.monotonic() - began, 3)
+        say = log.info if code in (ExitCode.DONE, ExitCode.CHANGED, ExitCode.SKIPPED) and is_followed else log.error
+        say("run ended", outcome=outcome, exit_code=code, seconds=seconds)
+
+    async def _conclude(self, run: Run, code: int, outcome: str | None = None) -> str:
+        """Writes down how it ended, where the run has not done so itself. Returns the outcome that stands."""
+        now = self._clock.now()
+        word = outcome or outcome_of(code)
+        ended = replace(run, outcome=word, exit_code=code, finished=now, seen=now)
+
+        def settle() -> str:
+            known = self.history.get(run.id)
+            if known and not known.is_open:
+                if outcome:
+                    self.history.amend(run.id, outcome)
+                return outcome or known.outcome
+            started = known.started if known else None
+            self.history.end(replace(ended, started=started))
+            return word
+
+        return await self._asked(settle) or word
+
+    def _is_dead(self, run: Run) -> bool:
+        return is_dead(run, self.config.state.url)
+
+    # signals
+
+    def _hang_up(self) -> None:
+        self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        self._supervisor.reloading()
+        try:
+            await self._take_on(self._read())
+        except Error as exc:
+            self._log.error("configuration refused, the old one stays", error=exc.message)
+        self._supervisor.ready(self._status())
+        self._wake.set()
+
+    async def _take_on(self, work: Work) -> None:
+        if work.config.state != self.config.state or work.config.dashboard != self.config.dashboard:
+            self._log.warning("state and dashboard change with a restart only")
+            work = replace(work, config=self._with_places(work.config))
+        async with self._scheduling:
+            await asyncio.to_thread(self.scheduler.set_jobs, work.timings, self._clock.now())
+            old, self._work = self._work, work
+        old.close()
+        self._log.info("configuration read anew", jobs=len(work.config.job))
+
+    def _with_places(self, config: Any) -> Any:
+        return config.model_copy(update={"state": self.config.state, "dashboard": self.config.dashboard})
+
+    def _drain(self) -> None:
+        if self._is_draining:
+            if time.monotonic() - self._drained_at > _ONE_SIGNAL:
+                self._hurry.set()
+            return
+        self._is_draining, self._drained_at = True, time.monotonic()
+        self._supervisor.stopping("waiting for runs to end")
+        self._log.info("draining", runs=len(self._runs))
+        self._ending = asyncio.create_task(self._stop_children())
+        self._changed.set()
+
+    async def _stop_children(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self.config.daemon.drain.total_seconds())
+        await asyncio.gather(*(child.stop() for child in list(self._children.values())))
+
+    def _status(self) -> str:
+        return f"{len(self.config.job)} jobs"
+
+    async def _asked(self, question: Callable[..., T], *about: Any) -> T | None:
+        """Asks the state, in a thread. A fault is logged when it begins, and is over when an answer comes."""
+        try:
+            answer = await asyncio.to_thread(question, *about)
+        except Error as exc:
+            if self._state_error != exc.message:
+                self._log.error("state", error=exc.message, hint=exc.hint)
+            self._state_error = exc.message
+            return None
+        if self._state_error:
+            self._log.info("the state answers again")
+            self._state_error = ""
+        return answer

@@ -1,0 +1,87 @@
+"""What a daemon works on: a configuration that was found to be right, and how each of its jobs is started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from keepstep.assembly import schedule_of
+from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, load
+from keepstep.errors import ConfigError
+from keepstep.hosts.children import Launch
+from keepstep.runs.scheduler import Timing
+
+_WORDS = {"sync": ("sync",), "secrets": ("secrets", "apply"), "rotate": ("rotate",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A configuration as it was when it was read; runs see that, whatever becomes of the file."""
+
+    config: Config
+    snapshot: int
+    """Descriptor of a file in memory, with the text."""
+    launches: dict[str, Launch] = field(default_factory=dict)
+
+    @property
+    def timings(self) -> dict[str, Timing]:
+        return {name: _timing(job) for name, job in self.config.job.items()}
+
+    def close(self) -> None:
+        os.close(self.snapshot)
+
+
+def read_work(path: Path) -> Work:
+    """Reads and checks a configuration. Raises :class:`ConfigError` that names every mistake."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}", hint="name it with --config") from None
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    work = work_of(text, called=str(path))
+    if not work.config.job:
+        work.close()
+        raise ConfigError(f"{path} has no jobs", hint="add a [job.NAME] with a schedule")
+    return work
+
+
+def work_of(text: bytes, *, called: str) -> Work:
+    """As :func:`read_work`, of a text that is in no file."""
+    snapshot = os.memfd_create("keepstep.toml", os.MFD_CLOEXEC)
+    os.write(snapshot, text)
+    path = f"/dev/fd/{snapshot}"
+    try:
+        config = load(Path(path))
+    except ConfigError as exc:
+        os.close(snapshot)
+        raise ConfigError(exc.message.replace(path, called), hint=exc.hint) from None
+    launches = {name: _launch(path, name, job, snapshot) for name, job in config.job.items()}
+    return Work(config=config, snapshot=snapshot, launches=launches)
+
+
+def with_launch(work: Work, job: str, **changes: object) -> Work:
+    """The same work, one of its jobs started in another way."""
+    changed = replace(work.launches[job], **changes)  # type: ignore[arg-type]
+    return replace(work, launches=work.launches | {job: changed})
+
+
+def _launch(path: str, name: str, job: SyncJob | SecretsJob | RotateJob, snapshot: int) -> Launch:
+    return Launch(
+        words=["--config", path, "--quiet", *_WORDS[job.kind], "--", name],
+        deadline=job.deadline,
+        memory=job.memory,
+        descriptors=[snapshot],
+    )
+
+
+def _timing(job: SyncJob | SecretsJob | RotateJob) -> Timing:
+    return Timing(
+        kind=job.kind,
+        schedule=schedule_of(job),
+        jitter=job.jitter or timedelta(0),
+        makes_up=job.missed == "once",
+        at_startup=job.startup,
+    )
