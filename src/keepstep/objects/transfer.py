@@ -195,7 +195,7 @@ class _Attempt:
 
 def _state_of(source: Source, properties: Properties) -> str:
     """Changes with the object at the source, and with what is said of it at the target."""
-    text = repr((source.size, source.etag, properties))
+    text = repr((source.size, source.state, properties))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

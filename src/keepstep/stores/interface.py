@@ -118,6 +118,11 @@ class Source(Protocol):
     properties: Properties
     first: Buffer
 
+    @property
+    def state(self) -> str:
+        """Changes whenever the object does; the ETag where there is one."""
+        ...
+
     async def read(self, offset: int, length: int) -> Buffer:
         """Exactly ``length`` bytes. Raises :class:`Conflict` when the object is no longer what was opened."""
         ...

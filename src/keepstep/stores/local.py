@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
+from keepstep.stores.group_commit import GroupCommit
 from keepstep.stores.interface import Buffer, Entry, Page, Properties, Store
 from keepstep.stores.local_files import LocalSource, LocalUpload, TemporaryFile, remove_unless_locked, translated
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
@@ -38,6 +39,7 @@ class LocalStore:
         self._follow = follow and not writable
         self._leftovers: list[str] = []
         self._workers = Workers()
+        self._group = GroupCommit(self._workers)
         self._root: int | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -52,7 +54,9 @@ class LocalStore:
         return await acquire(lambda: self._open(entry.key, limit), LocalSource.discard)
 
     async def put(self, key: str, data: Buffer, properties: Properties) -> None:
-        await self._workers.run(self._put, key, data, properties)
+        acquire = self._workers.acquire_briefly if len(data) <= _SMALL else self._workers.acquire
+        temporary = await acquire(lambda: self._write(key, data, properties), TemporaryFile.remove)
+        await self._group.appear(temporary)
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> LocalUpload:
         temporary = await self._workers.acquire(lambda: self._create(key), TemporaryFile.remove)
@@ -95,13 +99,15 @@ class LocalStore:
             fail(path, exc)
         raise Conflict(f"{printable(path)} keeps changing while it is read")
 
-    def _put(self, key: str, data: Buffer, properties: Properties) -> None:
+    def _write(self, key: str, data: Buffer, properties: Properties) -> TemporaryFile:
         temporary = self._create(key)
         try:
             temporary.write(data, 0)
-            temporary.appear(properties.time, len(data))
-        finally:
+            temporary.complete(properties.time, len(data))
+        except BaseException:
             temporary.remove()
+            raise
+        return temporary
 
     def _create(self, key: str) -> TemporaryFile:
         *above, name = components(key)

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from keepstep.errors import Conflict, Corrupt, Unsupported
@@ -38,10 +38,14 @@ class LocalSource:
         except BaseException:
             os.close(self._descriptor)
             raise
-        state = self._state
-        self.etag = f"{state.st_dev:x}-{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_ctime_ns:x}"
-        self.properties = Properties(time=state.st_mtime_ns // 1000)
+        self.etag = ""
+        self.properties = Properties(time=self._state.st_mtime_ns // 1000)
         self._limit = limit
+
+    @property
+    def state(self) -> str:
+        seen = self._state
+        return f"{seen.st_dev:x}-{seen.st_ino:x}-{seen.st_size:x}-{seen.st_mtime_ns:x}-{seen.st_ctime_ns:x}"
 
     def is_steady(self) -> bool:
         """False when it is to be opened again. A small file is read by now: it is closed."""
@@ -124,7 +128,9 @@ class TemporaryFile:
             descriptor = os.open(self._temporary, _CREATE, 0o666, dir_fd=self._folder)
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
+            state = os.fstat(descriptor)
+            if state.st_nlink:
+                self.device = state.st_dev
                 return descriptor
             os.close(descriptor)  # swept before it was locked
 
@@ -135,15 +141,25 @@ class TemporaryFile:
                 count = os.pwrite(self._open(), view, offset)
                 view, offset = view[count:], offset + count
 
-    def appear(self, time: int | None, size: int) -> None:
-        """Gives the file its time and its name, once its ``size`` bytes are on the device."""
+    def complete(self, time: int | None, size: int) -> None:
+        """Checks that the file has ``size`` bytes, and gives it its time."""
         with self._lock, translated(self._path):
             descriptor = self._open()
             if os.fstat(descriptor).st_size != size:
                 raise Corrupt(f"{printable(self._path)} did not arrive whole")
             if time is not None:
                 os.utime(descriptor, ns=(time * 1000, time * 1000))
-            os.fsync(descriptor)
+
+    def flush_file_system(self, syncfs: Callable[[int], bool]) -> bool:
+        """Whether everything written to this file's file system so far is on the device now."""
+        with self._lock:
+            return self._descriptor >= 0 and syncfs(self._descriptor)
+
+    def appear(self, *, is_flushed: bool = False) -> None:
+        """Gives a complete file its name, once it is on the device."""
+        with self._lock, translated(self._path):
+            if not is_flushed:
+                os.fsync(self._open())
             self._rename()
             self._temporary = ""
 
@@ -194,8 +210,12 @@ class LocalUpload:
         await self._workers.run(self._temporary.write, data, number * self._part_size)
 
     async def commit(self) -> None:
-        await self._workers.run(self._temporary.appear, self._time, self._size)
+        await self._workers.run(self._appear)
         await self.abort()
+
+    def _appear(self) -> None:
+        self._temporary.complete(self._time, self._size)
+        self._temporary.appear()
 
     async def abort(self) -> None:
         await self._workers.run(self._temporary.remove)

@@ -122,6 +122,10 @@ class MemorySource:
         self.first: Buffer = stored.data[:limit]
         self._store, self._key = store, key
 
+    @property
+    def state(self) -> str:
+        return self.etag
+
     async def read(self, offset: int, length: int) -> Buffer:
         return self._unchanged().data[offset : offset + length]
 

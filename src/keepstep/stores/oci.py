@@ -210,6 +210,10 @@ class OciSource:
         self.properties = from_headers(headers, _METADATA)
         self._client = client
 
+    @property
+    def state(self) -> str:
+        return self.etag
+
     async def read(self, offset: int, length: int) -> Buffer:
         response = await self._client.call(
             "GetObject",

@@ -287,6 +287,10 @@ class S3Source:
         self.properties = from_headers(headers, _METADATA, S3_FIELDS)
         self._client = client
 
+    @property
+    def state(self) -> str:
+        return self.etag
+
     async def read(self, offset: int, length: int) -> Buffer:
         response = await self._client.call(
             "GetObject",

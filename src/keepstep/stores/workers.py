@@ -22,9 +22,9 @@ _Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[st
 _PATIENCE = 0.005
 """Seconds a call may wait for a thread before another thread is started."""
 
-_BRIEF = 0.001
+_BRIEF = 0.005
 """Seconds that a call may take up the event loop."""
-_TURNS = 500
+_TURNS = 200
 """After a call that took longer so many go to a thread."""
 
 
