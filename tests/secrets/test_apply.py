@@ -157,15 +157,13 @@ def test_one_fetch_for_a_secret_with_many_fields(world: World) -> None:
 
 
 def test_secrets_are_fetched_at_once_within_bounds(world: World) -> None:
-    """Two hundred secrets with 50 ms each take a fraction of ten seconds, with no more under way than allowed."""
+    """Of two hundred secrets as many are under way at a time as allowed, and not one more."""
     world.vault.pause = 0.05
     for number in range(200):
         world.vault.put(str(number), str(number))
     assert world.run(*[world.line(str(number)) for number in range(200)], jobs=50) == 3
     assert world.vault.most_under_way == 50
     assert world.vault.entered == 1
-    assert world.report.finished is not None
-    assert world.report.finished - world.report.started < timedelta(seconds=4)
 
 
 @pytest.mark.parametrize("error", [ConfigError("no credentials", hint="set them"), Denied("not you")])
@@ -281,9 +279,11 @@ def test_stopping_leaves_the_rest_to_the_next_run(world: World) -> None:
     async def work() -> None:
         job = world.job(lines, jobs=1)
         running = asyncio.create_task(job.run())
-        await asyncio.sleep(0.08)
+        while not world.lines.updated:
+            await asyncio.sleep(0.001)
+        world.vault.pause = 60  # the rest would take longer than the test
         job.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
 
     asyncio.run(work())
     assert world.told == []
