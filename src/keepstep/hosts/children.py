@@ -33,8 +33,8 @@ class Launch:
     """Inherited by the process, under the same numbers."""
     says_itself: bool = False
     """Whether it writes to our own output, instead of being quoted line by line."""
-    after: Sequence[Sequence[str]] = ()
-    """Commands that follow each run, however it ended."""
+    after: Callable[[int], None] | None = None
+    """Follows each run, with its exit code; may block, raises :class:`Error`."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,9 +49,7 @@ class Child:
     @classmethod
     async def start(cls, launch: Launch, environment: Mapping[str, str]) -> Child:
         """Raises ``OSError`` when the machine cannot start one more process."""
-        return cls(
-            await spawn([sys.executable, "-P", "-m", "keepstep", *launch.words], launch, environment), launch
-        )
+        return cls(await _spawn(launch, environment), launch)
 
     async def ended(self, said: Callable[[str], None]) -> int:
         """Its exit code, once it has ended; ``said`` gets every line of its output. Negative: a signal's number."""
@@ -80,11 +78,11 @@ class Child:
                 self._process.kill()
 
 
-async def spawn(command: Sequence[str], launch: Launch, environment: Mapping[str, str]) -> Process:
-    """Starts a program: without a terminal, in a process group of its own, and first in line for the OOM killer."""
+async def _spawn(launch: Launch, environment: Mapping[str, str]) -> Process:
+    """Starts the command: without a terminal, in a process group of its own, the first to go for want of memory."""
     out = None if launch.says_itself else PIPE
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *[sys.executable, "-P", "-m", "keepstep", *launch.words],
         stdin=DEVNULL,
         stdout=out,
         stderr=None if launch.says_itself else asyncio.subprocess.STDOUT,
@@ -118,13 +116,3 @@ async def _read(process: Process, said: Callable[[str], None]) -> None:
         if not line:
             return
         said(line.decode(errors="replace").rstrip("\n"))
-
-
-async def follow(launch: Launch, said: Callable[[str], None]) -> bool:
-    """Carries out the commands behind a run. Returns whether all of them went well."""
-    codes = []
-    for command in launch.after:
-        process = await spawn(command, launch, {})
-        await _read(process, said)
-        codes.append(await process.wait())
-    return not any(codes)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import Error, ExitCode
-from keepstep.hosts.children import Child, follow
+from keepstep.hosts.children import Child, Launch
 from keepstep.hosts.supervisor import Supervisor
 from keepstep.hosts.work import Work
 from keepstep.runs.database import open_database
@@ -180,10 +180,19 @@ class Daemon:
         self._children[run.id] = child
         code = await child.ended(lambda line: log.info("output", line=line))
         outcome = await self._conclude(run, code, "overdue" if child.was_overdue else None)
-        is_followed = await follow(launch, lambda line: log.info("output", line=line))
+        is_followed = await self._follow(launch, code, log)
         seconds = round(time.monotonic() - began, 3)
         say = log.info if code in (ExitCode.DONE, ExitCode.CHANGED, ExitCode.SKIPPED) and is_followed else log.error
         say("run ended", outcome=outcome, exit_code=code, seconds=seconds)
+
+    async def _follow(self, launch: Launch, code: int, log: Any) -> bool:
+        try:
+            if launch.after:
+                await asyncio.to_thread(launch.after, code)
+        except Error as exc:
+            log.error("after the run", error=exc.message, hint=exc.hint)
+            return False
+        return True
 
     async def _conclude(self, run: Run, code: int, outcome: str | None = None) -> str:
         """Writes down how it ended, where the run has not done so itself. Returns the outcome that stands."""

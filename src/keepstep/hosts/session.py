@@ -1,0 +1,38 @@
+"""Who we became on AWS, and until when: for people who cannot get a role to work. Never a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from keepstep.assembly import Assembly, CloudSettings
+from keepstep.clouds.aws_errors import translated
+from keepstep.errors import Error
+
+
+def session_lines(role: str) -> Iterator[str]:
+    """The session in lines; or why there is none, and what to do."""
+    try:
+        yield from asyncio.run(_session(role))
+    except Error as exc:
+        yield f"session: none: {exc.message}"
+        if exc.hint:
+            yield f"hint: {exc.hint}"
+
+
+async def _session(role: str) -> list[str]:
+    identity = Assembly(CloudSettings(role_arn=(role,) if role else ())).aws
+    credentials = await identity.credentials()
+    session = await identity.botocore_session()
+
+    def ask() -> str:
+        with translated("default", role=role):
+            sts = session.create_client("sts", region_name=identity.config.region or "us-east-1")
+            arn: str = sts.get_caller_identity()["Arn"]
+            return arn
+
+    lines = [f"session: {await asyncio.to_thread(ask)}"]
+    if credentials:
+        until = credentials.expires_at
+        lines.append(f"session: credentials by {credentials.method}, " + (f"until {until}" if until else "no end"))
+    return lines
