@@ -20,6 +20,7 @@ from keepstep.vaults.memory import MemoryVault
         ("/run/secrets/tls.key", "TLS_KEY"),
         ("/x/2fa-code", "2FA_CODE"),
         ("/x/caf\u00e9", "CAF_"),
+        ("/x/stra\u00dfe\U0001f986", "STRA_E_"),
         ("/x/a b\udce9", "A_B_"),
     ],
 )

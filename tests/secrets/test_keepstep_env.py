@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from keepstep.secrets.environment import variable_of
+
 SCRIPT = Path(__file__).parents[2] / "deploy" / "keepstep-env"
 SHELLS = [
     [name, *words] for name, *words in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(name)
@@ -99,6 +101,15 @@ def test_what_cannot_be_had_stops_the_program(shell: list[str], root: Path) -> N
     for words in wrong:
         ran = start(shell, *words)
         assert (ran.returncode, b"usage" in ran.stderr) == (5, True)
+
+
+def test_names_are_those_of_exec(shell: list[str], root: Path) -> None:
+    """A file is the same variable here and in ``keepstep exec``, letters beyond ASCII and odd bytes included."""
+    names = ["db-pass.word", "caf\u00e9", "stra\u00dfe\U0001f986", "x\udce9y", "a b"]
+    for name in names:
+        (root / name).write_text("x")
+    found = variables(start(shell, root, "--", "env", "-0", env={"PATH": os.environ["PATH"]}).stdout)
+    assert {variable_of(f"{root}/{name}").encode() for name in names} <= found.keys()
 
 
 def test_the_program_takes_its_place(shell: list[str], root: Path) -> None:

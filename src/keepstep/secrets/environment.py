@@ -15,8 +15,8 @@ from keepstep.vaults.interface import Vault
 
 
 def variable_of(path: str) -> str:
-    """The base name in capitals; what is no letter and no digit becomes ``_``."""
-    return re.sub(r"[^A-Z0-9]", "_", path.rpartition("/")[2].upper())
+    """The base name in capitals; what is no letter and no digit of ASCII becomes ``_``."""
+    return re.sub(r"[^A-Za-z0-9]", "_", path.rpartition("/")[2]).upper()
 
 
 async def environment_of(plan: Plan, vaults: Mapping[str, Vault], jobs: int = 32) -> dict[bytes, bytes]:
