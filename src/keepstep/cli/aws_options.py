@@ -13,6 +13,7 @@ import click
 
 from keepstep.cli.options import OptionalValue
 from keepstep.cli.values import Expires, Grants, Key, Metadata, Text
+from keepstep.stores.checksums import ALGORITHMS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +27,6 @@ ACLS = (
     "bucket-owner-full-control",
     "log-delivery-write",
 )
-CHECKSUMS = ("CRC64NVME", "CRC32", "SHA256", "SHA1", "CRC32C", "SHA512", "XXHASH64", "XXHASH3", "XXHASH128")
 CLASSES = (
     "STANDARD",
     "REDUCED_REDUNDANCY",
@@ -100,7 +100,7 @@ _ENCRYPTION = (
 )
 _REQUESTS = (
     _optional("--request-payer", "requester", type=_choice("requester"), help="S3: we pay for the requests."),
-    click.option("--checksum-algorithm", type=_choice(*CHECKSUMS), help="Uploads, copies: checksum to store."),
+    click.option("--checksum-algorithm", type=_choice(*ALGORITHMS), help="Uploads, copies: checksum to store."),
     click.option("--checksum-mode", type=_choice("ENABLED"), help="Downloads: stored checksums are verified."),
     click.option("--page-size", type=click.IntRange(1), help="Keys in one answer to a listing [1000]."),
     click.option("--ignore-glacier-warnings", is_flag=True, help="Passes over archived objects silently."),

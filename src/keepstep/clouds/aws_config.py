@@ -67,6 +67,11 @@ class AwsConfig:
             url: str | None = provider.provide()
         return url
 
+    @property
+    def s3_url(self) -> str | None:
+        """The user's own address of S3, None where AWS's is meant."""
+        return self.settings.endpoint_url or self.endpoint_url("s3")
+
     def s3_endpoint(self, bucket: str, region: str | None = None) -> S3Endpoint:
         """Where ``bucket`` is. ``region`` is the bucket's own, when it is known; else ours, else us-east-1."""
         return s3_endpoint(bucket, self._s3_facts(region or self.region or "us-east-1"))
@@ -76,7 +81,7 @@ class AwsConfig:
         options = variable("s3") if self.s3_options else {}
         return S3Facts(
             region=region,
-            url=self.settings.endpoint_url or self.endpoint_url("s3"),
+            url=self.s3_url,
             suffix=self._dns_suffix(region),
             addressing_style=options.get("addressing_style") or "auto",
             dualstack=bool(options.get("use_dualstack_endpoint") or variable("use_dualstack_endpoint")),

@@ -22,6 +22,10 @@ PART_SIZE = 16 * MIB
 """Bytes. Larger objects travel in parts of this size, or of a larger one when 10,000 would not suffice."""
 _MOST_PARTS = 10_000
 """S3's and OCI's limit (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
+_SMALLEST_PART = {"local": 1, "s3": 5 * MIB, "oci": 10 * MIB}
+"""Bytes. S3's limit; OCI's recommendation ("Using Multipart Uploads")."""
+_LARGEST_WHOLE = 64 * MIB
+"""Bytes of an object in one piece, whatever threshold is asked for: it is held in memory."""
 _PARTS_AT_ONCE = 8
 _ATTEMPTS = 3
 
@@ -94,8 +98,17 @@ class Mover:
             self.journal.end(key)
 
     def part_size_for(self, size: int) -> int:
-        """Bytes per part: the smallest multiple of ``part_size`` that needs no more than 10,000 parts."""
-        return self.part_size * max(1, -(-size // (self.part_size * _MOST_PARTS)))
+        """Bytes per part: the smallest multiple of the usual size that needs no more than 10,000 parts."""
+        usual = self.part_size
+        if wanted := self.options.multipart_chunksize:
+            usual = max(wanted, _SMALLEST_PART[self.target.address.kind])
+        return usual * max(1, -(-size // (usual * _MOST_PARTS)))
+
+    def most_at_once(self, size: int) -> int:
+        """Bytes of an object of ``size`` that travel in one piece: all of them, or a part's."""
+        threshold = self.options.multipart_threshold
+        is_whole = threshold is not None and size < threshold and size <= _LARGEST_WHOLE
+        return size if is_whole else self.part_size_for(size)
 
 
 class _Attempt:
@@ -110,7 +123,7 @@ class _Attempt:
 
     async def run(self) -> int:
         mover, entry = self._mover, self._entry
-        set_aside = max(1, min(entry.size, mover.part_size_for(entry.size)))
+        set_aside = max(1, min(entry.size, mover.most_at_once(entry.size)))
         async with mover.budget.hold(set_aside):
             self._source = source = await self._open(set_aside)
             properties = self._properties(source)
@@ -120,7 +133,7 @@ class _Attempt:
                 self._count(source.size)
                 return source.size
             part_size = mover.part_size_for(source.size)
-            state = _state_of(source, properties)
+            state = _state_of(source, properties, mover.options)
             self._upload = upload = await mover.begin(entry.key, state, source.size, part_size, properties)
             missing = [n for n in range(-(-source.size // part_size)) if n not in upload.done]
             self._count(source.size - sum(min(part_size, source.size - n * part_size) for n in missing))
@@ -193,10 +206,11 @@ class _Attempt:
         return properties if options.is_plain else options.of_copy(properties)
 
 
-def _state_of(source: Source, properties: Properties) -> str:
+def _state_of(source: Source, properties: Properties, options: TransferOptions) -> str:
     """Changes with the object at the source, and with what is said of it at the target."""
-    text = repr((source.size, source.state, properties))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    text = repr((source.size, source.state, properties, options))
+    key = options.target_key.reveal_bytes() if options.target_key else b""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape") + key).hexdigest()
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

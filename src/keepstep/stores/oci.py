@@ -18,9 +18,11 @@ from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.times import microseconds
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.stores.address import Address
+from keepstep.stores.checksums import checksum
 from keepstep.stores.headers import from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
+from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
 from keepstep.stores.oci_headers import storage_tier
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
@@ -43,6 +45,9 @@ class OciStore:
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
+        self._may_copy = True
+        algorithm = self._options.checksum_algorithm
+        self._checksum = checksum(algorithm) if algorithm else None
 
     @property
     def requests(self) -> Counter[str]:
@@ -70,7 +75,7 @@ class OciStore:
             "PUT",
             "o",
             self.address.prefix + key,
-            headers=[*to_headers(properties, _METADATA), ("content-md5", await self._md5(data))],
+            headers=[*to_headers(properties, _METADATA), *await self._digests(data)],
             body=data,
         )
 
@@ -116,7 +121,13 @@ class OciStore:
         return upload
 
     async def copy(self, source: Store, entry: Entry) -> bool:
-        return False
+        """Within OCI the service copies, by a work request, unless it was found that it may not."""
+        is_possible = isinstance(source, OciStore) and can_copy(source._client, self._client, self._options)
+        if not isinstance(source, OciStore) or not is_possible or not self._may_copy:
+            return False
+        origin, name = source.address.prefix + entry.key, self.address.prefix + entry.key
+        self._may_copy = await WorkRequestCopy(source._client, origin, self.address, name, self._options).run()
+        return self._may_copy
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         failures: dict[str, Error] = {}
@@ -140,6 +151,15 @@ class OciStore:
         stored = response.headers.get("content-md5")
         if stored and await self._md5(source.first) != stored:
             raise Corrupt(f"{self._client.thing(source.name)} did not arrive as it is stored (MD5 differs)")
+
+    async def _digests(self, data: Buffer) -> Sequence[HeaderPair]:
+        """MD5, and the checksum that was asked for."""
+        md5 = ("content-md5", await self._md5(data))
+        if self._checksum is None:
+            return (md5,)
+        name = self._options.checksum_algorithm
+        value = await self._workers.run(self._checksum, data)
+        return md5, ("opc-checksum-algorithm", name), (f"opc-content-{name.lower()}", value)
 
     async def _md5(self, data: Buffer) -> str:
         return _md5(data) if len(data) <= _INLINE else await self._workers.run(_md5, data)
@@ -254,17 +274,17 @@ class OciUpload:
                 self._parts[number] = (part["etag"], part["md5"])
 
     async def write(self, number: int, data: Buffer) -> None:
-        md5 = await self._store._md5(data)
+        digests = await self._store._digests(data)
         response = await self._store._client.call(
             "UploadPart",
             "PUT",
             "u",
             self.name,
             query=[("uploadId", self.token), ("uploadPartNum", str(number + 1))],
-            headers=[("content-md5", md5)],
+            headers=digests,
             body=data,
         )
-        self._parts[number + 1] = (response.headers.get("etag", ""), md5)
+        self._parts[number + 1] = (response.headers.get("etag", ""), digests[0][1])
 
     async def commit(self) -> None:
         parts = [{"partNum": number, "etag": etag} for number, (etag, _) in sorted(self._parts.items())]

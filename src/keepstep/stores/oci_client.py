@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from keepstep.clouds.http import Buffer, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
@@ -35,6 +37,7 @@ class OciClient:
         self.bucket = bucket
         self.namespace = namespace
         self._headers = headers or {}
+        self.identity = identity
         self._service = OciService("objectstorage", identity, timeouts=timeouts)
 
     @property
@@ -66,15 +69,34 @@ class OciClient:
         """
 
         def explain(response: Response) -> Error:
-            grantee = self._service.identity.grantee
+            grantee = self.identity.grantee
             return error_of(response, operation, self.namespace, self.bucket, name, grantee=grantee)
 
         try:
             return await self._call(operation, method, collection, name, explain, query, headers, body, most)
         except NotFound as exc:
             if self.namespace == bling.NAMESPACE and operation == "ListObjects":
-                exc.hint = await bling.advice_when_refused(self.bucket, self._service.identity)
+                exc.hint = await bling.advice_when_refused(self.bucket, self.identity)
             raise
+
+    async def region(self) -> str:
+        """The bucket's, which is the identity's."""
+        return (await self.identity.key()).region
+
+    async def start_copy(self, details: dict[str, Any]) -> str:
+        """CopyObject of one of this bucket's objects; returns the OCID of the work request."""
+        response = await self.call("CopyObject", "POST", "actions/copyObject", body=json.dumps(details).encode())
+        return response.headers.get("opc-work-request-id", "")
+
+    async def work_request(self, number: str, part: str = "") -> Any:
+        """A work request as it stands, or a ``part`` of it: ``/errors``."""
+        operation = "ListWorkRequestErrors" if part else "GetWorkRequest"
+
+        def explain(response: Response) -> Error:
+            return error_of(response, operation, self.namespace, self.bucket, None, grantee=self.identity.grantee)
+
+        path = f"/workRequests/{quoted(number)}{part}"
+        return json.loads((await self._service.call(operation, "GET", path, explain)).body)
 
     async def _call(
         self,

@@ -30,19 +30,23 @@ CHECKSUMS = ("CRC32C", "SHA256")
 
 def oci_headers(options: TransferOptions, *, is_target: bool) -> Mapping[str, Headers]:
     """By operation, what one side of a run sends."""
+    own = _customer_key(options.target_key)
+    kms: Headers = (("opc-sse-kms-key-id", options.kms_key),) if options.kms_key else ()
+    checksum = options.checksum_algorithm
+    algorithm: Headers = (("opc-checksum-algorithm", checksum),) if checksum else ()
+    origin = _customer_key(options.source_key, "opc-source-sse-customer")
     if not is_target:
         key = _customer_key(options.source_key)
-        return {"GetObject": key, "HeadObject": key} if key else {}
-    own, tier = _customer_key(options.target_key), storage_tier(options.storage_class)
-    kms: Headers = (("opc-sse-kms-key-id", options.kms_key),) if options.kms_key else ()
-    origin = _customer_key(options.source_key, "opc-source-sse-customer")
+        # A copy is asked for at the bucket that it is made from.
+        table = {"GetObject": key, "HeadObject": key, "CopyObject": (*own, *kms, *origin)}
+        return {name: headers for name, headers in table.items() if headers}
+    tier = storage_tier(options.storage_class)
     table = {
         "PutObject": (*own, *kms, *((("storage-tier", tier),) if tier else ())),
-        "CreateMultipartUpload": (*own, *kms),
+        "CreateMultipartUpload": (*own, *kms, *algorithm),
         "UploadPart": own,
         "GetObject": own,
         "HeadObject": own,
-        "CopyObject": (*own, *kms, *origin),
     }
     return {name: headers for name, headers in table.items() if headers}
 

@@ -59,8 +59,8 @@ class TransferOptions:
 
     @cached_property
     def is_plain(self) -> bool:
-        """True when objects keep what their source says, and files get the type that their name suggests."""
-        return self.guesses_type and not self.given_fields and self.takes_source
+        """True when copies keep what their source says."""
+        return not self.given_fields and self.takes_source
 
     @property
     def takes_source(self) -> bool:

@@ -15,22 +15,21 @@ from contextlib import suppress
 from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
-from keepstep.clouds.sigv4 import quote_path
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
+from keepstep.stores.checksums import ALGORITHMS, checksum
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers, whole_size
 from keepstep.stores.interface import Entry, Page, Properties, Store
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
+from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_errors import error_for
 from keepstep.stores.s3_listing import parse, parse_folders, parse_parts, unescape
 from keepstep.stores.workers import Workers
 
 _INLINE = 64 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
-_COPY_LIMIT = 5 * 1024**3
-"""CopyObject's limit in bytes (API reference, CopyObject)."""
 _DELETE_ATTEMPTS = 4
 
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
@@ -50,6 +49,8 @@ class S3Store:
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
+        algorithm = self._options.checksum_algorithm
+        self._checksum = checksum(algorithm) if algorithm else None
 
     @property
     def requests(self) -> Counter[str]:
@@ -76,7 +77,7 @@ class S3Store:
             "PutObject",
             "PUT",
             self.address.prefix + key,
-            headers=to_headers(properties, _METADATA, S3_FIELDS),
+            headers=[*to_headers(properties, _METADATA, S3_FIELDS), *await self._checksums(data)],
             body=data,
             digest=await self._digest(data),
         )
@@ -92,13 +93,18 @@ class S3Store:
         )
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
-        full = self.address.prefix + key
+        return await self.create_upload(self.address.prefix + key, size, properties)
+
+    async def create_upload(
+        self, full: str, size: int, properties: Properties, more: Sequence[HeaderPair] = ()
+    ) -> S3Upload:
+        """An upload to a whole key, with headers beside those of its properties."""
         response = await self._client.call(
             "CreateMultipartUpload",
             "POST",
             full,
             query=[("uploads", "")],
-            headers=to_headers(properties, _METADATA, S3_FIELDS),
+            headers=[*to_headers(properties, _METADATA, S3_FIELDS), *more],
         )
         found = _UPLOAD_ID.search(response.body.decode())
         if not found:
@@ -120,20 +126,16 @@ class S3Store:
             except NotFound:
                 return None
             parts, marker = parse_parts(response.body)
-            upload.adopt(parts, part_size)
+            if not self._checksum:  # the upload's end has to name every part's
+                upload.adopt(parts, part_size)
         return upload
 
     async def copy(self, source: Store, entry: Entry) -> bool:
         """Within S3 the server copies, metadata and tags included, when one identity may see both sides."""
-        if not isinstance(source, S3Store) or not self._can_see(source) or entry.size > _COPY_LIMIT:
+        if not isinstance(source, S3Store) or not is_one_service(self._client, source._client):
             return False
-        origin = f"{source._client.bucket}/{source.address.prefix}{entry.key}"
-        await self._client.call(
-            "CopyObject",
-            "PUT",
-            self.address.prefix + entry.key,
-            headers=[("x-amz-copy-source", quote_path(origin))],
-        )
+        origin, key = source.address.prefix + entry.key, self.address.prefix + entry.key
+        await ServerCopy(source._client, origin, self._client, key, self, self._options).run(entry.size)
         return True
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
@@ -167,6 +169,11 @@ class S3Store:
     async def _check(self, source: S3Source, response: Response) -> None:
         """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
         headers = response.headers
+        for algorithm in ALGORITHMS if self._options.checksum_mode else ():
+            stored = headers.get(f"x-amz-checksum-{algorithm.lower()}", "-")
+            # One with a number behind a dash is of the parts' checksums.
+            if "-" not in stored and await self._workers.run(checksum(algorithm), source.first) != stored:
+                raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive whole ({algorithm} differs)")
         is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
             "x-amz-server-side-encryption-customer-algorithm" in headers
         )
@@ -183,10 +190,26 @@ class S3Store:
             return _hash(name, data)
         return await self._workers.run(_hash, name, data)
 
-    def _can_see(self, source: S3Store) -> bool:
-        ours, theirs = self._client, source._client
-        is_one_service = ours.identity.config.settings.endpoint_url == theirs.identity.config.settings.endpoint_url
-        return ours.identity is theirs.identity and is_one_service
+    async def _checksums(self, data: Buffer) -> Sequence[HeaderPair]:
+        """The header with the body's checksum, where one was asked for."""
+        if self._checksum is None:
+            return ()
+        value = await self._workers.run(self._checksum, data)
+        return [(f"x-amz-checksum-{self._options.checksum_algorithm.lower()}", value)]
+
+    async def put_xml(self, operation: str, key: str, query: str, text: str) -> None:
+        """A request whose body is a document, with the MD5 that some of them ask for."""
+        body = text.encode()
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        await self._client.call(
+            operation,
+            "PUT",
+            key,
+            query=[(query, "")],
+            headers=[("content-md5", _base64(md5)), ("content-type", "application/xml")],
+            body=body,
+            digest=_hash("sha256", body),
+        )
 
     async def _delete_batch(self, keys: Sequence[str]) -> dict[str, Error]:
         failures: dict[str, Error] = {}
@@ -316,6 +339,8 @@ class S3Upload:
         self._store = store
         self._size = size
         self._etags: dict[int, str] = {}
+        self._checksums: dict[int, str] = {}
+        """Of the parts, as elements of XML; empty where none was asked for."""
 
     @property
     def done(self) -> frozenset[int]:
@@ -328,19 +353,25 @@ class S3Upload:
                 self._etags[number] = etag
 
     async def write(self, number: int, data: Buffer) -> None:
+        checksums = await self._store._checksums(data)
         response = await self._store._client.call(
             "UploadPart",
             "PUT",
             self.key,
             query=[("partNumber", str(number + 1)), ("uploadId", self.token)],
+            headers=checksums,
             body=data,
             digest=await self._store._digest(data),
         )
         self._etags[number + 1] = response.headers.get("etag", "")
+        for header, value in checksums:
+            element = "Checksum" + header.rpartition("-")[2].upper()
+            self._checksums[number + 1] = f"<{element}>{value}</{element}>"
 
     async def commit(self) -> None:
         parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag>"
+            f"{self._checksums.get(number, '')}</Part>"
             for number, etag in sorted(self._etags.items())
         )
         body = (

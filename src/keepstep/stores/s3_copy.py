@@ -1,0 +1,176 @@
+"""Copies inside S3: the bytes do not pass through here.
+
+Up to 5 GiB at once (CopyObject), above in parts (UploadPartCopy). What a copy takes over from its source is the AWS
+CLI's ``--copy-props`` (https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html); a copy in parts takes over
+nothing by itself, so headers, metadata and tags are read and given to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape
+
+from keepstep.clouds.http import Response
+from keepstep.clouds.sigv4 import quote_path
+from keepstep.errors import Error, Transient
+from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
+from keepstep.stores.options import TransferOptions
+from keepstep.stores.s3_client import HeaderPair, S3Client
+from keepstep.stores.s3_listing import unescape
+
+if TYPE_CHECKING:
+    from keepstep.stores.s3 import S3Store, S3Upload
+
+MIB = 1024 * 1024
+LIMIT = 5 * 1024**3
+"""Bytes that CopyObject, and one UploadPartCopy, can copy (API reference)."""
+_SMALLEST, _MOST_PARTS = 5 * MIB, 10_000
+_PART = 256 * MIB
+_AT_ONCE = 8
+_LONGEST_TAGGING = 2048
+"""Bytes of the x-amz-tagging header (as the AWS CLI has it); what is longer is set when the object is there."""
+_ETAG = re.compile(r"<ETag>([^<]+)</ETag>")
+_TAG = re.compile(r"<Tag>(.*?)</Tag>", re.DOTALL)
+_FIELD = re.compile(r"<(Key|Value)>([^<]*)</")
+
+METADATA = "x-amz-meta-"
+Tags = list[tuple[str, str]]
+
+
+def is_one_service(ours: S3Client, theirs: S3Client) -> bool:
+    """Whether the target's service can read the source with the identity that the target is written with."""
+    mine, other = ours.identity.settings, theirs.identity.settings
+    same_identity = (mine.profile, mine.role_arn, mine.no_sign_request) == (
+        other.profile,
+        other.role_arn,
+        other.no_sign_request,
+    )
+    return same_identity and ours.identity.config.s3_url == theirs.identity.config.s3_url
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCopy:
+    """One object, from one bucket to another one of the same service."""
+
+    source: S3Client
+    source_key: str
+    target: S3Client
+    target_key: str
+    store: S3Store
+    """Of the target."""
+    options: TransferOptions
+
+    async def run(self, size: int) -> None:
+        """Copies an object of ``size`` bytes. Safe to repeat; leaves no parts behind when it fails."""
+        threshold = self.options.multipart_threshold
+        is_large = size > LIMIT if threshold is None else size >= threshold
+        await (self._in_parts() if is_large and size else self._whole())
+
+    async def _whole(self) -> None:
+        headers = [("x-amz-copy-source", self._origin), *await self._directives()]
+        await self.target.call("CopyObject", "PUT", self.target_key, headers=headers)
+
+    async def _directives(self) -> list[HeaderPair]:
+        """What CopyObject is told of headers, metadata and tags; nothing where it is to take them all over."""
+        options = self.options
+        given = to_headers(options.given, METADATA, S3_FIELDS)
+        if options.metadata_directive:
+            return [("x-amz-metadata-directive", options.metadata_directive), *given]
+        tagging = [] if options.copy_props == "default" else [("x-amz-tagging-directive", "REPLACE")]
+        if options.is_plain:
+            return tagging
+        if options.copy_props != "none":
+            # S3 takes all from the source or all from the request: so the request says what the source has.
+            head = await self._head()
+            merged = options.of_copy(from_headers(head.headers, METADATA, S3_FIELDS))
+            given = to_headers(merged, METADATA, S3_FIELDS)
+            given.append(("x-amz-copy-source-if-match", head.headers.get("etag", "")))
+        return [*tagging, ("x-amz-metadata-directive", "REPLACE"), *given]
+
+    async def _in_parts(self) -> None:
+        head = await self._head()
+        size = int(head.headers["content-length"])
+        tags = await self._tags() if self._takes_tags else []
+        tagging = urlencode(tags)
+        fits = len(tagging) <= _LONGEST_TAGGING
+        properties = self.options.of_copy(from_headers(head.headers, METADATA, S3_FIELDS))
+        more = [("x-amz-tagging", tagging)] if tags and fits else []
+        upload = await self.store.create_upload(self.target_key, size, properties, more)
+        try:
+            await self._copy_parts(upload, size, head.headers.get("etag", ""))
+            await upload.commit()
+        except BaseException:
+            await asyncio.shield(upload.abort())
+            raise
+        if tags and not fits:
+            await self._set_tags(tags)
+
+    async def _copy_parts(self, upload: S3Upload, size: int, etag: str) -> None:
+        part_size = self._part_size(size)
+        numbers = iter(range(-(-size // part_size)))
+
+        async def work() -> None:
+            for number in numbers:
+                await self._copy_part(upload, number, part_size, size, etag)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_AT_ONCE):
+                    group.create_task(work())
+        except BaseExceptionGroup as exc:
+            raise exc.exceptions[0] from None
+
+    async def _copy_part(self, upload: S3Upload, number: int, part_size: int, size: int, etag: str) -> None:
+        start = number * part_size
+        length = min(part_size, size - start)
+        response = await self.target.call(
+            "UploadPartCopy",
+            "PUT",
+            self.target_key,
+            query=[("partNumber", str(number + 1)), ("uploadId", upload.token)],
+            headers=[
+                ("x-amz-copy-source", self._origin),
+                ("x-amz-copy-source-range", f"bytes={start}-{start + length - 1}"),
+                ("x-amz-copy-source-if-match", etag),
+            ],
+        )
+        found = _ETAG.search(response.body.decode())
+        if not found:
+            raise Transient(f"UploadPartCopy on {upload.key}: the answer names no ETag")
+        upload.adopt([(number + 1, length, unescape(found[1]))], part_size)
+
+    def _part_size(self, size: int) -> int:
+        wanted = self.options.multipart_chunksize or _PART
+        return min(LIMIT, max(wanted, _SMALLEST, -(-size // _MOST_PARTS)))
+
+    async def _head(self) -> Response:
+        return await self.source.call("HeadObject", "HEAD", self.source_key)
+
+    @property
+    def _takes_tags(self) -> bool:
+        """CopyObject takes them unless it is told otherwise; so do copies in parts."""
+        return self.options.metadata_directive is not None or self.options.copy_props == "default"
+
+    async def _tags(self) -> Tags:
+        response = await self.source.call("GetObjectTagging", "GET", self.source_key, query=[("tagging", "")])
+        found = [dict(_FIELD.findall(tag)) for tag in _TAG.findall(response.body.decode())]
+        return [(unescape(tag["Key"]), unescape(tag.get("Value", ""))) for tag in found]
+
+    async def _set_tags(self, tags: Tags) -> None:
+        """An object without its tags would never be mended: it is removed when they cannot be set."""
+        items = "".join(f"<Tag><Key>{escape(k)}</Key><Value>{escape(v)}</Value></Tag>" for k, v in tags)
+        try:
+            await self.store.put_xml(
+                "PutObjectTagging", self.target_key, "tagging", f"<Tagging><TagSet>{items}</TagSet></Tagging>"
+            )
+        except Error:
+            await self.target.call("DeleteObject", "DELETE", self.target_key)
+            raise
+
+    @property
+    def _origin(self) -> str:
+        return quote_path(f"{self.source.bucket}/{self.source_key}")
