@@ -13,11 +13,15 @@ from typing import Any
 
 from keepstep.clouds.aws_errors import translated as translated_credentials
 from keepstep.clouds.retry import retry_after
-from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
 
 _MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"})
 _PASSING = frozenset({"InternalServiceError", "InternalServerError", "InternalFailure", "ServiceUnavailable"})
-_NO_KEY = frozenset({"DecryptionFailure", "InvalidKeyId", "KMSAccessDeniedException", "KMSDisabledException"})
+_NO_KEY = frozenset(
+    {"DecryptionFailure", "EncryptionFailure", "InvalidKeyId", "KMSAccessDeniedException", "KMSDisabledException"}
+)
+_MOVED = ("InvalidParameterException", "secretsmanager:UpdateSecretVersionStage")
+"""A label is not where it was looked for."""
 _RESOURCE = re.compile(r"on resource: (\S+)")
 
 
@@ -58,6 +62,10 @@ def _answered(exc: Any, what: str, action: str) -> Error | None:
     if code.startswith("AccessDenied"):
         found = _RESOURCE.search(message)
         return Denied(text, hint=f"the caller's policy needs {_statement(action, found[1] if found else what)}")
+    if code == "ResourceExistsException" or (code, action) == _MOVED:
+        return Conflict(text)
+    if code == "LimitExceededException":
+        return Error(text, hint="a secret has 100 versions at the most, and AWS removes none within a day")
     if code.startswith(("InvalidParameter", "InvalidRequest", "Validation")):
         return ConfigError(text)
     return None

@@ -1,0 +1,382 @@
+"""The state table of rotation: from what was observed, the one thing to do next. Pure: no network, clock or file.
+
+A is the primary store (Secrets Manager), O the secondary (OCI Vault); c is CURRENT, p A's PENDING, q O's; D is any
+database. *Accepted* is said of a credential that every D lets in. Generations and contents are compared, never
+times. The first row that fits is taken; after it everything is observed anew.
+
+====  =========================================================  ==================================================
+row   observed                                                   to do
+====  =========================================================  ==================================================
+X1    the usernames of A.c and O.c, p or q do not go together    stop, nothing written
+S5b   p is A.c itself, or A's PREVIOUS                           take the label off
+S5b   gen(p) <= gen(A.c), and no D lets p in                     take the label off
+D3    gen(p) <= gen(A.c), but some D lets p in                   stage it in A again, as the next generation
+S5    O.c = p, p accepted                                        promote p in A: the commit
+S5a   O.c = p, some D rejects p                                  apply p to that D
+D1    O's PREVIOUS = A.c, newer than O.c and accepted            promote it in O again: somebody rolled O back
+D3    A's PREVIOUS = O.c, newer than A.c and accepted            promote it in A again: somebody rolled A back
+S4    O.p = p, p accepted                                        promote p in O
+S3    O.p = p, some D rejects p                                  apply p to that D, the strictest engine first
+D6    S3 or S5a, but that D's policy does not take p             no D lets p in: replace p; else stop
+S2    p is not in O, and newer than O.c and q                    stage p in O
+D2    p is not in O, and not newer                               no D lets p in: replace p; else stage it again
+X3    a D that has to be asked does not answer                   stop; what is pending stays
+====  =========================================================  ==================================================
+
+Without p:
+
+====  =========================================================  ==================================================
+row   observed                                                   to do
+====  =========================================================  ==================================================
+D5    q is neither A.c nor O.c, and some D lets it in            stage q in A
+D1    A.c != O.c, q = A.c, A.c accepted                          promote q in O
+D1,3  as above where somebody rolled one store back              promote it again
+D2    A.c != O.c, A.c accepted and newer than O.c                stage A.c in O (not newer than q: in A again)
+D3    A.c != O.c, O.c accepted and newer, or A.c not accepted    stage O.c in A (not newer than A.c: as the next
+                                                                 generation)
+D2    A.c != O.c, both accepted and of one generation            stage in A again what is not the other's PREVIOUS
+D4    A.c != O.c, neither accepted                               heal by rotating: stage a fresh one in A
+D7    A.c = O.c, some D rejects it                               set it again on that D
+D4    D7, but that D has had the password before                 heal by rotating
+S1    A.c = O.c, accepted, due                                   stage a fresh one in A
+S7    the same, but O has no room for a version                  delete its oldest deprecated version
+S0    the same, and none may be deleted yet                      nothing: paced by the quota
+S6    A.c = O.c, accepted, no q, grace over                      retire the old password of each D, note that
+S7    O has more deprecated versions than are kept               delete the oldest
+S0    all else                                                   nothing
+X3    a D that has to be asked does not answer                   stop
+====  =========================================================  ==================================================
+
+Where a D has no administrator the credential changes itself: by any stored password of the same user that D lets
+in. Where there is none, X3 says so.
+
+X2 (a store that is away, a secret that must not be written to) is raised by those who observe: no row can be read
+from a state that was not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from keepstep.databases.interface import Answer, Login
+from keepstep.rotation.credential import Credential, is_pair, partner
+from keepstep.vaults.interface import VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A credential as one version of a secret holds it."""
+
+    id: VersionId
+    credential: Credential
+
+    @property
+    def gen(self) -> int:
+        return self.credential.gen
+
+    def same(self, other: Held | None) -> bool:
+        return other is not None and self.credential == other.credential
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What stands where in one store."""
+
+    current: Held
+    pending: Held | None = None
+    previous: Held | None = None
+
+    def held(self) -> Iterator[Held]:
+        yield from (one for one in (self.current, self.pending, self.previous) if one)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One database of the set."""
+
+    name: str
+    has_admin: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Everything that a row is chosen by."""
+
+    primary: Stages
+    secondary: Stages
+    members: tuple[Member, ...]
+    """The strictest engine first."""
+    answers: Mapping[tuple[int, Login], Answer] = field(default_factory=dict)
+    """What the databases said to logins, by the member's number."""
+    alternates: bool = False
+    """Whether two users take turns; otherwise there is one."""
+    is_due: bool = False
+    is_grace_over: bool = False
+    """The old passwords are to be retired, and it is not noted that they are."""
+    has_room: bool = True
+    """O takes another version."""
+    prunable: VersionId | None = None
+    """O's oldest deprecated version, when there are more than are kept, or when the room is needed."""
+    newest_gen: int = 0
+    """Of all versions that can be read; those above count by themselves."""
+    unfit: frozenset[tuple[int, Login]] = frozenset()
+    """Passwords that a member's policy has refused."""
+    reused: frozenset[tuple[int, Login]] = frozenset()
+    """Passwords that a member has had before."""
+    retired: frozenset[int] = frozenset()
+    """Members that have no old password any more."""
+
+    @property
+    def next_gen(self) -> int:
+        held = (*self.primary.held(), *self.secondary.held())
+        return 1 + max(self.newest_gen, *(one.gen for one in held))
+
+
+class Act(StrEnum):
+    """What a row does. One of them changes at most one store or one database."""
+
+    PROBE = "probe"
+    STAGE_A = "stage in A"
+    STAGE_O = "stage in O"
+    APPLY = "apply"
+    PROMOTE_O = "promote in O"
+    PROMOTE_A = "promote in A"
+    UNLABEL = "take the label off"
+    RETIRE = "retire"
+    NOTE_RETIRED = "note that all are retired"
+    PRUNE = "prune"
+    NOTHING = "nothing"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row, filled in."""
+
+    name: str
+    act: Act
+    what: Held | None = None
+    """The credential concerned; None for a fresh one."""
+    gen: int = 0
+    """The generation that a version staged in A gets."""
+    member: int = -1
+    """The database concerned."""
+    by: Held | None = None
+    """Whose password changes the account; None: the administrator's."""
+    version: VersionId | None = None
+    """The version to prune."""
+    why: str = ""
+    """For people."""
+
+
+def decide(seen: Seen) -> Row:
+    """The row that fits. ``Act.PROBE`` stands for a question that has to be answered before it is known."""
+    try:
+        if stop := _mismatch(seen):
+            return stop
+        return _agreeing(seen) if _settled(seen) else _under_way(seen, seen.primary.pending)
+    except _Found as found:
+        return found.row
+
+
+class _Found(Exception):
+    """Ends the search from within a question."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.row = row
+
+
+def _settled(seen: Seen) -> bool:
+    return seen.primary.pending is None and seen.primary.current.same(seen.secondary.current)
+
+
+def _mismatch(seen: Seen) -> Row | None:
+    a, o = seen.primary, seen.secondary
+    user, other = a.current.credential.username, o.current.credential.username
+    pair = {user, partner(user)}
+    if seen.alternates and not is_pair(user):
+        return _stop("X1", f"the user {user} cannot take turns: {partner(user)} would take turns with another")
+    if other not in (pair if seen.alternates or o.current.same(a.pending) else {user}):
+        return _stop("X1", f"the current usernames differ: {user} in the primary store, {other} in the secondary")
+    for one in filter(None, (a.pending, o.pending)):
+        if one.credential.username not in pair:
+            return _stop("X1", f"a pending version is of the user {one.credential.username}, the current of {user}")
+    return None
+
+
+def _under_way(seen: Seen, p: Held | None) -> Row:
+    if p is None:
+        return _differing(seen)
+    current, o = seen.primary.current, seen.secondary
+    if p.id == current.id or p.same(seen.primary.previous):
+        return Row(name="S5b", act=Act.UNLABEL, what=p, why="it has been promoted")
+    if p.gen <= current.gen:
+        return _outdated(seen, p)
+    if p.same(o.current):
+        return _to_all(seen, p, "S5a") or Row(name="S5", act=Act.PROMOTE_A, what=p)
+    if row := _rolled_back(seen):
+        return row
+    if p.same(o.pending):
+        return _to_all(seen, p, "S3") or Row(name="S4", act=Act.PROMOTE_O, what=p)
+    if p.gen > o.current.gen and (o.pending is None or p.gen > o.pending.gen):
+        return Row(name="S2", act=Act.STAGE_O, what=p)
+    why = "the secondary store has a newer generation"
+    return _staged(seen, "D2", p if _some_accept(seen, p) else None, why)
+
+
+def _outdated(seen: Seen, p: Held) -> Row:
+    """PENDING stands on a version that is not newer than CURRENT: somebody put it there."""
+    if not _some_accept(seen, p):
+        return Row(name="S5b", act=Act.UNLABEL, what=p, why="it is not newer than the current version")
+    return _staged(seen, "D3", p, "a database already lets it in")
+
+
+def _to_all(seen: Seen, p: Held, name: str) -> Row | None:
+    """The first member that rejects p gets it; None when all let it in."""
+    member = _first_rejecting(seen, p)
+    if member is None:
+        return None
+    if (member, p.credential.login) not in seen.unfit:
+        return Row(name=name, act=Act.APPLY, what=p, member=member, by=_changer(seen, member, p))
+    where = seen.members[member].name
+    if _some_accept(seen, p):
+        return _stop("D6", f"{where} does not take the pending password, which another database already has")
+    return _staged(seen, "D6", None, f"{where} does not take the pending password")
+
+
+def _differing(seen: Seen) -> Row:
+    a, o = seen.primary, seen.secondary
+    if row := _orphan(seen) or _rolled_back(seen):
+        return row
+    if not _accepted(seen, a.current):
+        return _without_primary(seen)
+    if a.current.same(o.pending):
+        return Row(name="D1", act=Act.PROMOTE_O, what=a.current)
+    if a.current.gen > o.current.gen:
+        if o.pending is None or a.current.gen > o.pending.gen:
+            return Row(name="D2", act=Act.STAGE_O, what=a.current, why="the primary store is newer")
+        return _staged(seen, "D2", a.current, "the primary store is newer")
+    if not _accepted(seen, o.current):
+        return _staged(seen, "D2", a.current, "it is what logs in")
+    if o.current.gen > a.current.gen:
+        return _staged(seen, "D3", o.current, "the secondary store is newer")
+    newer = o.current if a.current.same(o.previous) else a.current
+    return _staged(seen, "D2", newer, "both log in")
+
+
+def _rolled_back(seen: Seen) -> Row | None:
+    """One store's CURRENT is the other's PREVIOUS: the newer one is promoted again if it logs in everywhere."""
+    a, o = seen.primary, seen.secondary
+    if a.current.same(o.previous) and a.current.gen > o.current.gen and _accepted(seen, a.current):
+        return Row(name="D1", act=Act.PROMOTE_O, what=a.current, why="the secondary store was rolled back")
+    if o.current.same(a.previous) and o.current.gen > a.current.gen and _accepted(seen, o.current):
+        return Row(name="D3", act=Act.PROMOTE_A, what=a.previous, why="the primary store was rolled back")
+    return None
+
+
+def _without_primary(seen: Seen) -> Row:
+    o = seen.secondary.current
+    if _accepted(seen, o):
+        return _staged(seen, "D3", o, "it is what logs in")
+    return _staged(seen, "D4", None, "neither store's password logs in everywhere")
+
+
+def _orphan(seen: Seen) -> Row | None:
+    """A pending version of O that lost its counterpart in A, and is in use."""
+    q = seen.secondary.pending
+    if q is None or q.same(seen.primary.current) or q.same(seen.secondary.current):
+        return None
+    return _staged(seen, "D5", q, "a database already lets it in") if _some_accept(seen, q) else None
+
+
+def _agreeing(seen: Seen) -> Row:
+    c = seen.primary.current
+    if row := _orphan(seen):
+        return row
+    member = _first_rejecting(seen, c)
+    if member is not None:
+        return _asserted(seen, member, c)
+    if seen.is_due:
+        return _due(seen)
+    if seen.is_grace_over and seen.secondary.pending is None:
+        return _retired(seen)
+    if seen.prunable:
+        return Row(name="S7", act=Act.PRUNE, version=seen.prunable)
+    return Row(name="S0", act=Act.NOTHING)
+
+
+def _asserted(seen: Seen, member: int, c: Held) -> Row:
+    where = seen.members[member].name
+    if (member, c.credential.login) in seen.reused | seen.unfit:
+        return _staged(seen, "D4", None, f"{where} does not take the current password again")
+    by = _changer(seen, member, c)
+    return Row(name="D7", act=Act.APPLY, what=c, member=member, by=by, why=f"{where} has lost it")
+
+
+def _due(seen: Seen) -> Row:
+    if seen.has_room:
+        return _staged(seen, "S1", None, "it is due")
+    if seen.prunable:
+        return Row(name="S7", act=Act.PRUNE, version=seen.prunable, why="a rotation needs the room")
+    return Row(name="S0", act=Act.NOTHING, why="paced by the OCI version quota")
+
+
+def _retired(seen: Seen) -> Row:
+    c = seen.primary.current
+    for member in range(len(seen.members)):
+        if member not in seen.retired:
+            by = _changer(seen, member, c)
+            return Row(name="S6", act=Act.RETIRE, what=c, member=member, by=by, why="the grace is over")
+    return Row(name="S6", act=Act.NOTE_RETIRED, what=c, why="no database has an old password")
+
+
+def _staged(seen: Seen, name: str, what: Held | None, why: str) -> Row:
+    """Stages in A: a fresh credential, one of O's as it is, or an older one as the next generation."""
+    a, o = seen.primary, seen.secondary
+    if what is None:
+        return Row(name=name, act=Act.STAGE_A, gen=seen.next_gen, why=why)
+    is_newer = what.gen > a.current.gen and (a.pending is None or what.gen > a.pending.gen)
+    keeps = is_newer and what in (o.current, o.pending) and what.gen >= o.current.gen
+    return Row(name=name, act=Act.STAGE_A, what=what, gen=what.gen if keeps else seen.next_gen, why=why)
+
+
+def _changer(seen: Seen, member: int, x: Held) -> Held | None:
+    """Who sets x on the member: None for its administrator, else a stored credential of the same user."""
+    if seen.members[member].has_admin:
+        return None
+    known = [*seen.primary.held(), *seen.secondary.held()]
+    for one in known:
+        if one.credential.username == x.credential.username and _says(seen, member, one) is Answer.ACCEPT:
+            return one
+    where = seen.members[member].name
+    raise _Found(_stop("X3", f"{where} lets in none of the passwords that the stores hold", member, x))
+
+
+def _accepted(seen: Seen, x: Held) -> bool:
+    return _first_rejecting(seen, x) is None
+
+
+def _first_rejecting(seen: Seen, x: Held) -> int | None:
+    members = range(len(seen.members))
+    return next((member for member in members if _says(seen, member, x) is Answer.REJECT), None)
+
+
+def _some_accept(seen: Seen, x: Held) -> bool:
+    return any(_says(seen, member, x) is Answer.ACCEPT for member in range(len(seen.members)))
+
+
+def _says(seen: Seen, member: int, x: Held) -> Answer:
+    """ACCEPT or REJECT; anything else ends the search, for it says nothing about the password (X3)."""
+    answer = seen.answers.get((member, x.credential.login))
+    if answer is None:
+        raise _Found(Row(name="", act=Act.PROBE, what=x, member=member))
+    if answer not in (Answer.ACCEPT, Answer.REJECT):
+        raise _Found(_stop("X3", f"{seen.members[member].name} is {answer}", member, x))
+    return answer
+
+
+def _stop(name: str, why: str, member: int = -1, what: Held | None = None) -> Row:
+    return Row(name=name, act=Act.STOP, member=member, what=what, why=why)

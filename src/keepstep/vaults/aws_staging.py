@@ -1,0 +1,72 @@
+"""AWS Secrets Manager, written to: versions with ids of our own, and labels that move only from where they are.
+
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html and
+API_UpdateSecretVersionStage.html.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keepstep.errors import Refused
+from keepstep.secret import Secret
+from keepstep.vaults.address import region_of_arn
+from keepstep.vaults.aws_secrets import SecretsManagerVault
+from keepstep.vaults.interface import Stage, VersionId
+from keepstep.vaults.staging import Look
+
+
+class SecretsManagerStages(SecretsManagerVault):
+    """A :class:`~keepstep.vaults.staging.LabelledVault`."""
+
+    async def look(self, name: str) -> Look:
+        answer = await self._calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)
+        _check_writable(answer, name)
+        ids = answer.get("VersionIdsToStages") or {}
+        labels = {label: VersionId(version) for version, held in ids.items() for label in held}
+        return Look(
+            name=name,
+            id=answer["ARN"],
+            stages={stage: labels[f"AWS{stage}"] for stage in Stage if f"AWS{stage}" in labels},
+            labels=labels,
+            changed=answer.get("LastChangedDate") or answer.get("CreatedDate"),
+        )
+
+    async def put(self, name: str, version: str, content: Secret, label: str) -> bool:
+        answer = await self._calls.call(
+            "PutSecretValue",
+            name,
+            region_of_arn(name),
+            SecretId=name,
+            ClientRequestToken=version,
+            SecretString=content.reveal(),
+            VersionStages=[label],
+        )
+        return label in answer.get("VersionStages", ())
+
+    async def move(self, name: str, label: str, *, to: VersionId | None, away_from: VersionId | None) -> None:
+        ends = {"MoveToVersionId": to, "RemoveFromVersionId": away_from}
+        await self._calls.call(
+            "UpdateSecretVersionStage",
+            name,
+            region_of_arn(name),
+            SecretId=name,
+            VersionStage=label,
+            **{end: version for end, version in ends.items() if version},
+        )
+
+
+def _check_writable(answer: dict[str, Any], name: str) -> None:
+    if deleted := answer.get("DeletedDate"):
+        raise Refused(
+            f"{name} is marked for deletion since {deleted:%Y-%m-%d}",
+            hint="aws secretsmanager restore-secret brings it back",
+        )
+    if answer.get("RotationEnabled"):
+        raise Refused(
+            f"{name} is rotated by Secrets Manager itself",
+            hint="two rotators undo each other: aws secretsmanager cancel-rotate-secret, or leave the job out",
+        )
+    primary = answer.get("PrimaryRegion")
+    if primary and primary != answer["ARN"].split(":")[3]:
+        raise Refused(f"{name} is a replica", hint=f"name the secret in its primary region, {primary}")
