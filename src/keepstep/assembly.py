@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from keepstep.clouds.http import Timeouts
     from keepstep.clouds.oci import OciIdentity
     from keepstep.clouds.s3_block import S3Block
-    from keepstep.config import RotateJob, SecretsJob, SyncJob
+    from keepstep.config import Config, RotateJob, SecretsJob, SyncJob
+    from keepstep.runs.alerting import Alerting
+    from keepstep.runs.conditions import Watch
+    from keepstep.runs.database import Database
     from keepstep.runs.schedule import Schedule
 
 _FOREVER = 365 * 86400
@@ -163,6 +166,31 @@ def schedule_of(job: SyncJob | SecretsJob | RotateJob) -> Schedule | None:
     if job.schedule is None:
         return None
     return parse_schedule(job.schedule, zone_of(job.timezone) if job.timezone else None)
+
+
+def watches_of(config: Config) -> list[Watch]:
+    """What is expected of each job."""
+    from keepstep.runs.conditions import Watch
+
+    return [
+        Watch(
+            job=name,
+            kind=job.kind,
+            schedule=schedule_of(job),
+            success_within=job.success_within,
+            stale_after=getattr(job, "stale_after", None),
+            pending_after=config.alerts.pending_after,
+        )
+        for name, job in config.job.items()
+    ]
+
+
+def alerting_of(config: Config, database: Database) -> Alerting:
+    """The alerts of a configuration, and the channels that they go to."""
+    from keepstep.runs.alerting import Alerting
+    from keepstep.runs.channels import channels_of
+
+    return Alerting(database, channels_of(config.alerts.urls), config.alerts.repeat)
 
 
 def recipients() -> dict[Kind, Recipient]:

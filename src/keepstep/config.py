@@ -131,6 +131,8 @@ class Alerts(_Model):
     urls: list[str] = Field(default_factory=list)
     repeat: Duration = timedelta(hours=6)
     """An alert that stays is repeated after this long, then after twice as long, up to once a week."""
+    pending_after: Duration = timedelta(hours=2)
+    """A rotation that is pending for longer is stuck."""
 
 
 class _Job(_Model):

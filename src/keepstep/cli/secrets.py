@@ -72,14 +72,15 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
     with ExitStack() as stack:
         if not options["dryrun"]:
             stack.enter_context(alone(work))
-        recording = stack.enter_context(recording_of(work.state, work.name, "secrets"))
+        config = None if options["dryrun"] else work.config
+        recording = stack.enter_context(recording_of(config, work.name, "secrets"))
         report = recording.report = Report(
             "secrets",
             work.name,
             socket.gethostname(),
             SystemClock().now(),
             is_dryrun=options["dryrun"],
-            actions=action_log() if options["as_json"] or work.state else None,
+            actions=action_log() if options["as_json"] or recording.keeps_actions else None,
         )
         interrupted = run(_apply(work, report, options))
         report.exit_code = interrupted or report.exit_code

@@ -16,7 +16,7 @@ import click
 
 from keepstep.assembly import CloudSettings, instance_by_default
 from keepstep.cli.running import run
-from keepstep.config import Config, Identities, SecretsJob, State, find, job_of, load
+from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
 from keepstep.errors import ConfigError, ExitCode, Locked
 from keepstep.runs.lock import lock_folder, only_run
 from keepstep.secrets.map import Map, find_map, read_map
@@ -38,8 +38,8 @@ class Work:
     plan: Plan
     settings: CloudSettings
     state_url: str
-    state: State | None = None
-    """Where runs are recorded; those of a bare map are not."""
+    config: Config | None = None
+    """Says where runs are recorded; those of a bare map are not."""
     max_stale: timedelta | None = None
     fingerprint_key: str | None = None
 
@@ -82,7 +82,7 @@ def _of_job(config: Config, name: str) -> Work:
         plan=make_plan(map_, job.file, job.set),
         settings=_settings_of(job.identity or config.identity),
         state_url=config.state.url,
-        state=config.state,
+        config=config,
         max_stale=job.max_stale,
         fingerprint_key=job.fingerprint_key,
     )

@@ -68,15 +68,15 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
     """
     with ExitStack() as stack:
-        settings, state, state_url, name = CloudSettings(), None, None, options["source"]
+        settings, config, state_url, name = CloudSettings(), None, None, options["source"]
         if options["target"] is None:
             config, job = configured(ctx, name)
-            state, state_url = config.state, config.state.url
+            state_url = config.state.url
             stack.enter_context(only_run(name, lock_folder(state_url)))
             options = with_params(ctx, options, job)
             settings = settings_of(config, job)
         options = merge_globals(ctx, options)
-        recording = stack.enter_context(recording_of(state if not options["dryrun"] else None, name, "sync"))
+        recording = stack.enter_context(recording_of(config if not options["dryrun"] else None, name, "sync"))
         journal = stack.enter_context(
             closing(Journal(state_folder(state_url), options["source"], options["target"]))
         )

@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import Error, ExitCode
 from keepstep.hosts.children import Child, Launch
@@ -97,6 +98,8 @@ class Daemon:
             for duty in duties:
                 duty.cancel()
             await asyncio.gather(*duties, return_exceptions=True)
+            if self._calling is not None:
+                await asyncio.wait([self._calling], timeout=_LOOK)
             self.history.database.close()
         self._log.info("ended")
 
@@ -136,7 +139,21 @@ class Daemon:
             if pruned is None or now - pruned > _PRUNE:
                 pruned = now
                 await self._asked(self.history.prune, now)
+            await self._call_for_help(now)
             await asyncio.sleep(_LOOK)
+
+    async def _call_for_help(self, now: datetime) -> None:
+        """Alerts are looked after apart from everything else: a channel that hangs keeps nobody waiting."""
+        if self._calling is None or self._calling.done():
+            self._calling = asyncio.create_task(self._alert(self.config, now))
+
+    async def _alert(self, config: Any, now: datetime) -> None:
+        alerting = alerting_of(config, self.history.database)
+        await self._asked(alerting.forget, list(config.job))
+        for message in await self._asked(alerting.look, watches_of(config), now) or []:
+            (self._log.error if message.is_bad else self._log.info)("alert", title=message.title)
+        for trouble in await self._asked(alerting.send, now) or []:
+            self._log.error("alert not sent", channel=trouble.channel, title=trouble.title, error=trouble.error)
 
     def _keep(self, now: datetime) -> None:
         self.history.keep(list(self._runs), at=now)

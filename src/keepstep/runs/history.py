@@ -31,7 +31,7 @@ class Line:
     """Something a run has to say."""
 
     kind: str
-    """``failure``, ``warning`` or ``action``."""
+    """``failure``, ``warning``, ``concern`` or ``action``."""
     body: dict[str, Any]
     """As in the run report; a warning has ``text``."""
 

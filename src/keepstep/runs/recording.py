@@ -141,6 +141,8 @@ class Recording(AbstractContextManager["Recording"]):
             return
         yield from (Line("failure", line._asdict()) for line in islice(report.failures, _KEPT["failure"]))
         yield from (Line("warning", {"text": text}) for text in islice(report.warnings, _KEPT["warning"]))
+        for concern in report.concerns:
+            yield Line("concern", concern._asdict() | {"since": concern.since.isoformat()})
         yield from (Line("action", line._asdict()) for line in islice(report.actions or (), _KEPT["action"]))
 
     def _hand_in(self, descriptor: int, error: BaseException | None) -> None:

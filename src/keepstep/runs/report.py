@@ -46,6 +46,20 @@ class Failure(NamedTuple):
         return cls(action, source, target, error.message, error.hint)
 
 
+class Concern(NamedTuple):
+    """Something that a run found, and somebody should know of, though the run itself went well."""
+
+    name: str
+    """``pending`` (a rotation that is not finished), ``oracle-window`` (half of an old password's time is gone),
+    ``oci-quota`` (when OCI's versions run out), ``audit`` (the chain is broken)."""
+    since: datetime
+    text: str
+    """What is the matter, in one line."""
+    means: str
+    hint: str
+    command: str = ""
+
+
 def action_log() -> Records[Action]:
     return Records(Action._asdict, lambda fields: Action(**fields))
 
@@ -84,6 +98,8 @@ class Report:
     """What was asked of the stores, by the cloud's name of the operation: the part that is billed."""
     failures: Records[Failure] = field(default_factory=_failure_log)
     warnings: Records[str] = field(default_factory=_text_log)
+    concerns: list[Concern] = field(default_factory=list)
+    """Alerts are raised for them, and end with the first run that finds them no more."""
     actions: Records[Action] | None = None
     """In the order in which they were done; None when nobody asked for them."""
 
@@ -111,7 +127,9 @@ class Report:
             "bytes": self.bytes,
             "requests": dict(self.requests),
         }
-        out.write(json.dumps(head)[:-1])
+        if self.concerns:
+            head["concerns"] = [concern._asdict() for concern in self.concerns]
+        out.write(json.dumps(head, default=str)[:-1])
         lists: dict[str, Records[Any]] = {"warnings": self.warnings, "failures": self.failures}
         lists["actions"] = self.actions or action_log()
         for name, records in lists.items():

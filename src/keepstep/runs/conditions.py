@@ -1,0 +1,127 @@
+"""What is the matter with a job: looked up in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keepstep.runs.alerts import Condition
+from keepstep.runs.durations import in_words
+from keepstep.runs.history import History, JobFacts
+from keepstep.runs.run import MEANINGS, Run
+from keepstep.runs.schedule import Schedule
+
+_PERIODS = 3
+_LEAST = timedelta(hours=1)
+_STOPPED = ("interrupted", "terminated", "lost")
+"""Outcomes that say nothing of the job: somebody stopped it, or its machine went. Its next run will tell."""
+
+_COMMANDS = {"sync": "keepstep sync", "secrets": "keepstep secrets apply", "rotate": "keepstep rotate"}
+_MEANS = {
+    "sync": "the target has what earlier runs brought; nothing is deleted by a run that failed to list",
+    "secrets": "files keep the values that they have; a secret that was changed since has not arrived everywhere",
+    "rotate": "the credential in use goes on working; the rotation goes on with the next run",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is expected of a job."""
+
+    job: str
+    kind: str
+    schedule: Schedule | None = None
+    success_within: timedelta | None = None
+    """None: three periods of the schedule, an hour at the least."""
+    stale_after: timedelta | None = None
+    pending_after: timedelta = timedelta(hours=2)
+    """How old a pending rotation may become."""
+
+    @property
+    def command(self) -> str:
+        return f"{_COMMANDS[self.kind]} {self.job}"
+
+
+def conditions(watch: Watch, history: History, now: datetime) -> Iterator[Condition]:
+    """Everything that is the matter with a job now."""
+    facts, last = history.facts(watch.job), history.last_ended(watch.job)
+    is_failing = last is not None and not last.is_good and last.outcome not in _STOPPED
+    if last and is_failing:
+        yield _failed(watch, last, history)
+    if facts and not is_failing:
+        yield from _unsuccessful(watch, facts, now)
+    if facts and watch.stale_after:
+        yield from _stale(watch, facts, watch.stale_after, now)
+    if last:
+        yield from _concerns(watch, last, history, now)
+
+
+def _failed(watch: Watch, run: Run, history: History) -> Condition:
+    lines = [line.body for line in history.lines(run.id, "failure")]
+    first = lines[0] if lines else {}
+    why = first.get("error") or MEANINGS.get(run.outcome, run.outcome)
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return Condition(
+        job=watch.job,
+        name="failed",
+        what=f"{watch.job} {_VERBS.get(run.outcome, 'failed')} on {run.host}: {why}{more}",
+        since=run.finished or run.seen,
+        means=_MEANS[watch.kind],
+        todo=first.get("hint") or "see what the run has to say, mend it, and run the job again",
+        command=f"keepstep status {watch.job}; then {watch.command}",
+    )
+
+
+_VERBS = {"refused": "was refused", "crashed": "crashed", "overdue": "was stopped at its deadline"}
+
+
+def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Condition]:
+    since = facts.last_success or facts.first_seen
+    limit = watch.success_within or _usual(watch, now)
+    if limit is not None and now - since > limit:
+        yield Condition(
+            job=watch.job,
+            name="no-success",
+            what=f"{watch.job} has not succeeded for {in_words(now - since)}; {in_words(limit)} were allowed",
+            since=since,
+            means="it did not run, or runs were stopped before their end: " + _MEANS[watch.kind],
+            todo="see whether a daemon runs, and why the last runs did not end",
+            command=f"keepstep status {watch.job}; then {watch.command}",
+        )
+
+
+def _usual(watch: Watch, now: datetime) -> timedelta | None:
+    period = watch.schedule.period(now) if watch.schedule else None
+    return max(period * _PERIODS, _LEAST) if period else None
+
+
+def _stale(watch: Watch, facts: JobFacts, limit: timedelta, now: datetime) -> Iterator[Condition]:
+    since = facts.last_new or facts.first_seen
+    if now - since > limit:
+        yield Condition(
+            job=watch.job,
+            name="stale",
+            what=f"{watch.job} has brought nothing new for {in_words(now - since)}; {in_words(limit)} were allowed",
+            since=since,
+            means="the source has nothing new: whoever writes it may have stopped",
+            todo="look at the newest object of the source; cost reports of OCI may be late by a day or two",
+            command=f"{watch.command} --dryrun --explain",
+        )
+
+
+def _concerns(watch: Watch, run: Run, history: History, now: datetime) -> Iterator[Condition]:
+    for line in history.lines(run.id, "concern"):
+        body = line.body
+        since = datetime.fromisoformat(body["since"])
+        if body["name"] == "pending" and now - since <= watch.pending_after:
+            continue
+        yield Condition(
+            job=watch.job,
+            name=body["name"],
+            what=f"{watch.job}: {body['text']}",
+            since=since,
+            means=body["means"],
+            todo=body["hint"],
+            command=body["command"] or f"keepstep status {watch.job}",
+        )
