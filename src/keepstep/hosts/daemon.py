@@ -62,6 +62,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._ticked = time.monotonic()
         self._state_error = ""
+        self._calling: asyncio.Task[None] | None = None
 
     @property
     def config(self) -> Any:
