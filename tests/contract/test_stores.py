@@ -13,7 +13,7 @@ import time
 import pytest
 
 from keepstep.errors import Conflict, NotFound, Unsupported
-from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.interface import Entry, Page, Properties, Span, Store
 from tests.contract.conftest import MISSING, Ground
 
 NOTHING = Properties()
@@ -119,6 +119,21 @@ def test_listing_is_ordered_by_utf8_and_complete_over_pages(ground: Ground) -> N
         assert page.sizes == [len(key.encode()) for key in page.keys]
         assert await store.delete(page.keys) == {}
         assert (await listed(store)).keys == []
+
+    ground.run(work)
+
+
+def test_parts_of_a_listing_are_the_whole_cut(ground: Ground) -> None:
+    """Spans of keys list what the whole listing has in them, whatever lies between and at their ends."""
+    keys = [f"{folder}/{n:02}" for folder in ("a", "b", "b_c", "c/d", "e") for n in range(8)]
+    spans = [Span("a/02", "a/05"), Span("b", "b/03"), Span("c/", "c/d/06"), Span("c/d/07", "e/00"), Span("e/06")]
+
+    async def work(store: Store) -> None:
+        for key in keys:
+            await store.put(key, b"", NOTHING)
+        found = [key async for page in store.list(spans) for key in page.keys]
+        assert found == [key for key in sorted(keys) if any(span.holds(key) for span in spans)]
+        assert [key async for page in store.list([Span("", "")]) for key in page.keys] == []
 
     ground.run(work)
 

@@ -170,7 +170,7 @@ def test_a_target_that_is_missing_is_no_vanished_file() -> None:
 def test_objects_that_cannot_be_read_are_skipped_with_their_reason() -> None:
     """What the listing calls unfit is a warning and exit 2; the rest is copied."""
     source = FaultyStore(memory({}))
-    source.list = lambda: FixedListing(  # type: ignore[method-assign]
+    source.list = lambda *_: FixedListing(  # type: ignore[method-assign]
         [page_of([Entry("pipe", -1, 0, unfit="is a named pipe"), Entry("old", 7, 0, unfit="is archived")])]
     )
     report, watcher = synced(source, MemoryStore())

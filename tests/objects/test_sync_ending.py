@@ -99,7 +99,7 @@ def test_stop_is_heard_while_listing() -> None:
 
     async def main() -> Any:
         source, target = FaultyStore(MemoryStore()), FaultyStore(MemoryStore())
-        source.list = target.list = lambda: EndlessListing([])  # type: ignore[method-assign]
+        source.list = target.list = lambda *_: EndlessListing([])  # type: ignore[method-assign]
         sync = Sync(source, target, options(delete=True), Watcher())
         task = asyncio.create_task(sync.run())
         await asyncio.sleep(0.05)
@@ -152,7 +152,7 @@ class Generated:
         self.requests: dict[str, int] = {}
         self._count, self._name = count, name
 
-    def list(self) -> FixedListing:
+    def list(self, spans: object = None) -> FixedListing:
         return _GeneratedListing(self._count, self._name)
 
 

@@ -16,7 +16,7 @@ from keepstep.objects.plan import Direction, Rules
 from keepstep.objects.sync import Sync, SyncOptions
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.address import Address
-from keepstep.stores.interface import Entry, Page, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Page, Span, Store
 from keepstep.stores.local import LocalStore
 from keepstep.stores.memory import MemoryStore
 
@@ -116,14 +116,14 @@ class FaultyStore:
 
         return call
 
-    def list(self) -> Any:
-        return _FaultyListing(self)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> Any:
+        return _FaultyListing(self, spans)
 
 
 class _FaultyListing:
-    def __init__(self, store: FaultyStore) -> None:
+    def __init__(self, store: FaultyStore, spans: Sequence[Span]) -> None:
         self._store = store
-        self._listing = store._store.list()
+        self._listing = store._store.list(spans)
         self.strays = store.strays
 
     @property

@@ -15,7 +15,7 @@ from bench.fake_s3 import keys_of
 from keepstep.cli.running import run
 from keepstep.errors import Error, Transient
 from keepstep.stores.forecast import forecast
-from keepstep.stores.interface import Page
+from keepstep.stores.interface import EVERYTHING, Page, Span
 from keepstep.stores.ranges import RangedPages
 
 
@@ -68,7 +68,7 @@ class Keys:
 
 def listed(source: Keys, **options: int) -> list[str]:
     async def main() -> list[str]:
-        return [key async for page in RangedPages(source, **options) for key in page.keys]
+        return [key async for page in RangedPages(source, EVERYTHING, **options) for key in page.keys]
 
     return run(main())
 
@@ -101,6 +101,31 @@ def test_any_keys_any_delays(groups: list[list[str]], page_size: int, width: int
     """No set of keys, page size, width or order of answers loses, repeats or misplaces a key."""
     keys = sorted({key for group in groups for key in group})
     assert listed(Keys(keys, page_size=page_size, seed=seed), width=width, ahead=5) == keys
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(numbered, wild), max_size=4),
+    st.lists(name, max_size=8, unique=True),
+    st.booleans(),
+    st.integers(1, 20),
+    st.integers(0, 99),
+)
+def test_spans_are_cut_out_of_the_whole(
+    groups: list[list[str]], ends: list[str], is_open: bool, page_size: int, seed: int
+) -> None:
+    """Exactly the keys of the spans that are asked for come, whatever lies between them."""
+    keys = sorted({key for group in groups for key in group})
+    ends.sort()
+    spans = [Span(after, until) for after, until in zip(ends[::2], ends[1::2], strict=False)]
+    if is_open or not spans:
+        spans.append(Span(spans[-1].until or "" if spans else "", None))
+    source = Keys(keys, page_size=page_size, seed=seed)
+
+    async def main() -> list[str]:
+        return [key async for page in RangedPages(source, spans, ahead=5) for key in page.keys]
+
+    assert run(main()) == [key for key in keys if any(span.holds(key) for span in spans)]
 
 
 @settings(max_examples=80, deadline=None)

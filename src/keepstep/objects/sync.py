@@ -22,6 +22,7 @@ from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.join import Side, walk
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Decision, Direction, Rules, plan_block
+from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.stores.interface import Page, Store
@@ -74,8 +75,9 @@ class Sync:
         self._target = target
         self._options = options
         self._clock = clock or SystemClock()
-        self._left = Side(source.list(), "source", options.filters)
-        self._right = Side(target.list(), "target", options.filters)
+        spans = reach(options.filters.rules)
+        self._left = Side(source.list(spans), "source", options.filters)
+        self._right = Side(target.list(spans), "target", options.filters)
         self._is_stopping = False
         self._is_aborted = False
         self._planner: asyncio.Task[None] | None = None

@@ -74,8 +74,26 @@ class Page:
         self.etags.append(entry.etag)
 
 
+class Span(NamedTuple):
+    """The keys behind ``after``, up to and including ``until``; None means: to the end."""
+
+    after: str = ""
+    until: str | None = None
+
+    def holds(self, key: str) -> bool:
+        return self.after < key and (self.until is None or key <= self.until)
+
+    def may_hold(self, prefix: str) -> bool:
+        """Whether a key that begins with ``prefix`` can be in it."""
+        is_behind = self.after < prefix or self.after.startswith(prefix)
+        return is_behind and (self.until is None or self.until >= prefix)
+
+
+EVERYTHING = (Span(),)
+
+
 class Listing(Protocol):
-    """Every object of a folder, in order, page by page.
+    """Every object of a folder, or of the spans that were asked for, in order, page by page.
 
     Iterating raises when a page cannot be had for good: what came before it stands, what follows is unknown.
     A listing that can pass over an unreadable part goes on, and names that part in ``holes``.
@@ -168,7 +186,9 @@ class Store(Protocol):
         """What was asked over the wire so far, by the cloud's name of the operation: the part that is billed."""
         ...
 
-    def list(self) -> Listing: ...
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
+        """The objects whose keys lie in one of the spans, which are ordered and apart."""
+        ...
 
     async def open(self, entry: Entry, limit: int) -> Source:
         """The object as it is now, which may be newer than ``entry``. Raises :class:`NotFound` when it is gone."""

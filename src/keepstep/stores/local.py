@@ -16,7 +16,7 @@ from contextlib import suppress
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
-from keepstep.stores.interface import Buffer, Entry, Page, Properties, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
 from keepstep.stores.local_files import LocalSource, LocalUpload, TemporaryFile, remove_unless_locked, translated
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
 from keepstep.stores.local_tree import Walk
@@ -44,8 +44,8 @@ class LocalStore:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    def list(self) -> LocalListing:
-        walk = Walk(self.path, follow=self._follow, is_source=not self._writable)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> LocalListing:
+        walk = Walk(self.path, spans=spans, follow=self._follow, is_source=not self._writable)
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 

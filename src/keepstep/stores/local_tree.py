@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from keepstep.errors import ConfigError, Error, NotFound
-from keepstep.stores.interface import Entry, Page
+from keepstep.stores.interface import EVERYTHING, Entry, Page, Span
 from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
 from keepstep.stores.local_paths import printable as printable
 
@@ -36,7 +36,15 @@ class Walk:
     arrangement, and are neither written through nor deleted.
     """
 
-    def __init__(self, path: str, *, follow: bool, is_source: bool | None = None, page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        follow: bool,
+        is_source: bool | None = None,
+        spans: Sequence[Span] = EVERYTHING,
+        page_size: int = 1000,
+    ) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self.leftovers: list[str] = []
@@ -44,6 +52,7 @@ class Walk:
         self._path = path
         self._follow = follow
         self._is_source = follow if is_source is None else is_source
+        self._spans = None if list(spans) == list(EVERYTHING) else spans
         self._page_size = page_size
 
     def pages(self) -> Iterator[Page]:
@@ -66,6 +75,8 @@ class Walk:
                 name = next(folder.names, None)
                 if name is None:
                     os.close(stack.pop().descriptor)
+                elif self._spans and not self._may_reach(folder.prefix + name):
+                    continue
                 elif name.endswith("/"):
                     self._enter(stack, folder, name)
                 elif entry := self._file(folder, name):
@@ -73,6 +84,11 @@ class Walk:
         finally:
             for folder in stack:
                 os.close(folder.descriptor)
+
+    def _may_reach(self, name: str) -> bool:
+        """Whether a key in question has this name, or is beneath this folder."""
+        is_folder = name.endswith("/")
+        return any(span.may_hold(name) if is_folder else span.holds(name) for span in self._spans or ())
 
     def _root(self) -> int:
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
-from keepstep.stores.interface import Buffer, Entry, Page, Properties, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class MemoryStore:
         self._page_size = page_size
         self._changes = 0
 
-    def list(self) -> MemoryListing:
-        return MemoryListing(self)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> MemoryListing:
+        return MemoryListing(self, spans)
 
     async def open(self, entry: Entry, limit: int) -> MemorySource:
         stored = self._get(entry.key)
@@ -96,14 +96,15 @@ class MemoryStore:
 class MemoryListing:
     """Pages over a moment's keys."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, spans: Sequence[Span]) -> None:
+        self._spans = spans
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self._store = store
 
     async def __aiter__(self) -> AsyncIterator[Page]:
         store = self._store
-        order = list(store._order)
+        order = [key for key in store._order if any(span.holds(key) for span in self._spans)]
         for start in range(0, len(order), store._page_size):
             page = Page()
             for key in order[start : start + store._page_size]:

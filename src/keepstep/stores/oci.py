@@ -20,7 +20,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
 from keepstep.stores.headers import from_headers, to_headers, whole_size
-from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Page, Properties, Span, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
 from keepstep.stores.oci_headers import storage_tier
@@ -53,8 +53,8 @@ class OciStore:
     def requests(self) -> Counter[str]:
         return self._client.requests
 
-    def list(self) -> OciListing:
-        return OciListing(self._client, self.address.prefix, self._options)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> OciListing:
+        return OciListing(self._client, self.address.prefix, spans, self._options)
 
     async def open(self, entry: Entry, limit: int) -> OciSource:
         name = self.address.prefix + entry.key
@@ -183,16 +183,17 @@ class OciStore:
 class OciListing:
     """ListObjects, in many ranges at once."""
 
-    def __init__(self, client: OciClient, prefix: str, options: TransferOptions) -> None:
+    def __init__(self, client: OciClient, prefix: str, spans: Sequence[Span], options: TransferOptions) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self._client = client
         self._prefix = prefix
+        self._spans = spans
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
 
     def __aiter__(self) -> AsyncIterator[Page]:
-        return aiter(RangedPages(self))
+        return aiter(RangedPages(self, self._spans))
 
     async def page(self, after: str) -> tuple[Page, bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
 from keepstep.errors import Corrupt, Error
 from keepstep.stores.forecast import forecast
-from keepstep.stores.interface import Page
+from keepstep.stores.interface import EVERYTHING, Page, Span
 
 _PAGE = 1000
 _PAGES_A_RANGE = 4
@@ -72,17 +72,19 @@ class _Range:
 
 
 class RangedPages:
-    """The pages of a listing, in order.
+    """The pages of a listing, or of those spans of it that are asked for, in order.
 
     ``width`` ranges are read at a time at the most, one at first; ``ahead`` pages wait for the reader at the most.
     A page that cannot be had is raised when everything before it has been handed on.
     """
 
-    def __init__(self, source: PageSource, *, width: int = 16, ahead: int = 64) -> None:
+    def __init__(
+        self, source: PageSource, spans: Sequence[Span] = EVERYTHING, *, width: int = 16, ahead: int = 64
+    ) -> None:
         self._source = source
         self._most = width
         self._ahead = ahead
-        self._ranges = [_Range("", None)]
+        self._ranges = [_Range(span.after, span.until) for span in spans]
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._fault: BaseException | None = None
@@ -177,6 +179,8 @@ class RangedPages:
         for reached in self._ranges[start:]:
             if reached is not one and not reached.is_untouched:
                 return  # it reads for itself
+            if page and page.keys[0] <= reached.after:  # between two spans
+                page = page.part(bisect_right(page.keys, reached.after), len(page))
             cut = len(page) if reached.until is None else bisect_right(page.keys, reached.until)
             part, page = (page, Page()) if cut == len(page) else (page.part(0, cut), page.part(cut, len(page)))
             if part:

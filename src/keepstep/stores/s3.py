@@ -19,7 +19,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers, whole_size
-from keepstep.stores.interface import Entry, Page, Properties, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Page, Properties, Span, Store
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
@@ -56,8 +56,8 @@ class S3Store:
     def requests(self) -> Counter[str]:
         return self._client.requests
 
-    def list(self) -> S3Listing:
-        return S3Listing(self._client, self.address.prefix, self._options)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> S3Listing:
+        return S3Listing(self._client, self.address.prefix, spans, self._options)
 
     async def open(self, entry: Entry, limit: int) -> S3Source:
         key = self.address.prefix + entry.key
@@ -255,16 +255,17 @@ class S3Store:
 class S3Listing:
     """ListObjectsV2, in many ranges at once."""
 
-    def __init__(self, client: S3Client, prefix: str, options: TransferOptions) -> None:
+    def __init__(self, client: S3Client, prefix: str, spans: Sequence[Span], options: TransferOptions) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self._client = client
         self._prefix = prefix
+        self._spans = spans
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
 
     def __aiter__(self) -> AsyncIterator[Page]:
-        return aiter(RangedPages(self))
+        return aiter(RangedPages(self, self._spans))
 
     async def page(self, after: str) -> tuple[Page, bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
