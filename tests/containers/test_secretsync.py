@@ -53,7 +53,7 @@ def test_from_the_vault_to_the_container(host: Host, vault: CloudSecrets, engine
 def test_an_engine_that_is_away_and_a_container_that_is_late(
     host: Host, vault: CloudSecrets, engine: Podman
 ) -> None:
-    """What cannot be told now is a warning, the files are delivered with exit code 3, and later runs tell the rest."""
+    """What cannot be told now is a warning, the files are delivered (exit code 3), and later runs tell the rest."""
     ocid = vault.create("one")
     lines = [host.line(ocid, "x", "0600", name, signal) for name, signal in (("a", "HUP"), ("late", "USR1"))]
     host.write_map(*lines, host.line(vault.create("y"), "y", "0600", "b", "restart"))
