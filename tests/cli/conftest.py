@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keepstep.localcloud.focus import write_reports
 from keepstep.localcloud.server import LocalCloud
 from tests.servers import Aws
+
+if TYPE_CHECKING:
+    from tests.cli.buckets import Buckets
 
 
 @dataclass
@@ -112,3 +115,11 @@ def oci_config(main_job: MainJob, tmp_path: Path) -> Edit:
         return path
 
     return edit
+
+
+@pytest.fixture
+def buckets(moto: Aws, tmp_path: Path) -> Buckets:
+    """A fresh bucket of S3, and what is needed to sync with it."""
+    from tests.cli.buckets import Buckets
+
+    return Buckets(moto, tmp_path)
