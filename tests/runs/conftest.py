@@ -12,8 +12,8 @@ from tests.runs.postgres import postgres
 
 
 @pytest.fixture(scope="session")
-def _postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+def _postgres() -> Iterator[str]:
+    with postgres() as url:
         yield url
 
 

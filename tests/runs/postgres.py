@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,21 @@ _PASSWORD = "d8-Kq7vX2"
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """The URL of an empty database. Its server listens on loopback, with a password."""
+def postgres() -> Iterator[str]:
+    """The URL of an empty database. Its server listens on loopback, with a password.
+
+    Its folder is its user's, apart from pytest's, which every session closes to other users anew.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keepstep-postgres-"))
+    try:
+        with _serving(folder) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[str]:
     initdb, pg_ctl = (_tool(name) for name in ("initdb", "pg_ctl"))
     data, secret = folder / "data", folder / "password"
     secret.write_text(_PASSWORD)
@@ -27,9 +41,6 @@ def postgres(folder: Path) -> Iterator[str]:
         as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         for each in (folder, secret):
             os.chown(each, user.pw_uid, user.pw_gid)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     port = free_port()
     _do(*as_user, initdb, "-D", data, "-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync", "-U", "admin")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"

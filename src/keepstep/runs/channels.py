@@ -31,21 +31,29 @@ def _send(url: str, message: Message) -> str:
         return "Apprise does not know such an address"
     kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
     capture: Any = apprise.LogCapture
-    with capture(level=logging.WARNING, fmt="%(message)s") as said:
+    with capture(level=logging.DEBUG, fmt="%(levelno)s %(message)s") as said:
         try:
             is_sent = service.notify(title=f"keepstep: {message.title}", body=message.body, notify_type=kind)
         except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
             return scrubbed(repr(exc), url)
-        words = " ".join(said.getvalue().split())
-    return "" if is_sent else scrubbed(words or "the channel did not take it", url)
+        lines = said.getvalue().splitlines()
+    return "" if is_sent else scrubbed(_reason(lines) or "the channel did not take it", url)
+
+
+def _reason(lines: Iterable[str]) -> str:
+    """Apprise's warnings, and the other side's words, which it has for its debug log alone."""
+    split = [line.partition(" ") for line in lines]
+    kept = [text for level, _, text in split if level >= str(logging.WARNING) or " Exception:" in text]
+    return " ".join(" ".join(kept).split())
 
 
 def scrubbed(text: str, url: str) -> str:
     """The text without the parts of the address that may be secret: all but its kind, host and port."""
     parts = urlsplit(url)
     words = [*re.split(r"[/:@?&=]", url.partition("://")[2]), *(value for _, value in parse_qsl(parts.query))]
+    names = {key for key, _ in parse_qsl(parts.query)}
     secrets = {each for word in words for each in (word, unquote(word)) if len(each) > _SHORT}
-    public = {parts.hostname or "", f"{parts.hostname}", *(key for key, _ in parse_qsl(parts.query))}
-    for secret in sorted(secrets - public, key=len, reverse=True):
-        text = text.replace(secret, "***")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret not in (parts.hostname or "") and secret not in names:
+            text = text.replace(secret, "***")
     return text[:500]
