@@ -11,6 +11,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `tests.servers`, also when pytest is called by its own name
 
+from tests.database_servers.fixtures import (  # noqa: F401 - fixtures are found by their names here
+    authority,
+    database_folder,
+    mariadb_server,
+    mysql8_server,
+    oracle_server,
+    postgres_server,
+)
 from tests.servers import Aws, FaultProxy, local_aws, seaweedfs
 
 _PRIVATE = ("AWS_", "OCI_", "RCLONE_", "S3_", "KEEPSTEP_", "BOTO_", "SYNC_", "REQUESTS_CA", "CURL_CA")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -65,11 +63,12 @@ class Authority:
         builder = builder.add_extension(usage, critical=True)
         return Identity(builder.sign(key, hashes.SHA256()), key)
 
-    def issue(self, names: Sequence[str] = ("localhost", "127.0.0.1")) -> Identity:
-        """A certificate for a server with these names and addresses."""
+    def issue(self, *names: str) -> Identity:
+        """A certificate for ``localhost``, and not for its address, or for other names."""
+        names = names or ("localhost",)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(names[0]), self._name, key)
-        alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         builder = builder.add_extension(alternatives, critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         return Identity(builder.sign(self.identity.key, hashes.SHA256()), key)
@@ -91,10 +90,3 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .not_valid_before(begin)
         .not_valid_after(begin + timedelta(days=30))
     )
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)

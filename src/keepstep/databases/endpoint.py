@@ -12,9 +12,7 @@ PORTS = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIADB: 3306, Engine
 """Where they listen when nobody says otherwise; Oracle's is the one for TLS."""
 
 PATIENCE = 20.0
-"""Seconds until somebody who does not answer a connection is taken to be away."""
-STATEMENT = 30.0
-"""Seconds that a statement may take."""
+"""Seconds until somebody who does not answer, a connection or a statement, is taken to be away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Endpoint:
     """The database; Oracle's service."""
     ca: str | None = None
     """Path of a PEM file with the only authorities that are trusted; without it the system's are."""
+    patience: float = PATIENCE
 
     def __str__(self) -> str:
         return f"{self.engine} {self.name}@{self.host}:{self.port}"

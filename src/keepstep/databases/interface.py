@@ -124,7 +124,8 @@ class Session(Protocol):
         password, and the old one would be dead. Raises :class:`~keepstep.errors.Unsupported`, with nothing
         changed, when the server or this user's profile cannot keep two.
 
-        Without ``keep_old`` the newest password is replaced, and a second one stays as it is.
+        Without ``keep_old`` the newest password is replaced, and a second one stays as it is. (Oracle keeps the
+        old one all the same where the user's profile has a rollover time and none is under way.)
 
         Raises :class:`~keepstep.databases.errors.PasswordRefused`, :class:`~keepstep.errors.NotFound` when there
         is no such user, :class:`~keepstep.errors.Transient` for a change that did not happen and may be tried

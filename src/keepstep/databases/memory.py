@@ -82,7 +82,7 @@ class MemoryDatabase:
     async def _session(self, login: Login) -> AsyncIterator[MemorySession]:
         probe = await self.probe(login)
         if probe.answer is not Answer.ACCEPT:
-            raise NotLoggedIn(f"{self.name} does not let {login.username} in: {probe.answer}", probe)
+            raise NotLoggedIn.of(self.name, login.username, probe)
         session = MemorySession(self)
         try:
             yield session

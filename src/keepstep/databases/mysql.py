@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pymysql
 
-from keepstep.databases.endpoint import PATIENCE, STATEMENT, Endpoint, trust
+from keepstep.databases.endpoint import Endpoint, trust
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
 from keepstep.databases.mysql_dialects import Row, Statement, dialect_of
@@ -73,9 +74,9 @@ class MysqlDatabase:
                 password=login.password.reveal_bytes(),  # text would be sent as Latin-1
                 ssl=context,
                 charset="utf8mb4",
-                connect_timeout=int(PATIENCE),
-                read_timeout=STATEMENT,
-                write_timeout=STATEMENT,
+                connect_timeout=math.ceil(endpoint.patience),
+                read_timeout=endpoint.patience,
+                write_timeout=endpoint.patience,
                 autocommit=True,
             )
         except (pymysql.Error, OSError) as exc:
@@ -98,7 +99,7 @@ class MysqlSession:
         # GET_LOCK takes 64 characters.
         digest = hashlib.sha256(name.encode()).hexdigest()[:40]
         rows = await self._thread.run(self._ask, "SELECT GET_LOCK(%s, 0)", f"keepstep {digest}")
-        return bool(rows[0][0])
+        return bool(int(rows[0][0] or 0))
 
     async def account(self, username: str) -> Account | None:
         return await self._thread.run(self._account, username)

@@ -59,11 +59,11 @@ class Mysql:
         )
 
     def account(self, username: str, rows: Sequence[Row], roles: Iterable[Row]) -> Account:
-        limits = [int(row[3]) for row in rows if row[3]]
+        limits = [int(row[3]) for row in rows if int(row[3] or 0)]
         return Account(
             username=username,
             locked="ACCOUNT LOCK" if all(row[1] == "Y" for row in rows) else "",
-            has_second_password=any(row[2] for row in rows),
+            has_second_password=any(int(row[2] or 0) for row in rows),
             can_keep_two=self.keeps_two_passwords,
             failures_allowed=min(limits, default=None),
             **_roles(roles),

@@ -8,25 +8,24 @@ Gradual rollover: Oracle Database Security Guide, "Configuring Authentication", 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import oracledb
 
-from keepstep.databases.endpoint import PATIENCE, STATEMENT, Endpoint
+from keepstep.databases.endpoint import PATIENCE, Endpoint
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
 from keepstep.databases.oracle_errors import answer_of, change_error, error_of
 from keepstep.databases.oracle_names import canonical, identifier, text
 from keepstep.errors import Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
-
-T = TypeVar("T")
 
 _FAILURES = (oracledb.Error, OSError, TimeoutError)
 
@@ -37,8 +36,9 @@ class OracleDatabase:
     engine = Engine.ORACLE
     name_limit = 128
 
-    def __init__(self, dsn: str, trust: ssl.SSLContext) -> None:
+    def __init__(self, dsn: str, trust: ssl.SSLContext, *, patience: float = PATIENCE) -> None:
         self._params = _params(dsn, trust)
+        self._patience = patience
         params = self._params
         self.name = f"oracle {params.service_name or params.sid}@{params.host}:{params.port}"
 
@@ -69,8 +69,11 @@ class OracleDatabase:
             params=self._params, user=login.username, password=login.password.reveal()
         )
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await connecting
+            async with asyncio.timeout(self._patience):
+                connection = await connecting
+            # The driver's own limit: a call that is cancelled waits for the server's leave to be.
+            connection.call_timeout = math.ceil(self._patience * 1000)
+            return connection
         except _FAILURES as exc:
             probe = answer_of(self.name, exc)
         raise NotLoggedIn.of(self.name, login.username, probe)
@@ -91,7 +94,7 @@ class OracleSession:
         """A lock by number (0 to 1073741823), which lives as long as the session."""
         number = int.from_bytes(sha256(name.encode()).digest()[:4], "big") & 0x3FFFFFFF
         try:
-            await self._within(self._run(_LOCK.format(number=number)))
+            await self._run(_LOCK.format(number=number))
         except _FAILURES as exc:
             if "ORA-20990" in str(exc):
                 return False
@@ -158,7 +161,7 @@ class OracleSession:
         """Raises outside of where the statement can be seen."""
         failure: Error | None = None
         try:
-            await self._within(change)
+            await change
         except _FAILURES as exc:
             failure = change_error(self._name, exc)
         if failure:
@@ -166,17 +169,14 @@ class OracleSession:
 
     async def _ask(self, query: str) -> list[tuple[Any, ...]]:
         try:
-            return await self._within(self._connection.fetchall(query))
+            rows: list[tuple[Any, ...]] = await self._connection.fetchall(query)
         except _FAILURES as exc:
             raise error_of(self._name, exc) from exc
+        return rows
 
     async def _run(self, statement: str) -> None:
         with self._connection.cursor() as cursor:
             await cursor.execute(statement)
-
-    async def _within(self, work: Awaitable[T]) -> T:
-        async with asyncio.timeout(STATEMENT):
-            return await work
 
 
 def dsn_of(endpoint: Endpoint) -> str:
@@ -205,8 +205,7 @@ def _params(dsn: str, trust: ssl.SSLContext) -> oracledb.ConnectParams:
 
 async def _close(connection: oracledb.AsyncConnection) -> None:
     with suppress(*_FAILURES):
-        async with asyncio.timeout(PATIENCE):
-            await connection.close()
+        await connection.close()
 
 
 def _quoted(password: Secret) -> str:

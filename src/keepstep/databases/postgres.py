@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from keepstep.databases.endpoint import PATIENCE, STATEMENT, Endpoint
+from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
 from keepstep.databases.postgres_errors import answer_of, change_error, error_of
@@ -55,7 +56,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def _session(self, login: Login) -> AsyncIterator[PostgresSession]:
         connection = await self._connect(login)
-        session = PostgresSession(self.name, connection)
+        session = PostgresSession(self.name, connection, self._endpoint.patience)
         try:
             yield session
         finally:
@@ -77,8 +78,8 @@ class PostgresDatabase:
                 gssencmode="disable",
                 target_session_attrs="any",
                 options="",
-                connect_timeout=int(PATIENCE),
-                keepalives_idle=int(STATEMENT),
+                connect_timeout=math.ceil(endpoint.patience),
+                keepalives_idle=math.ceil(endpoint.patience),
                 client_encoding="UTF8",
                 application_name="keepstep",
                 autocommit=True,
@@ -92,9 +93,10 @@ class PostgresDatabase:
 class PostgresSession:
     """A connection in autocommit mode."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, connection: Connection, patience: float) -> None:
         self._name = name
         self._connection = connection
+        self._patience = patience
         self._wire = socket.socket(fileno=os.dup(connection.fileno()))
         version = connection.info.parameter_status("server_version") or ""
         self.server = Server(version=version.split()[0], keeps_two_passwords=False)
@@ -154,7 +156,7 @@ class PostgresSession:
     @contextmanager
     def _deadline(self) -> Iterator[None]:
         """Cuts the connection of a server that does not answer: psycopg alone would wait for ever."""
-        cut = asyncio.get_running_loop().call_later(STATEMENT, _cut, self._wire)
+        cut = asyncio.get_running_loop().call_later(self._patience, _cut, self._wire)
         try:
             yield
         finally:
