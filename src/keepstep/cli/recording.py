@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -47,15 +48,19 @@ def recording_of(config: Config | None, job: str, kind: str) -> AbstractContextM
 
 
 def _tell(config: Config, job: str, history: History) -> None:
-    """Raises and ends alerts of this job, and sends what waits. Trouble with that is no trouble of the run's."""
+    """Looks after alerts of this job, and metrics. Trouble with them is none of the run's."""
     now = SystemClock().now()
     try:
         alerting = alerting_of(config, history.database)
         alerting.look([watch for watch in watches_of(config) if watch.job == job], now)
         for trouble in alerting.send(now):
             click.echo(f"warning: an alert could not be sent by {trouble.channel}: {trouble.error}", err=True)
+        if config.metrics.textfile:
+            from keepstep.runs.metrics import render, write_textfile
+
+            write_textfile(Path(config.metrics.textfile), render(history, alerting, watches_of(config), now))
     except (Error, ModuleNotFoundError) as exc:
-        click.echo(f"warning: alerts could not be looked after: {exc}", err=True)
+        click.echo(f"warning: alerts and metrics could not be looked after: {exc}", err=True)
 
 
 def _history(url: str, *, is_chosen: bool) -> History | None:

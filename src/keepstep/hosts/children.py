@@ -7,12 +7,15 @@ import os
 import resource
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+
+from keepstep.runs.recording import DEADLINE
 
 _GRACE = 20.0
 """Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
@@ -49,6 +52,8 @@ class Child:
     @classmethod
     async def start(cls, launch: Launch, environment: Mapping[str, str]) -> Child:
         """Raises ``OSError`` when the machine cannot start one more process."""
+        if launch.deadline:
+            environment = {**environment, DEADLINE: str(time.time() + launch.deadline.total_seconds())}
         return cls(await _spawn(launch, environment), launch)
 
     async def ended(self, said: Callable[[str], None]) -> int:

@@ -221,9 +221,7 @@ class Daemon:
         def settle() -> str:
             known = self.history.get(run.id)
             if known and not known.is_open:
-                if outcome:
-                    self.history.amend(run.id, outcome)
-                return outcome or known.outcome
+                return known.outcome
             started = known.started if known else None
             self.history.end(replace(ended, started=started))
             return word

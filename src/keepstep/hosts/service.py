@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keepstep.assembly import alerting_of, watches_of
+from keepstep.clock import SystemClock
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.hosts.daemon import Daemon
 from keepstep.hosts.logs import configure_logs
 from keepstep.hosts.web import Web, application, bind
 from keepstep.hosts.work import Work, read_work
+from keepstep.runs.metrics import MEDIA_TYPE, render
 
 
 def serve(path: Path) -> ExitCode:
@@ -48,4 +51,10 @@ def _web(daemon: Daemon, log: Any) -> Web | None:
         return None
     host, port = listening.getsockname()[:2]
     log.info("serving", address=f"http://{host}:{port}/")
-    return Web(application(daemon.health, daemon.readiness, lambda: (b"", "text/plain")), listening)
+    return Web(application(daemon.health, daemon.readiness, lambda: _metrics(daemon)), listening)
+
+
+def _metrics(daemon: Daemon) -> tuple[bytes, str]:
+    database = daemon.history.database
+    alerting = alerting_of(daemon.config, database)
+    return render(daemon.history, alerting, watches_of(daemon.config), SystemClock().now()), MEDIA_TYPE

@@ -98,17 +98,6 @@ class History:
 
         return self.database.write(work)
 
-    def amend(self, run: str, outcome: str) -> None:
-        """Gives a run that has ended another outcome: its process could not know why it was stopped."""
-
-        def work(query: Query) -> None:
-            [(job, old)] = query("SELECT job, outcome FROM run WHERE id = ?", run)
-            query("UPDATE run SET outcome = ? WHERE id = ?", outcome, run)
-            for word, change in ((old, -1), (outcome, 1)):
-                query(_ADD, job, "runs", word, change)
-
-        self.database.write(work)
-
     def get(self, run: str) -> Run | None:
         return next(iter(self._runs("WHERE id = ?", run)), None)
 

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RUN = "KEEPSTEP_RUN"
 CAUSE = "KEEPSTEP_CAUSE"
 RECORD = "KEEPSTEP_RECORD_FD"
+DEADLINE = "KEEPSTEP_DEADLINE"
+"""Seconds since 1970; a run that is told to stop from then on was overdue."""
 
 _BEAT = 5.0
 """Seconds between signs of life."""
@@ -120,7 +122,10 @@ class Recording(AbstractContextManager["Recording"]):
     def _conclude(self, error: BaseException | None) -> None:
         report, now = self.report, self._clock.now()
         code = report.exit_code if report else _code_of(error)
-        self.run = replace(self.run, finished=now, seen=now, exit_code=int(code), outcome=outcome_of(code))
+        outcome = outcome_of(code)
+        if outcome == "terminated" and now.timestamp() >= float(os.environ.get(DEADLINE, "inf")):
+            outcome = "overdue"
+        self.run = replace(self.run, finished=now, seen=now, exit_code=int(code), outcome=outcome)
         if report:
             clouds = " ".join(address.partition(":")[0] for address in (report.source, report.target))
             self.run = replace(
