@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from keepstep.assembly import CloudSettings, instance_by_default
+from keepstep.cli.identities import settings_of
 from keepstep.cli.running import run
 from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
 from keepstep.errors import ConfigError, ExitCode, Locked
@@ -89,18 +90,7 @@ def _of_job(config: Config, name: str) -> Work:
 
 
 def _settings_of(identity: Identities) -> CloudSettings:
-    return instance_by_default(
-        CloudSettings(
-            profile=identity.aws.profile,
-            region=identity.aws.region,
-            endpoint_url=identity.aws.endpoint_url,
-            ca_bundle=identity.aws.ca_bundle,
-            role_arn=tuple(identity.aws.role_arn),
-            oci_auth=identity.oci.auth,
-            oci_profile=identity.oci.profile,
-            oci_config_file=identity.oci.config_file,
-        )
-    )
+    return instance_by_default(settings_of(identity))
 
 
 def ask(questions: Coroutine[Any, Any, T]) -> T:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from keepstep.assembly import CloudSettings
+from keepstep.cli import identities
 from keepstep.errors import ConfigError
 
 if TYPE_CHECKING:
+    from keepstep.assembly import CloudSettings
     from keepstep.config import Config, SyncJob
 
 
@@ -45,14 +46,4 @@ def with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict
 
 
 def settings_of(config: Config, job: SyncJob) -> CloudSettings:
-    identity = job.identity or config.identity
-    return CloudSettings(
-        profile=identity.aws.profile,
-        region=identity.aws.region,
-        endpoint_url=identity.aws.endpoint_url,
-        ca_bundle=identity.aws.ca_bundle,
-        role_arn=tuple(identity.aws.role_arn),
-        oci_auth=identity.oci.auth,
-        oci_profile=identity.oci.profile,
-        oci_config_file=identity.oci.config_file,
-    )
+    return identities.settings_of(job.identity or config.identity)
