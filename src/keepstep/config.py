@@ -195,7 +195,11 @@ class Audit(_Model):
     """Where rotations are recorded, and the key that signs the record."""
 
     log: str
+    """``s3://…`` or ``oci://…``: entries are put beneath it, in a folder with the job's name."""
     key: str
+    """Address of the secret whose newest version signs."""
+    anchor: str | None = None
+    """A bucket in the other cloud that holds each entry's hash, so that the log cannot lose its end unseen."""
 
 
 class Database(_Model):
