@@ -7,6 +7,7 @@ the other cloud as well, in the same way, so that the log cannot lose its end wi
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from keepstep.audit.entry import GENESIS, AuditKey, Entry, is_signed_by, read, s
 from keepstep.audit.keys import Keyring
 from keepstep.clock import Clock
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
+from keepstep.stores.address import Address
 from keepstep.stores.interface import Appendable, Store
 from keepstep.stores.interface import Entry as StoredEntry
 
@@ -47,6 +49,13 @@ def sequence_of(name: str) -> int | None:
     """The number in the key of an entry; None for any other key."""
     found = _NAME.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def folder_of(address: Address, chain: str) -> Address:
+    """The folder of a job's log beneath the address that the configuration names."""
+    if address.kind == "local":
+        return replace(address, path=os.path.join(address.path, chain))
+    return replace(address, prefix=f"{address.prefix}{chain}/")
 
 
 class AuditLog:

@@ -86,6 +86,17 @@ async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None 
     return verdict
 
 
+async def chains_in(store: Store) -> set[str]:
+    """The jobs whose logs are beneath this folder, ``""`` for one whose entries are in the folder itself."""
+    found: set[str] = set()
+    async for page in store.list():
+        for key in page.keys:
+            chain, _, name = key.rpartition("/")
+            if sequence_of(name) and "/" not in chain:
+                found.add(chain)
+    return found
+
+
 async def _listed(store: Store, verdict: Verdict) -> dict[int, StoredEntry]:
     """The objects that are entries by their keys, in the order of their numbers; blames the others."""
     found: dict[int, StoredEntry] = {}
