@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,38 @@ def test_missing_target_bucket(main_job: MainJob) -> None:
     result = main_job.keepstep("sync", main_job.source, "s3://no-such-bucket-at-all/")
     assert result.code == 5
     assert "NoSuchBucket" in result.err
+
+
+def test_the_usual_run_lists_one_page(main_job: MainJob, tmp_path: Path) -> None:
+    """Of a year of reports the second run lists the last days; what came late is taken with the next whole one."""
+    folder = tmp_path / "bling"
+    now = datetime.now(UTC)
+
+    def write(day: datetime, number: int, written: datetime) -> None:
+        path = folder / f"FOCUS Reports/{day:%Y/%m/%d}/{number:016}-00001.csv.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        os.utime(path, (written.timestamp(), written.timestamp()))
+
+    for day in (now - timedelta(days=n) for n in range(350)):
+        for number in range(4):
+            write(day, number, day)
+    with LocalCloud(tmp_path / "oci", "--bling", str(folder)) as cloud:
+        job = MainJob(cloud, main_job.aws, f"oci://{cloud.tenancy}@bling/", main_job.bucket, 1400)
+        job.variables = {**cloud.env, **main_job.aws.env}
+        first = job.sync("--json")
+        assert first.report["counts"]["copy"] == 1400
+        write(now, 99, now)
+        write(now - timedelta(days=200), 99, now)
+        second = job.sync("--json")
+        assert second.report["counts"]["copy"] == 1
+        assert {name: second.report["requests"][name] for name in ("ListObjects", "ListObjectsV2")} == {
+            "ListObjects": 1,
+            "ListObjectsV2": 1,
+        }
+        third = job.sync("--json", "--full-every", "0s")
+        assert third.report["counts"]["copy"] == 1
+        assert third.report["counts"]["unchanged"] == 1401
 
 
 def test_no_reports_yet(moto: Aws, tmp_path: Path, main_job: MainJob) -> None:

@@ -18,10 +18,12 @@ from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
 from keepstep.cli.sync_job import configured, settings_of, with_params
 from keepstep.cli.transfer_options import transfer_options
+from keepstep.cli.values import Duration
 from keepstep.errors import ExitCode
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
+from keepstep.objects.high_water import Pace
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
@@ -29,6 +31,7 @@ from keepstep.runs.lock import lock_folder, only_run, state_folder
 from keepstep.runs.progress import Observer, Progress
 from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
+from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 
 _JOBS = 32
@@ -57,6 +60,8 @@ _JOBS = 32
 @click.option("--explain", is_flag=True, help="Says for each key which rule fired.")
 @click.option("--max-delete", metavar="N|N%", help="Refuses to delete more than this [default: 50%].")
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
+@click.option("--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h].")
+@click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d].")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Objects in flight [32].")
 @aws_options
 @global_options
@@ -140,12 +145,9 @@ async def _sync(
 
 def _advise(source: Address, report: Report, terminal: Terminal) -> None:
     """An empty source is no error, but may have a reason worth knowing."""
-    if source.kind == "oci":
-        from keepstep.stores.bling import advice_when_empty
-
-        if advice := advice_when_empty(source):
-            report.warn(advice)
-            terminal.warned(advice)
+    if source.kind == "oci" and (advice := bling.advice_when_empty(source)):
+        report.warn(advice)
+        terminal.warned(advice)
 
 
 def _with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
@@ -176,8 +178,17 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
         explain=options["explain"],
         jobs=options["jobs"] or _JOBS,
         case_conflict=OnConflict(options["case_conflict"]),
+        pace=_pace(options, source),
         ignores_archived=options["ignore_glacier_warnings"],
     )
+
+
+def _pace(options: dict[str, Any], source: Address) -> Pace | None:
+    """Cost reports are never changed, and their names tell their age."""
+    if source.namespace != bling.NAMESPACE:
+        return None
+    said = {name: options[name] for name in ("full_every", "overlap") if options[name] is not None}
+    return Pace(**said)
 
 
 def _overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSettings:

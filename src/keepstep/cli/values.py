@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC
+from datetime import UTC, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from keepstep.runs.durations import parse_duration
 from keepstep.secret import Secret
 
 _PAIR = re.compile(
@@ -144,3 +145,15 @@ class Grants(click.ParamType[Any]):
         if permission not in ("read", "readacl", "writeacl", "full"):
             self.fail(f"{permission} is none of read, readacl, writeacl, full", param, ctx)
         return permission, grantees
+
+
+class Duration(click.ParamType[Any]):
+    """``90s``, ``5m``, ``1h30m``, ``7d``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return value if isinstance(value, timedelta) else parse_duration(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)

@@ -1,18 +1,22 @@
-"""What a run leaves for later runs of the same source and target: large transfers that it could not finish.
+"""What a run leaves for later runs of the same source and target.
 
-One SQLite file in the state folder. Losing it loses nothing but work: a transfer then starts anew.
+Large transfers that it could not finish, and how far a source that only grows has been read. One SQLite file in the
+state folder. Losing it loses nothing but work: a transfer then starts anew, and everything is listed.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keepstep.objects.high_water import Marks
 from keepstep.runs.lock import is_usable
 
 if TYPE_CHECKING:
@@ -22,6 +26,9 @@ _SCHEMA = """
 create table if not exists uploads (
     pair text not null, key text not null, token text not null, state text not null, part_size integer not null,
     touched real not null, primary key (pair, key)
+) without rowid;
+create table if not exists marks (
+    pair text not null, scope text not null, listed text not null, first text not null, primary key (pair, scope)
 ) without rowid;
 """
 _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,6 +77,16 @@ class Journal:
     def abandoned(self) -> list[Begun]:
         """Uploads of earlier runs that this one did not take up."""
         return self._uploads("touched < ?", self._started)
+
+    def marks(self, scope: str) -> Marks | None:
+        """How far the source was read when it was last read in this scope."""
+        for listed, first in self._do("select listed, first from marks where pair = ? and scope = ?", scope) or ():
+            return Marks(datetime.fromisoformat(listed), json.loads(first))
+        return None
+
+    def keep_marks(self, scope: str, marks: Marks) -> None:
+        sql = "insert or replace into marks values (?, ?, ?, ?)"
+        self._do(sql, scope, marks.listed.isoformat(), json.dumps(dict(marks.first)), create=True)
 
     def close(self) -> None:
         if self._database is not None:

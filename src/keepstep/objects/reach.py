@@ -26,7 +26,7 @@ def reach(rules: Iterable[Rule]) -> Sequence[Span]:
     for rule in rules:
         literal = _WILDCARD.split(rule.pattern, maxsplit=1)[0]
         if rule.is_include:
-            spans = _union([*spans, _beginning_with(literal)])
+            spans = union([*spans, beginning_with(literal)])
         elif rule.pattern == literal + "*":
             spans = [part for span in spans for part in _without(span, literal)]
     if len(spans) > _MOST:
@@ -45,9 +45,9 @@ def intersection(ours: Sequence[Span], theirs: Sequence[Span]) -> Sequence[Span]
     return sorted(both) or NOWHERE
 
 
-def _beginning_with(prefix: str) -> Span:
+def beginning_with(prefix: str) -> Span:
     """Every key that begins so, and few others."""
-    return Span(_before(prefix), _behind(prefix))
+    return Span(before(prefix), _behind(prefix))
 
 
 def _without(span: Span, prefix: str) -> list[Span]:
@@ -59,7 +59,8 @@ def _without(span: Span, prefix: str) -> list[Span]:
     return [part for part in (left, right) if part.until is None or part.after < part.until]
 
 
-def _union(spans: list[Span]) -> list[Span]:
+def union(spans: Sequence[Span]) -> list[Span]:
+    """What lies in any of them, ordered and apart."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: span.after):
         if merged and _reaches(merged[-1].until, span.after):
@@ -69,7 +70,7 @@ def _union(spans: list[Span]) -> list[Span]:
     return merged
 
 
-def _before(prefix: str) -> str:
+def before(prefix: str) -> str:
     """Less than every key that begins so, but greater than most others that are."""
     if not prefix:
         return ""

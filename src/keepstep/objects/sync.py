@@ -19,6 +19,7 @@ from keepstep.objects.case import CaseGuard, OnConflict
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap, Objection, object_to_places
+from keepstep.objects.high_water import HighWater, Pace
 from keepstep.objects.join import Side, walk
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Decision, Direction, Rules, plan_block
@@ -54,6 +55,8 @@ class SyncOptions:
     """Of downloads."""
     ignores_archived: bool = False
     """Whether archived objects are passed over without a word."""
+    pace: Pace | None = None
+    """Of a source that only grows: how much of it is listed, and how often all of it."""
     keep_actions: bool = False
     """Whether the report lists every action."""
 
@@ -75,7 +78,11 @@ class Sync:
         self._target = target
         self._options = options
         self._clock = clock or SystemClock()
+        self._journal = journal
+        self._water = self._high_water(journal)
         spans = reach(options.filters.rules)
+        if self._water:
+            spans = self._water.spans(spans)
         self._left = Side(source.list(spans), "source", options.filters)
         self._right = Side(target.list(spans), "target", options.filters)
         self._is_stopping = False
@@ -125,6 +132,8 @@ class Sync:
         finally:
             self._deletes.close()
             self._conclude()
+        if self._water and self._journal and self.report.exit_code is ExitCode.DONE and not self._options.dryrun:
+            self._journal.keep_marks(self._scope, self._water.marks())
         return self.report
 
     async def _run(self) -> None:
@@ -165,6 +174,8 @@ class Sync:
             async for ours, theirs in blocks:
                 strays = self._warn_of_strays(strays)
                 unsure += (ours.keys[n] + "/" for n in ours.unfit if ours.sizes[n] < 0)
+                if self._water:
+                    self._water.see(ours)
                 plan = plan_block(
                     options.rules,
                     ours,
@@ -261,6 +272,18 @@ class Sync:
                 self._planner.cancel()
 
     # around it
+
+    @property
+    def _scope(self) -> str:
+        """Runs that compare alike, and the same keys, can build on each other."""
+        return repr((self._options.filters.rules, self._options.rules))
+
+    def _high_water(self, journal: Journal | None) -> HighWater | None:
+        """None where everything is to be listed: what is gone from a source is only seen by listing it whole."""
+        pace = self._options.pace
+        if pace is None or journal is None or self._options.rules.delete:
+            return None
+        return HighWater(pace, self._clock.now(), journal.marks(self._scope))
 
     def _objection_to_places(self) -> Objection | None:
         inside = self._source.address.inside(self._target.address)

@@ -1,0 +1,103 @@
+"""Sources that only grow: the usual run lists what is new, and nothing that was written is ever missed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keepstep.objects.high_water import HighWater, Marks, Pace, family_of
+from keepstep.stores.interface import EVERYTHING, Page, Span
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PACE = Pace()
+
+
+def us(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
+
+
+def report_key(day: datetime, number: int = 1, family: str = "FOCUS Reports") -> str:
+    return f"{family}/{day:%Y/%m/%d}/{number:016}-00001.csv.gz"
+
+
+def page_of(items: dict[str, datetime]) -> Page:
+    keys = sorted(items)
+    return Page(keys, [1] * len(keys), [us(items[key]) for key in keys], [""] * len(keys))
+
+
+def listed(run: HighWater, items: dict[str, datetime]) -> list[str]:
+    return [key for key in sorted(items) if any(span.holds(key) for span in run.spans())]
+
+
+def year() -> dict[str, datetime]:
+    days = [NOW - timedelta(days=n) for n in range(365)]
+    return {report_key(day, n): day for day in days for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("key", "family"),
+    [
+        ("FOCUS Reports/2026/11/20/0001-00001.csv.gz", "FOCUS Reports/"),
+        ("reports/cost-csv/0001000000123456.csv.gz", "reports/cost-csv/"),
+        ("a/b", "a/"),
+        ("name", ""),
+        ("2026/x", ""),
+    ],
+)
+def test_families(key: str, family: str) -> None:
+    """A family's keys share what stands before the first name that begins with a digit."""
+    assert family_of(key) == family
+
+
+def test_the_second_run_lists_the_last_days() -> None:
+    """After a whole listing the next run lists about a week, of every family, and what has come since."""
+    items = year() | {f"reports/cost-csv/{1000 - n:016}.csv.gz": NOW - timedelta(days=n) for n in range(1, 300)}
+    first = HighWater(PACE, NOW)
+    assert first.spans() == EVERYTHING
+    first.see(page_of(items))
+    later = NOW + timedelta(hours=6)
+    items[report_key(later, 99)] = later
+    second = HighWater(PACE, later, first.marks())
+    seen = listed(second, items)
+    assert report_key(later, 99) in seen
+    assert {family_of(key) for key in seen} == {"FOCUS Reports/", "reports/cost-csv/"}
+    assert len(seen) < 60
+
+
+def test_everything_is_listed_again_every_day() -> None:
+    """Marks count for a day; a clock that was set back makes them doubtful, and ``0s`` turns them off."""
+    marks = Marks(NOW, {"FOCUS Reports/": "FOCUS Reports/2026/11/15/0"})
+    assert HighWater(PACE, NOW + timedelta(hours=23), marks).spans() != EVERYTHING
+    assert HighWater(PACE, NOW + timedelta(hours=24), marks).spans() == EVERYTHING
+    assert HighWater(PACE, NOW - timedelta(hours=1), marks).spans() == EVERYTHING
+    assert HighWater(Pace(full_every=timedelta()), NOW, marks).spans() == EVERYTHING
+
+
+def test_what_is_asked_for_is_not_widened() -> None:
+    """Marks narrow what the filters reach, and reach nothing beyond it."""
+    marks = Marks(NOW, {"a/": "a/5", "b/": "b/5"})
+    spans = HighWater(PACE, NOW, marks).spans([Span("a/", "a/9")])
+    assert any(span.holds("a/7") for span in spans)
+    assert not any(span.holds(key) for span in spans for key in ("a/4", "b/7"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4), st.integers(1, 9)), max_size=60))
+def test_reports_that_come_in_time_are_never_missed(reports: list[tuple[int, int, int]]) -> None:
+    """However reports arrive, each at most four days late, every run sees all that came since the last one."""
+    written: dict[str, datetime] = {}
+    marks: Marks | None = None
+    taken: set[str] = set()
+    for turn in range(42):
+        now = NOW + timedelta(days=turn)
+        for day, late, number in reports:
+            if day + late == turn:
+                written[report_key(NOW + timedelta(days=day), number)] = now
+        run = HighWater(Pace(full_every=timedelta(days=1000)), now, marks)
+        seen = listed(run, written)
+        run.see(page_of({key: written[key] for key in seen}))
+        marks = run.marks()
+        taken |= set(seen)
+        assert taken == set(written)
