@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from keepstep.errors import Error
 from keepstep.stores.address import Address
@@ -221,6 +221,7 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
 class Appendable(Store, Protocol):
     """A store in which an object can be put on the condition that there is none of its key."""
 
