@@ -34,8 +34,6 @@ from keepstep.runs.report import Report
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 
-_JOBS = 32
-
 
 @click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source")
@@ -62,7 +60,7 @@ _JOBS = 32
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
 @click.option("--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h].")
 @click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d].")
-@click.option("--jobs", type=click.IntRange(1, 1024), help="Objects in flight [32].")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Objects in flight [as many as pay].")
 @aws_options
 @global_options
 @click.pass_context
@@ -176,7 +174,7 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
         allow_empty_source=options["allow_empty_source"],
         dryrun=options["dryrun"],
         explain=options["explain"],
-        jobs=options["jobs"] or _JOBS,
+        jobs=options["jobs"],
         case_conflict=OnConflict(options["case_conflict"]),
         pace=_pace(options, source),
         ignores_archived=options["ignore_glacier_warnings"],

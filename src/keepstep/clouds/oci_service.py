@@ -35,12 +35,17 @@ class OciService:
         self.identity = identity
         self.requests: Counter[str] = Counter()
         """By operation."""
+        self.strains = 0
+        """How often a request had to be repeated because the service was overtaxed, or away."""
         self._service = service
         self._region = region
         self._timeouts = timeouts
         self._skew = timedelta()
         self._pool: HttpPool | None = None
         self._base = ""
+
+    def _strained(self) -> None:
+        self.strains += 1
 
     async def close(self) -> None:
         if self._pool:
@@ -76,7 +81,7 @@ class OciService:
                 return response
             raise explain(response)
 
-        return await (retried(attempt) if is_repeatable else attempt())
+        return await (retried(attempt, self._strained) if is_repeatable else attempt())
 
     async def _send(
         self,

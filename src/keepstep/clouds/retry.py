@@ -24,14 +24,17 @@ _ATTEMPTS = 7
 _PATIENCE = timedelta(minutes=2)
 
 
-async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
+async def retried(attempt: Callable[[], Awaitable[T]], on_retry: Callable[[], object] | None = None) -> T:
     """Awaits ``attempt()`` until it does not raise :class:`Transient`; about two minutes, or seven repetitions.
 
-    The first try costs nothing extra: the retry library is loaded when it is needed.
+    ``on_retry`` is called before each repetition. The first try costs nothing extra: the retry library is loaded
+    when it is needed.
     """
     try:
         return await attempt()
     except Transient as exc:
+        if on_retry:
+            on_retry()
         await asyncio.sleep(_pause(exc))
     import stamina
 
@@ -43,7 +46,13 @@ async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
         wait_max=_LONGEST_PAUSE,
         wait_jitter=0.5,
     )
-    return await caller(_verdict, attempt)
+
+    def verdict(exc: Exception) -> bool | float:
+        if on_retry and isinstance(exc, Transient):
+            on_retry()
+        return _verdict(exc)
+
+    return await caller(verdict, attempt)
 
 
 def _verdict(exc: Exception) -> bool | float:

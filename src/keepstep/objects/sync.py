@@ -16,6 +16,7 @@ from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
 from keepstep.objects.account import Account, Observer
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
+from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap, Objection, object_to_places
@@ -45,8 +46,8 @@ class SyncOptions:
     allow_empty_source: bool = False
     dryrun: bool = False
     explain: bool = False
-    jobs: int = 32
-    """Objects in flight at a time."""
+    jobs: int | None = None
+    """Objects in flight at a time; None: as many as make the run fast."""
     memory: int = 192 * MIB
     """Bytes of objects in memory at a time."""
     transfer: TransferOptions = field(default_factory=TransferOptions)
@@ -110,6 +111,7 @@ class Sync:
         self._mover = Mover(
             source, target, Budget(options.memory), self._account.moved, options=options.transfer, journal=journal
         )
+        self._slots = Concurrency(options.jobs, lambda: source.strains + target.strains)
         is_download = options.rules.direction is Direction.DOWNLOAD
         policy = options.case_conflict if is_download else OnConflict.IGNORE
         self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)
@@ -152,16 +154,17 @@ class Sync:
 
     async def _move_all(self) -> None:
         """Plans and moves at the same time. A fault of ours in one of the tasks ends them all, and raises."""
-        queue: _Queue = asyncio.Queue(2 * self._options.jobs)
+        slots = self._slots
+        queue: _Queue = asyncio.Queue(2 * slots.most)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._options.jobs):
+                for _ in range(slots.most):
                     group.create_task(self._work(queue))
                 self._planner = group.create_task(self._plan(queue))
                 if self._is_stopping:
                     self._planner.cancel()
                 await asyncio.wait([self._planner])
-                for _ in range(self._options.jobs):
+                for _ in range(slots.most):
                     await queue.put(None)
         except BaseExceptionGroup as exc:
             raise first_of(exc) from None
@@ -234,8 +237,10 @@ class Sync:
 
     async def _work(self, queue: _Queue) -> None:
         while (decision := await queue.get()) is not None:
-            if self._goes_on():
-                await self._move(decision)
+            async with self._slots:
+                if self._goes_on():
+                    await self._move(decision)
+            self._slots.done(decision.source.size if decision.source else 0)
 
     async def _move(self, decision: Decision) -> None:
         account, entry = self._account, decision.source

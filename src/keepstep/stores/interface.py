@@ -186,6 +186,11 @@ class Store(Protocol):
         """What was asked over the wire so far, by the cloud's name of the operation: the part that is billed."""
         ...
 
+    @property
+    def strains(self) -> int:
+        """How often a request had to be repeated because the store was overtaxed, or away."""
+        ...
+
     def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
         """The objects whose keys lie in one of the spans, which are ordered and apart."""
         ...

@@ -35,6 +35,7 @@ class LocalStore:
         self.address = address
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
+        self.strains = 0
         self._writable = writable
         self._follow = follow and not writable
         self._leftovers: list[str] = []

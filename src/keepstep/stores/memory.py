@@ -29,6 +29,7 @@ class MemoryStore:
     def __init__(self, name: str = "memory", *, page_size: int = 1000, address: Address | None = None) -> None:
         self.address = address or Address("local", path=f"/{name}")
         self.requests: Counter[str] = Counter()
+        self.strains = 0
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, MemoryUpload] = {}
         """Those that have neither been committed nor aborted."""

@@ -53,6 +53,10 @@ class OciStore:
     def requests(self) -> Counter[str]:
         return self._client.requests
 
+    @property
+    def strains(self) -> int:
+        return self._client.strains
+
     def list(self, spans: Sequence[Span] = EVERYTHING) -> OciListing:
         return OciListing(self._client, self.address.prefix, spans, self._options)
 

@@ -44,6 +44,10 @@ class OciClient:
     def requests(self) -> Counter[str]:
         return self._service.requests
 
+    @property
+    def strains(self) -> int:
+        return self._service.strains
+
     def thing(self, name: str | None = None) -> str:
         """The address of an object, or of the bucket, for messages."""
         return f"oci://{self.bucket}@{self.namespace}" + (f"/{name}" if name is not None else "")

@@ -56,6 +56,10 @@ class S3Store:
     def requests(self) -> Counter[str]:
         return self._client.requests
 
+    @property
+    def strains(self) -> int:
+        return self._client.strains
+
     def list(self, spans: Sequence[Span] = EVERYTHING) -> S3Listing:
         return S3Listing(self._client, self.address.prefix, spans, self._options)
 

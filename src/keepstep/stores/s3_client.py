@@ -43,6 +43,8 @@ class S3Client:
         self.requests: Counter[str] = Counter()
         self._headers = headers or {}
         self._timeouts = timeouts
+        self.strains = 0
+        """How often a request had to be repeated because the store was overtaxed, or away."""
         self._skew = timedelta()
         self._pools: list[HttpPool] = []
         self._connect(None)
@@ -53,6 +55,9 @@ class S3Client:
         bundle = self.identity.config.ca_bundle
         self._pool = HttpPool(self.endpoint.origin, ca_bundle=bundle, timeouts=self._timeouts)
         self._pools.append(self._pool)
+
+    def _strained(self) -> None:
+        self.strains += 1
 
     async def close(self) -> None:
         for pool in self._pools:
@@ -84,7 +89,7 @@ class S3Client:
                 return response
             raise error_of(response, operation, self.bucket, key)
 
-        return await retried(attempt)
+        return await retried(attempt, self._strained)
 
     async def _send(
         self,

@@ -1,0 +1,119 @@
+"""How many objects are in flight: near what is best, soon, whatever the stores can take."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keepstep.objects.concurrency import FIRST, MOST, Concurrency, Pacer
+
+
+def simulate(
+    pacer: Pacer, latency: float, capacity: float, windows: int, *, noise: float = 0, seed: int = 1
+) -> float:
+    """Objects a second in the last windows, of a store with this latency that has room for ``capacity`` of them."""
+    rng = random.Random(seed)
+    rates = []
+    for _ in range(windows):
+        rate = min(pacer.limit / latency, capacity)
+        pacer.next(rate * (1 + noise * (2 * rng.random() - 1)), is_strained=False)
+        rates.append(rate)
+    return sum(rates[-20:]) / 20
+
+
+@pytest.mark.parametrize("latency", [0.002, 0.02, 0.1])
+@pytest.mark.parametrize("capacity", [100, 1_000, 2_000])
+def test_it_grows_to_what_a_store_can_take(latency: float, capacity: float) -> None:
+    """Soon nine tenths of what is possible are reached, and not many more are in flight than needed."""
+    pacer = Pacer()
+    reached = simulate(pacer, latency, capacity, 60)
+    possible = min(capacity, MOST / latency)
+    assert reached >= 0.9 * possible
+    assert pacer.limit <= max(2 * FIRST, 2.6 * capacity * latency)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.001, 0.2), st.floats(50, 5_000), st.integers(0, 1000))
+def test_noise_does_not_strand_it(latency: float, capacity: float, seed: int) -> None:
+    """With measurements that are a tenth off, at least three fifths of what is possible are reached."""
+    reached = simulate(Pacer(), latency, capacity, 200, noise=0.1, seed=seed)
+    assert reached >= 0.6 * min(capacity, MOST / latency)
+
+
+def test_a_strained_store_gets_less_at_once_and_is_tried_again_later() -> None:
+    """A window with a 503 shrinks the number; it rests, and then grows again."""
+    pacer = Pacer()
+    simulate(pacer, 0.1, 10_000, 12)
+    before = pacer.limit
+    pacer.next(1, is_strained=True)
+    low = pacer.limit
+    assert low <= 0.6 * before
+    for _ in range(5):
+        assert pacer.next(low / 0.1, is_strained=False) == low
+    simulate(pacer, 0.1, 10_000, 40)
+    assert pacer.limit > low
+
+
+def test_endless_strain_leaves_two() -> None:
+    """However much a store objects, the work goes on."""
+    pacer = Pacer()
+    for _ in range(50):
+        pacer.next(1, is_strained=True)
+    assert pacer.limit == 2
+
+
+def test_a_fixed_number_is_kept() -> None:
+    """Whoever says how many gets as many, never more."""
+
+    async def main() -> int:
+        slots = Concurrency(3, lambda: 0)
+        active = most = 0
+
+        async def job() -> None:
+            nonlocal active, most
+            async with slots:
+                active += 1
+                most = max(most, active)
+                await asyncio.sleep(0.001)
+                active -= 1
+            slots.done(1)
+
+        await asyncio.gather(*(job() for _ in range(50)))
+        return most
+
+    assert asyncio.run(main()) == 3
+
+
+def test_slots_grow_while_that_pays() -> None:
+    """Work that only waits is soon done many at a time; cancelled waiters lose no slot."""
+
+    async def main() -> int:
+        slots = Concurrency(None, lambda: 0)
+        active = most = 0
+
+        async def job() -> None:
+            nonlocal active, most
+            async with slots:
+                active += 1
+                most = max(most, active)
+                try:
+                    await asyncio.sleep(0.01)
+                finally:
+                    active -= 1
+            slots.done(1)
+
+        jobs = [asyncio.ensure_future(job()) for _ in range(4000)]
+        await asyncio.sleep(0.05)
+        for each in jobs[2000:2500]:
+            each.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        assert active == 0
+        async with slots:
+            pass
+        return most
+
+    assert asyncio.run(main()) >= 4 * FIRST
