@@ -117,7 +117,7 @@ class Assembly:
         return makers[address.kind]()
 
     def _s3(self, address: Address, *, is_target: bool) -> Store:
-        with _needs_extra("aws"):
+        with needs_extra("aws"):
             from keepstep.stores.s3 import S3Store
             from keepstep.stores.s3_client import S3Client
             from keepstep.stores.s3_headers import s3_headers
@@ -128,7 +128,7 @@ class Assembly:
             return S3Store(address, client, self.options)
 
     def _oci(self, address: Address, *, is_target: bool) -> Store:
-        with _needs_extra("oci"):
+        with needs_extra("oci"):
             from keepstep.stores.oci import OciStore
             from keepstep.stores.oci_client import OciClient
             from keepstep.stores.oci_headers import oci_headers
@@ -240,14 +240,14 @@ def _local(address: Address, options: TransferOptions, *, is_target: bool) -> St
 
 
 def _oci_vault(identity: OciIdentity) -> Vault:
-    with _needs_extra("oci"):
+    with needs_extra("oci"):
         from keepstep.vaults.oci import OciVault
 
         return OciVault(identity)
 
 
 def _secrets_manager(identity: AwsIdentity) -> Vault:
-    with _needs_extra("aws"):
+    with needs_extra("aws"):
         import botocore  # noqa: F401 - missing here rather than at the first question
     from keepstep.vaults.aws_secrets import SecretsManagerVault
 
@@ -255,14 +255,14 @@ def _secrets_manager(identity: AwsIdentity) -> Vault:
 
 
 def _parameter_store(identity: AwsIdentity) -> Vault:
-    with _needs_extra("aws"):
+    with needs_extra("aws"):
         import botocore  # noqa: F401 - likewise
     from keepstep.vaults.aws_parameters import ParameterStoreVault
 
     return ParameterStoreVault(identity)
 
 
-class _needs_extra:  # noqa: N801 - reads as a sentence
+class needs_extra:  # noqa: N801 - reads as a sentence
     """Turns a missing library into the command that installs it."""
 
     def __init__(self, extra: str) -> None:

@@ -210,9 +210,13 @@ class Database(_Model):
     port: int | None = Field(default=None, ge=1, le=65535)
     name: str | None = None
     dsn: str | None = None
+    """Oracle: a connect descriptor, ``host:port/service``, or a name in the wallet."""
     admin: str | None = None
+    """Secret with an administrator's username and password; without it the credential changes itself."""
     ca: str | None = None
+    """PEM file with the only authorities that are trusted."""
     wallet: str | None = None
+    """Oracle: a wallet as a file, a secret or an object; zip or PEM."""
 
 
 class RotateJob(_Job):
@@ -220,10 +224,15 @@ class RotateJob(_Job):
 
     kind: Literal["rotate"]
     interval: Duration = timedelta(hours=24)
+    """A credential that is older is due."""
     grace: Duration = timedelta(hours=1)
+    """Before an old password is retired, where two may log in."""
     strategy: Literal["alternating", "dual", "rollover", "single"] | None = None
+    """How clients go on while passwords change; single if not given."""
     aws_secret: str | None = None
     oci_secret: str | None = None
+    username: str | None = None
+    """Refuses secrets that are of another user."""
     connection_blob: ConnectionBlob | None = None
     audit: Audit | None = None
     database: list[Database] = Field(default_factory=list)

@@ -75,6 +75,7 @@ def _text_log() -> Records[str]:
 _COUNTED = {
     "sync": ("upload", "download", "copy", "delete", "skip", "failed", "unchanged", "warnings"),
     "secrets": ("update", "unchanged", "notify", "stale", "failed", "warnings"),
+    "rotate": ("rotate", "step", "failed", "warnings"),
 }
 """What a report of each kind counts, if only to nought."""
 

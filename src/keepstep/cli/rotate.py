@@ -1,0 +1,92 @@
+"""``keepstep rotate``: one reconcile tick of a credential."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keepstep.assembly import Assembly, CloudSettings
+from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.recording import recording_of
+from keepstep.cli.rotate_job import Work, work_of
+from keepstep.cli.rotate_output import Lines
+from keepstep.cli.running import Interruption, run
+from keepstep.clock import SystemClock
+from keepstep.errors import ExitCode
+from keepstep.rotation.tick import Tick
+from keepstep.rotation_assembly import RotationAssembly
+from keepstep.runs.report import Report, action_log
+
+if TYPE_CHECKING:
+    from keepstep.config import Identities
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("job", required=False)
+@click.option("--plan", is_flag=True, help="Prints what there is, the row that fits and its call; writes nothing.")
+@click.option("--now", is_flag=True, help="Rotates though it is not due.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="The platform ends the run after this long.")
+@global_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Acts until nothing is left to do: finishes what was begun, and rotates what is due.
+
+    JOB is a job of keepstep.toml; without it ROTATION_MINUTES, AWS_SECRET_ID and the other variables say what to
+    rotate. Another worker being faster is no error (0); a database that cannot be reached is (1), and the next run
+    goes on; users that do not go together, or a second rotator, are refused (4).
+    """
+    options = merge_globals(ctx, options)
+    work = work_of(ctx, options["job"])
+    with ExitStack() as stack:
+        config = None if options["plan"] else work.config
+        recording = stack.enter_context(recording_of(config, work.name, "rotate"))
+        lines = Lines(quiet=options["quiet"] or options["as_json"], verbose=options["verbose"] or options["plan"])
+        keeps_actions = options["as_json"] or recording.keeps_actions
+        report = Report(
+            "rotate",
+            work.job.aws_secret or "",
+            work.job.oci_secret or "",
+            SystemClock().now(),
+            is_dryrun=options["plan"],
+            actions=action_log() if keeps_actions else None,
+        )
+        recording.report = report
+        interrupted = run(_tick(work, report, lines, options))
+    report.exit_code = interrupted or report.exit_code
+    if options["as_json"]:
+        report.write_json(sys.stdout)
+        sys.stdout.flush()
+    sys.exit(report.exit_code)
+
+
+async def _tick(work: Work, report: Report, lines: Lines, options: dict[str, Any]) -> ExitCode | None:
+    async with AsyncExitStack() as stack:
+        assembly = RotationAssembly(Assembly(_settings_of(work.identity)), stack, lines.warned)
+        tick = Tick(
+            await assembly.rotation(work.name, work.job),
+            report,
+            lines,
+            is_forced=options["now"],
+            is_plan=options["plan"],
+            ends=time.monotonic() + options["seconds"] if options["seconds"] is not None else None,
+        )
+        with Interruption(tick.stop) as interruption:
+            await tick.run()
+            return interruption.code
+
+
+def _settings_of(identity: Identities) -> CloudSettings:
+    return CloudSettings(
+        profile=identity.aws.profile,
+        region=identity.aws.region,
+        endpoint_url=identity.aws.endpoint_url,
+        ca_bundle=identity.aws.ca_bundle,
+        role_arn=tuple(identity.aws.role_arn),
+        oci_auth=identity.oci.auth,
+        oci_profile=identity.oci.profile,
+        oci_config_file=identity.oci.config_file,
+    )

@@ -1,0 +1,39 @@
+"""What ``keepstep rotate`` says: a line for each row that was done, trouble on stderr."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keepstep.runs.report import Action, Failure
+
+
+class Lines:
+    """Watches a tick and tells it in lines; ``verbose`` tells also what was seen and what went without saying."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._is_quiet = quiet
+        self._is_verbose = verbose
+
+    def said(self, text: str) -> None:
+        if self._is_verbose and not self._is_quiet:
+            self._say(text)
+
+    def did(self, action: Action) -> None:
+        if not self._is_quiet:
+            what = f" {action.source}" if action.source else ""
+            self._say(f"{action.target}: {action.action}{what} ({action.reason})")
+
+    def failed(self, failure: Failure) -> None:
+        click.echo(f"error: {failure.error}", err=True)
+        if failure.hint:
+            click.echo(f"hint: {failure.hint}", err=True)
+
+    def warned(self, text: str) -> None:
+        if not self._is_quiet:
+            click.echo(f"warning: {text}", err=True)
+
+    def _say(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,130 @@
+"""The connection blob: ready-made connection strings, rebuilt from CURRENT in each cloud.
+
+It is derived data: the next run builds it again, and nothing waits for it. A blob is written when its content is
+not what it would be built as, pending first and then promoted, compared as the credential's own versions are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from keepstep.databases.endpoint import Endpoint
+from keepstep.databases.interface import Engine
+from keepstep.rotation.credential import SCHEMA, Credential
+from keepstep.secret import Secret
+from keepstep.vaults.interface import Stage, VersionId
+from keepstep.vaults.staging import LabelledVault, RevisedVault
+
+_NAMESPACE = uuid.UUID("0c5d3f3a-6f0b-5b43-8a43-6d5c5f0a9be1")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One database as clients reach it: an endpoint, or Oracle's connect string."""
+
+    engine: Engine
+    endpoint: Endpoint | None = None
+    dsn: str = ""
+
+
+def build(credential: Credential, places: Iterable[Place]) -> Secret:
+    """The blob's JSON; the same credential and databases always make the same bytes."""
+    document = {
+        "schema": SCHEMA,
+        "gen": credential.gen,
+        "username": credential.username,
+        "password": credential.password.reveal(),
+        "databases": [_described(place, credential) for place in places],
+    }
+    return Secret(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+async def keep_on_aws(vault: LabelledVault, name: str, wanted: Secret) -> bool:
+    """True when it had to be written. One read when it is in step."""
+    value = await vault.get(name)
+    if value.content == wanted:
+        return False
+    look = await vault.look(name)
+    current = look.stages[Stage.CURRENT]
+    digest = hashlib.sha256(wanted.reveal_bytes()).hexdigest()
+    token = str(uuid.uuid5(_NAMESPACE, f"{look.id}|{current}|{digest}"))
+    await vault.put(name, token, wanted, "AWSPENDING")
+    await vault.move(name, "AWSCURRENT", to=VersionId(token), away_from=current)
+    return True
+
+
+async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret) -> bool:
+    """True when it had to be written. One read when it is in step."""
+    value = await vault.get(name)
+    if value.content == wanted:
+        return False
+    look = await vault.look(name)
+    if Stage.PENDING not in look.stages or (await vault.get(name, look.stages[Stage.PENDING])).content != wanted:
+        await vault.stage(look, f"blob-{len(look.versions) + 1}-{uuid.uuid4().hex[:8]}", wanted)
+        look = await vault.look(name)
+    await vault.promote(look, look.stages[Stage.PENDING])
+    return True
+
+
+def _described(place: Place, credential: Credential) -> dict[str, Any]:
+    if place.endpoint is None:
+        return {"engine": place.engine.value, "dsn": place.dsn, **_of_dsn(place.dsn, credential)}
+    where = {"host": place.endpoint.host, "port": place.endpoint.port, "name": place.endpoint.name}
+    return {"engine": place.engine.value, **where, **_of_endpoint(place.endpoint, credential)}
+
+
+def _of_dsn(dsn: str, credential: Credential) -> dict[str, str]:
+    user, password = _quoted(credential)
+    return {
+        "url": f"oracle+oracledb://{user}:{password}@{dsn}",
+        "jdbc": f"jdbc:oracle:thin:@{dsn}",
+        "easy_connect": dsn,
+    }
+
+
+def _of_endpoint(endpoint: Endpoint, credential: Credential) -> dict[str, str]:
+    user, password = _quoted(credential)
+    where = f"{endpoint.host}:{endpoint.port}/{quote(endpoint.name, safe='')}"
+    login = f"{user}:{password}@{where}"
+    query = f"user={user}&password={password}"
+    match endpoint.engine:
+        case Engine.POSTGRES:
+            return {
+                "url": f"postgresql://{login}?sslmode=verify-full",
+                "sqlalchemy": f"postgresql+psycopg://{login}?sslmode=verify-full",
+                "jdbc": f"jdbc:postgresql://{where}?{query}&sslmode=verify-full",
+                "libpq": _libpq(endpoint, credential),
+            }
+        case Engine.ORACLE:
+            return _of_dsn(f"tcps://{endpoint.host}:{endpoint.port}/{endpoint.name}", credential)
+        case engine:
+            mode = "VERIFY_IDENTITY" if engine is Engine.MYSQL else "verify-full"
+            return {
+                "url": f"mysql://{login}?ssl-mode=VERIFY_IDENTITY",
+                "sqlalchemy": f"{engine}+pymysql://{login}?ssl_verify_identity=true",
+                "jdbc": f"jdbc:{engine}://{where}?{query}&sslMode={mode}",
+            }
+
+
+def _libpq(endpoint: Endpoint, credential: Credential) -> str:
+    """Key words and values ("Connection Strings" in PostgreSQL's documentation)."""
+    fields = {
+        "host": endpoint.host,
+        "port": str(endpoint.port),
+        "dbname": endpoint.name,
+        "user": credential.username,
+        "password": credential.password.reveal(),
+        "sslmode": "verify-full",
+    }
+    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in fields.items()}
+    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
+
+
+def _quoted(credential: Credential) -> tuple[str, str]:
+    return quote(credential.username, safe=""), quote(credential.password.reveal(), safe="")

@@ -1,0 +1,129 @@
+"""The two secrets of a credential, as the rotation asks for them: reads repeated, every call counted.
+
+What was written is waited for: Secrets Manager may show the state before a write for some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from keepstep.clouds.retry import retried
+from keepstep.errors import Error, NotFound
+from keepstep.rotation.credential import Payload, read_payload
+from keepstep.secret import Secret
+from keepstep.vaults.interface import SecretValue, Vault, VersionId
+from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds until what was written is believed to be visible to everybody."""
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version's content, which never changes."""
+
+    payload: Payload
+    created: datetime | None
+    is_newest: bool
+    """The vault itself says that no version is newer; at the moment at which it was read."""
+
+
+@dataclass
+class Stores:
+    """Both sides. Contents are read once in its life."""
+
+    primary: LabelledVault
+    secondary: RevisedVault
+    primary_name: str
+    secondary_name: str
+    calls: Counter[str] = field(default_factory=Counter)
+    """By the cloud's name of the operation."""
+    _contents: dict[tuple[bool, VersionId], Kept] = field(default_factory=dict)
+    _expected: Callable[[Look], bool] = lambda look: True
+
+    async def look_at_secondary(self, *, versions: bool = True) -> Look:
+        self.calls.update(["GetSecret", *(["ListSecretVersions"] if versions else [])])
+        return await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
+
+    async def look_at_primary(self) -> Look:
+        """Once our own last write is to be seen in it, or half a minute later."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            look = await self.look_again()
+            if self._expected(look) or time.monotonic() > deadline:
+                self._expected = lambda look: True
+                return look
+            await asyncio.sleep(_PAUSE)
+
+    async def look_again(self) -> Look:
+        """Just as it is now."""
+        self.calls["DescribeSecret"] += 1
+        return await retried(lambda: self.primary.look(self.primary_name))
+
+    async def primary_content(self, version: VersionId) -> Kept:
+        return await self._content(True, version)
+
+    async def secondary_content(self, version: VersionId, *, anew: bool = False) -> Kept:
+        if anew:
+            self._contents.pop((False, version), None)
+        return await self._content(False, version)
+
+    async def put(self, version: str, content: Secret, label: str) -> bool:
+        """As :meth:`LabelledVault.put`."""
+        self._expected = lambda look: version in look.labels.values()
+        return await self._write("PutSecretValue", self.primary.put(self.primary_name, version, content, label))
+
+    async def move(self, label: str, *, to: VersionId | None, away_from: VersionId | None) -> None:
+        """As :meth:`LabelledVault.move`."""
+        self._expected = lambda look: look.labels.get(label) != away_from or away_from is None
+        move = self.primary.move(self.primary_name, label, to=to, away_from=away_from)
+        await self._write("UpdateSecretVersionStage", move)
+
+    async def stage(self, look: Look, name: str, content: Secret) -> None:
+        await self._write("UpdateSecret", self.secondary.stage(look, name, content))
+
+    async def promote(self, look: Look, version: VersionId) -> None:
+        await self._write("UpdateSecret", self.secondary.promote(look, version))
+
+    async def prune(self, look: Look, version: VersionId, at: datetime) -> None:
+        await self._write("ScheduleSecretVersionDeletion", self.secondary.prune(look, version, at))
+
+    async def _write(self, operation: str, write: Awaitable[T]) -> T:
+        self.calls[operation] += 1
+        try:
+            return await write
+        except Error:
+            self._expected = lambda look: True
+            raise
+
+    async def _content(self, is_primary: bool, version: VersionId) -> Kept:
+        key = (is_primary, version)
+        if key not in self._contents:
+            name = self.primary_name if is_primary else self.secondary_name
+            vault: Vault = self.primary if is_primary else self.secondary
+            self.calls["GetSecretValue" if is_primary else "GetSecretBundle"] += 1
+            value = await _found(lambda: vault.get(name, version))
+            is_newest = "LATEST" in value.version.labels
+            self._contents[key] = Kept(read_payload(value.content, name), value.version.created, is_newest)
+        return self._contents[key]
+
+
+async def _found(get: Callable[[], Awaitable[SecretValue]]) -> SecretValue:
+    """The content of a version that is listed, so it will be there in a moment if it is not now."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await retried(get)
+        except NotFound:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE)

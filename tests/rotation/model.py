@@ -1,0 +1,570 @@
+"""Two workers, two stores and some databases as one immutable state, and every step that can be taken from it.
+
+The table (`rotation/rows.py`), the changes of an account (`rotation/changes.py`) and the tokens are the real ones;
+the stores and databases keep the rules that their vendors document. Every read and every write is a step of its
+own, and between any two of them the other worker may do whatever it likes, or an operator may.
+
+A worker goes round: etag of O, stages of O, stages of A, a probe at a time, then one act; an act on a database is
+lock, read A again, probe again, look at the account, one change at a time, unlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+from keepstep.databases.interface import Answer, Login
+from keepstep.rotation.changes import Change, Standing, Strategy, changes
+from keepstep.rotation.credential import Credential, partner
+from keepstep.rotation.rows import Act, Held, Member, Row, Seen, Stages, decide
+from keepstep.rotation.tokens import name_of, token_of
+from keepstep.secret import Secret
+from keepstep.vaults.interface import VersionId
+
+T = TypeVar("T")
+
+_kept: dict[int, Any] = {}
+_results: dict[int, Any] = {}
+
+
+def once(key: Any, compute: Callable[[], T]) -> T:
+    """The result for that object, computed the first time; objects are compared by identity, and kept."""
+    if id(key) not in _results:
+        _kept[id(key)] = key
+        _results[id(key)] = compute()
+    found: T = _results[id(key)]
+    return found
+
+
+def forget() -> None:
+    """Lets go of everything that :func:`once` keeps."""
+    _kept.clear()
+    _results.clear()
+
+
+class Store(NamedTuple):
+    """A secret: its versions, and the ids that the stages stand on."""
+
+    versions: tuple[Held, ...]
+    current: str
+    pending: str = ""
+    previous: str = ""
+    etag: int = 0
+    names: frozenset[str] = frozenset()
+    noted: str = ""
+    """The version that "all are retired" is noted on."""
+
+    def find(self, id_: str) -> Held | None:
+        return next((held for held in self.versions if held.id == id_), None) if id_ else None
+
+    @property
+    def stages(self) -> Stages:
+        return once(self, self._stages)
+
+    def _stages(self) -> Stages:
+        current = self.find(self.current)
+        assert current
+        return Stages(current, self.find(self.pending), self.find(self.previous))
+
+    @property
+    def deprecated(self) -> list[Held]:
+        return [held for held in self.versions if held.id not in (self.current, self.pending, self.previous)]
+
+
+class Account(NamedTuple):
+    """One user of one database: the newest password, and the one that goes on working."""
+
+    newest: Secret
+    second: Secret | None = None
+
+
+Users = tuple[tuple[str, Account], ...]
+
+
+class Base(NamedTuple):
+    """One database; ``holder`` is the worker that has its lock."""
+
+    users: Users
+    holder: int = -1
+
+    def says(self, login: Login) -> Answer:
+        account = dict(self.users).get(login.username)
+        is_known = account is not None and login.password in (account.newest, account.second)
+        return Answer.ACCEPT if is_known else Answer.REJECT
+
+    def with_account(self, user: str, account: Account) -> Base:
+        return self._replace(users=tuple(sorted({**dict(self.users), user: account}.items())))
+
+
+class Worker(NamedTuple):
+    """Where a worker is, and what it believes. ``at`` is the step that comes next."""
+
+    at: str = "etag"
+    etag: int = -1
+    o: Stages | None = None
+    o_names: frozenset[str] = frozenset()
+    a: Stages | None = None
+    prunable: str = ""
+    is_grace_over: bool = False
+    answers: frozenset[tuple[int, Login, Answer]] = frozenset()
+    row: Row | None = None
+    changes: tuple[Change, ...] = ()
+    unfit: frozenset[tuple[int, Login]] = frozenset()
+    retired: frozenset[int] = frozenset()
+
+    def again(self) -> Worker:
+        """Observes anew; what its memory holds of this tick stays."""
+        return Worker(unfit=self.unfit, retired=self.retired)
+
+
+class World(NamedTuple):
+    a: Store
+    o: Store
+    bases: tuple[Base, ...]
+    workers: tuple[Worker | None, ...]
+
+    def base(self, number: int, base: Base) -> World:
+        return self._replace(bases=(*self.bases[:number], base, *self.bases[number + 1 :]))
+
+    def worker(self, number: int, worker: Worker | None) -> World:
+        return self._replace(workers=(*self.workers[:number], worker, *self.workers[number + 1 :]))
+
+    def crashed(self, number: int) -> World:
+        """A session that dies frees its lock."""
+        free = [base._replace(holder=-1) if base.holder == number else base for base in self.bases]
+        return self._replace(bases=tuple(free)).worker(number, None)
+
+
+@dataclass(frozen=True)
+class Fences:
+    """What keeps workers from hurting each other; the model has to fail when one is taken away."""
+
+    lock: bool = True
+    read_again: bool = True
+    probe_again: bool = True
+    expire_first: bool = True
+    secondary_first: bool = True
+    generations: bool = True
+    if_match: bool = True
+    tokens: bool = True
+    label: bool = True
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is checked: a strategy for each database, how many rotations, what an operator does."""
+
+    strategies: tuple[Strategy, ...]
+    rotations: int = 2
+    edit: str = ""
+    """One of ``EDITS``: somebody does it by hand, at any point of a rotation that was given up."""
+    has_admin: bool = True
+    kept: int = 99
+    """Deprecated versions of O that are not pruned."""
+    unfit: frozenset[int] = frozenset()
+    """Databases whose policy does not take the first fresh password."""
+    has_gen: bool = True
+    fences: Fences = Fences()
+
+    @property
+    def alternates(self) -> bool:
+        return Strategy.ALTERNATING in self.strategies
+
+    @property
+    def is_seamless(self) -> bool:
+        return Strategy.SINGLE not in self.strategies
+
+
+ARN = "arn"
+USER = "u_a"
+
+
+def start(setting: Setting) -> World:
+    """In step, after a rotation; the old passwords still log in where there may be two."""
+    gens = (1, 2) if setting.has_gen else (0, 0)
+    users = (partner(USER), USER) if setting.alternates else (USER, USER)
+    before = Credential(gens[0], users[0], Secret("before"))
+    now = Credential(gens[1], users[1], Secret("now"))
+    a = Store((Held(VersionId("a1"), before), Held(VersionId("a2"), now)), "a2", previous="a1")
+    o = Store((Held(VersionId("1"), before), Held(VersionId("2"), now)), "2", previous="1", names=frozenset("12"))
+    bases = [Base(_accounts(strategy, before, now)) for strategy in setting.strategies]
+    return World(a, o, tuple(bases), (Worker(), Worker()))
+
+
+def _accounts(strategy: Strategy, before: Credential, now: Credential) -> Users:
+    if strategy is Strategy.ALTERNATING:
+        return ((now.username, Account(now.password)), (before.username, Account(before.password)))
+    return ((now.username, Account(now.password, before.password if strategy.keeps_two else None)),)
+
+
+def starts(setting: Setting) -> Iterator[World]:
+    """Where the search begins: in step, or wherever a worker stood that crashed before somebody's edit."""
+    world = start(setting)
+    if not setting.edit:
+        yield world
+        return
+    for _ in range(100):
+        if edited := EDITS[setting.edit](setting, world.crashed(0).crashed(1)):
+            yield edited._replace(workers=(Worker(), Worker()))
+        name, world = [(name, after) for number, name, after in steps(setting, world) if number == 0][-1]
+        if name == "S0":
+            return
+    raise AssertionError("a worker alone goes on for ever")
+
+
+def steps(setting: Setting, world: World) -> Iterator[tuple[int, str, World]]:
+    """Every step from here: who takes it, its name, and where it leads."""
+    for number, worker in enumerate(world.workers):
+        if worker is not None:
+            for name, after in Stepper(setting, world, number, worker).steps():
+                yield number, name, after
+
+
+Step = tuple[str, World]
+
+
+class Stepper:
+    """One worker's next steps; there are several only where the clock decides."""
+
+    def __init__(self, setting: Setting, world: World, number: int, worker: Worker) -> None:
+        self.setting = setting
+        self.world = world
+        self.number = number
+        self.worker = worker
+
+    def steps(self) -> Iterator[Step]:
+        yield from getattr(self, f"_{self.worker.at}")()
+
+    def _to(self, **changes: object) -> World:
+        return self.world.worker(self.number, self.worker._replace(**changes))  # type: ignore[arg-type]
+
+    def _again(self, world: World | None = None) -> World:
+        return (world or self.world).worker(self.number, self.worker.again())
+
+    def _etag(self) -> Iterator[Step]:
+        if self.setting.fences.secondary_first or self.worker.a is not None:
+            yield "read O's etag", self._to(at="o", etag=self.world.o.etag)
+        else:
+            yield from self._a()
+
+    def _o(self) -> Iterator[Step]:
+        o = self.world.o
+        prunable = o.deprecated[0].id if len(o.deprecated) > self.setting.kept else ""
+        then = "a" if self.worker.a is None else "decide"
+        yield "read O", self._to(at=then, o=o.stages, o_names=o.names, prunable=prunable)
+
+    def _a(self) -> Iterator[Step]:
+        """The grace is always over: a worker for which it is not would only do less."""
+        then = "decide" if self.worker.o is not None else "etag"
+        keeps_two = any(strategy.keeps_two for strategy in self.setting.strategies)
+        is_over = keeps_two and self.world.a.noted != self.world.a.current
+        yield "read A", self._to(at=then, a=self.world.a.stages, is_grace_over=is_over)
+
+    def _decide(self) -> Iterator[Step]:
+        row = once(self.worker, lambda: _row(self.setting, self.worker))
+        if row.act is Act.PROBE:
+            assert row.what
+            answer = self.world.bases[row.member].says(row.what.credential.login)
+            known = self.worker.answers | {(row.member, row.what.credential.login, answer)}
+            yield "probe", self._to(answers=known)
+        else:
+            yield from getattr(self, f"_{row.act.name.lower()}")(row)
+
+    def _nothing(self, row: Row) -> Iterator[Step]:
+        yield "S0", self.world.worker(self.number, Worker())
+
+    _stop = _nothing
+
+    def _stage_a(self, row: Row) -> Iterator[Step]:
+        """S1 labels with the put itself; what heals labels in a second step, which compares."""
+        a, seen = self.world.a, self.worker.a
+        assert seen
+        token = token_of(ARN, seen) + ("" if self.setting.fences.tokens else f" of worker {self.number}")
+        known = a.find(token)
+        if known and not self._is_wanted(row, known):
+            token = token_of(ARN, seen, row.gen)
+            known = a.find(token)
+        if not known:
+            a = a._replace(versions=(*a.versions, self._new(row, token)))
+            if row.name == "S1" or not self.setting.fences.label:
+                yield row.name, self._again(self.world._replace(a=a._replace(pending=token)))
+                return
+        labelling = self.worker._replace(at="label", row=replace(row, version=VersionId(token)))
+        yield f"{row.name} put", self.world._replace(a=a).worker(self.number, labelling)
+
+    def _is_wanted(self, row: Row, known: Held) -> bool:
+        return known.credential == self._new(row, known.id).credential if row.what else known.gen == row.gen
+
+    def _label(self) -> Iterator[Step]:
+        a, seen, row = self.world.a, self.worker.a, self.worker.row
+        assert seen and row and row.version
+        if a.pending == (seen.pending.id if seen.pending else ""):
+            a = a._replace(pending=row.version)
+        yield f"{row.name} label", self._again(self.world._replace(a=a))
+
+    def _new(self, row: Row, token: str) -> Held:
+        if row.what:
+            return Held(VersionId(token), replace(row.what.credential, gen=row.gen))
+        assert self.worker.a
+        user = self.worker.a.current.credential.username
+        user = partner(user) if self.setting.alternates else user
+        return Held(VersionId(token), Credential(row.gen, user, Secret(f"{token} by {self.number}")))
+
+    def _stage_o(self, row: Row) -> Iterator[Step]:
+        assert row.what
+        o = self.world.o
+        name = name_of(row.what)
+        while name in self.worker.o_names:
+            name += "+"
+        if (self.setting.fences.if_match and o.etag != self.worker.etag) or name in o.names:
+            yield f"{row.name} contended", self._again()
+            return
+        id_ = VersionId(str(len(o.names) + 1))
+        changed = o._replace(
+            versions=(*o.versions, Held(id_, row.what.credential)),
+            pending=id_,
+            etag=o.etag + 1,
+            names=o.names | {name if self.setting.fences.if_match else name + id_},
+        )
+        yield row.name, self._again(self.world._replace(o=changed))
+
+    def _promote_o(self, row: Row) -> Iterator[Step]:
+        assert row.what and self.worker.o
+        o = self.world.o
+        meant = next((h for h in self.worker.o.held() if h.same(row.what) and h != self.worker.o.current), None)
+        assert meant
+        if self.setting.fences.if_match and o.etag != self.worker.etag:
+            yield f"{row.name} contended", self._again()
+            return
+        pending = "" if o.pending == meant.id else o.pending
+        previous = o.current if o.current != meant.id else o.previous
+        changed = o._replace(current=meant.id, previous=previous, pending=pending, etag=o.etag + 1)
+        yield row.name, self._again(self.world._replace(o=changed))
+
+    def _promote_a(self, row: Row) -> Iterator[Step]:
+        assert row.what and self.worker.a
+        a = self.world.a
+        if self.setting.fences.label and a.current != self.worker.a.current.id:
+            yield f"{row.name} contended", self._again()
+            return
+        previous = a.current if a.current != row.what.id else a.previous
+        changed = a._replace(current=row.what.id, previous=previous)
+        yield row.name, self._again(self.world._replace(a=changed))
+
+    def _unlabel(self, row: Row) -> Iterator[Step]:
+        assert row.what
+        a = self.world.a
+        changed = a._replace(pending="") if a.pending == row.what.id else a
+        yield row.name, self._again(self.world._replace(a=changed))
+
+    def _prune(self, row: Row) -> Iterator[Step]:
+        o = self.world.o
+        if o.etag != self.worker.etag:
+            yield f"{row.name} contended", self._again()
+            return
+        kept = tuple(held for held in o.versions if held.id != row.version)
+        assert len(kept) == len(o.versions) - 1 and {o.current, o.pending or o.current} <= {h.id for h in kept}
+        yield row.name, self._again(self.world._replace(o=o._replace(versions=kept, etag=o.etag + 1)))
+
+    def _note_retired(self, row: Row) -> Iterator[Step]:
+        a = self.world.a
+        assert row.what
+        yield row.name, self._again(self.world._replace(a=a._replace(noted=row.what.id)))
+
+    def _apply(self, row: Row) -> Iterator[Step]:
+        base = self.world.bases[row.member]
+        if self.setting.fences.lock and base.holder not in (-1, self.number):
+            yield f"{row.name} contended", self._again()
+            return
+        held = base._replace(holder=self.number) if self.setting.fences.lock else base
+        world = self.world.base(row.member, held)
+        yield "lock", world.worker(self.number, self.worker._replace(at="locked", row=row))
+
+    _retire = _apply
+
+    def _unlocked(self, name: str, **changes: object) -> Step:
+        row = self.worker.row
+        assert row
+        base = self.world.bases[row.member]
+        free = base._replace(holder=-1) if base.holder == self.number else base
+        world = self.world.base(row.member, free)
+        return name, world.worker(self.number, self.worker.again()._replace(**changes))  # type: ignore[arg-type]
+
+    def _locked(self) -> Iterator[Step]:
+        assert self.worker.a
+        mine, a = self.worker.a, self.world.a.stages
+        if self.setting.fences.read_again and (mine.current, mine.pending) != (a.current, a.pending):
+            yield self._unlocked("A has moved")
+        else:
+            yield "read A again", self._to(at="probed")
+
+    def _probed(self) -> Iterator[Step]:
+        row = self.worker.row
+        assert row and row.what
+        has_it = self._base.says(row.what.credential.login) is Answer.ACCEPT
+        if row.act is Act.RETIRE:
+            if has_it:
+                yield "probe again", self._to(at="changing", changes=(Change(None),))
+            else:
+                yield self._unlocked("it does not log in")
+        elif has_it and self.setting.fences.probe_again:
+            yield self._unlocked("has it already")
+        elif row.member in self.setting.unfit and row.what.gen == 3:
+            refused = self.worker.unfit | {(row.member, row.what.credential.login)}
+            yield self._unlocked("refused", unfit=refused)
+        else:
+            yield "probe again", self._to(at="changing", changes=self._changes(row.what))
+
+    @property
+    def _base(self) -> Base:
+        assert self.worker.row
+        return self.world.bases[self.worker.row.member]
+
+    def _changes(self, what: Held) -> tuple[Change, ...]:
+        """What the account is like is asked under the lock, so it cannot change before the change."""
+        assert self.worker.a and self.worker.row
+        a = self.worker.a
+        account = dict(self._base.users)[what.credential.username]
+        standing = Standing(
+            has_second=account.second is not None,
+            previous_logs_in=a.previous is not None and self._lets_in(a.previous),
+            current_logs_in=self._lets_in(a.current),
+        )
+        strategy = self.setting.strategies[self.worker.row.member]
+        wanted = changes(strategy, what, a.current, standing)
+        if strategy is Strategy.ROLLOVER and not self.setting.fences.expire_first:
+            return tuple(change for change in wanted if change.what)
+        return wanted
+
+    def _lets_in(self, held: Held) -> bool:
+        return self._base.says(held.credential.login) is Answer.ACCEPT
+
+    def _changing(self) -> Iterator[Step]:
+        row = self.worker.row
+        assert row and row.what
+        change, *rest = self.worker.changes
+        user = row.what.credential.username
+        strategy = self.setting.strategies[row.member]
+        account = dict(self._base.users)[user]
+        world = self.world.base(row.member, self._base.with_account(user, _changed(strategy, account, change)))
+        stepper = Stepper(self.setting, world, self.number, self.worker)
+        if rest:
+            yield "change", stepper._to(changes=tuple(rest))
+        elif row.act is Act.RETIRE:
+            yield stepper._unlocked("retire", retired=self.worker.retired | {row.member})
+        else:
+            yield stepper._unlocked(f"{row.name} change")
+
+
+def _changed(strategy: Strategy, account: Account, change: Change) -> Account:
+    """The engines' rules: Oracle's second password stays during a rollover, MySQL's is replaced by RETAIN."""
+    if change.what is None:
+        return Account(account.newest)
+    new = change.what.credential.password
+    if change.keep_old and not (strategy is Strategy.ROLLOVER and account.second):
+        return Account(new, account.newest)
+    return Account(new, account.second)
+
+
+def _row(setting: Setting, worker: Worker) -> Row:
+    assert worker.a and worker.o
+    seen = Seen(
+        primary=worker.a,
+        secondary=worker.o,
+        members=tuple(Member(str(number), setting.has_admin) for number in range(len(setting.strategies))),
+        answers={(member, login): answer for member, login, answer in worker.answers},
+        alternates=setting.alternates,
+        is_due=worker.a.current.gen < setting.rotations + (2 if setting.has_gen else 0),
+        is_grace_over=worker.is_grace_over,
+        prunable=VersionId(worker.prunable) if worker.prunable else None,
+        unfit=worker.unfit,
+        retired=worker.retired,
+    )
+    p, o = worker.a.pending, worker.o
+    if not setting.fences.generations and p and not (p.same(o.current) or p.same(o.pending)):
+        return Row(name="S2", act=Act.STAGE_O, what=p)
+    return decide(seen)
+
+
+def _set_everywhere(world: World, password: Secret) -> World:
+    """An administrator changes the current user's password by hand, in each database, keeping none."""
+    user = world.a.stages.current.credential.username
+    for number, base in enumerate(world.bases):
+        world = world.base(number, base.with_account(user, Account(password)))
+    return world
+
+
+def _edited(store: Store, credential: Credential, id_: str) -> Store:
+    return store._replace(
+        versions=(*store.versions, Held(VersionId(id_), credential)),
+        current=id_,
+        previous=store.current,
+        etag=store.etag + 1,
+        names=store.names | {id_},
+    )
+
+
+def _manual_aws(setting: Setting, world: World) -> World | None:
+    """A new password in the databases and in AWS; the field gen is forgotten."""
+    by_hand = replace(world.a.stages.current.credential, gen=0, password=Secret("by hand in AWS"))
+    return _set_everywhere(world, by_hand.password)._replace(a=_edited(world.a, by_hand, "hand-a"))
+
+
+def _manual_oci(setting: Setting, world: World) -> World | None:
+    """The same in OCI, with a generation of its own."""
+    old = world.a.stages.current.credential
+    by_hand = replace(old, gen=old.gen + 1, password=Secret("by hand in OCI"))
+    number = str(len(world.o.names) + 1)
+    return _set_everywhere(world, by_hand.password)._replace(o=_edited(world.o, by_hand, number))
+
+
+def _label_off(setting: Setting, world: World) -> World | None:
+    a = world.a
+    return world._replace(a=a._replace(pending="")) if a.pending and a.pending != a.current else None
+
+
+def _rolled_back(setting: Setting, world: World) -> World | None:
+    a = world.a
+    return world._replace(a=a._replace(current=a.previous, previous=a.current)) if a.previous else None
+
+
+def _rolled_back_oci(setting: Setting, world: World) -> World | None:
+    o = world.o
+    if not o.previous:
+        return None
+    return world._replace(o=o._replace(current=o.previous, previous=o.current, etag=o.etag + 1))
+
+
+def _restored(setting: Setting, world: World) -> World | None:
+    """The first database comes back from an old backup."""
+    return world.base(0, start(setting).bases[0]._replace(holder=world.bases[0].holder))
+
+
+def _stray(setting: Setting, world: World) -> World | None:
+    """Somebody leaves a pending version in OCI that no database knows."""
+    stray = replace(world.a.stages.current.credential, gen=9, password=Secret("stray"))
+    o = world.o
+    id_ = VersionId(str(len(o.names) + 1))
+    versions = (*o.versions, Held(id_, stray))
+    return world._replace(o=o._replace(versions=versions, pending=id_, etag=o.etag + 1, names=o.names | {id_}))
+
+
+def _wrong(setting: Setting, world: World) -> World | None:
+    """Somebody stores a password in AWS that no database knows, and another one in OCI."""
+    old = world.a.stages.current.credential
+    a = _edited(world.a, replace(old, gen=0, password=Secret("wrong in AWS")), "wrong-a")
+    number = str(len(world.o.names) + 1)
+    return world._replace(a=a, o=_edited(world.o, replace(old, gen=0, password=Secret("wrong in OCI")), number))
+
+
+EDITS: dict[str, Callable[[Setting, World], World | None]] = {
+    "manual-aws": _manual_aws,
+    "manual-oci": _manual_oci,
+    "label-off": _label_off,
+    "rolled-back": _rolled_back,
+    "rolled-back-oci": _rolled_back_oci,
+    "restored": _restored,
+    "stray": _stray,
+    "wrong": _wrong,
+}
