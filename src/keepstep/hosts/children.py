@@ -8,17 +8,15 @@ import resource
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from keepstep.runs.recording import DEADLINE
+DEADLINE = "KEEPSTEP_DEADLINE"
 
-_GRACE = 20.0
-"""Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
 _LINE = 64 * 1024
 """Bytes; a longer line of output is cut."""
 
@@ -32,6 +30,10 @@ class Launch:
     deadline: timedelta | None = None
     memory: int | None = None
     """Bytes of data the process may have."""
+    grace: float = 20.0
+    """Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
+    output: int | None = None
+    """Descriptor that gets its standard output; what it says is then only its standard error."""
     descriptors: Sequence[int] = ()
     """Inherited by the process, under the same numbers."""
     says_itself: bool = False
@@ -76,7 +78,7 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(self._launch.grace):
                 await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
@@ -84,17 +86,18 @@ class Child:
 
 
 async def _spawn(launch: Launch, environment: Mapping[str, str]) -> Process:
-    """Starts the command: without a terminal, in a process group of its own, the first to go for want of memory."""
-    out = None if launch.says_itself else PIPE
+    """Starts the command: without a terminal, in a session of its own, the first to go for want of memory."""
+    told = None if launch.says_itself else PIPE
+    apart = launch.output is not None
     process = await asyncio.create_subprocess_exec(
         *[sys.executable, "-P", "-m", "keepstep", *launch.words],
         stdin=DEVNULL,
-        stdout=out,
-        stderr=None if launch.says_itself else asyncio.subprocess.STDOUT,
+        stdout=launch.output if apart else told,
+        stderr=told if apart or launch.says_itself else STDOUT,
         env={**os.environ, **launch.environment, **environment},
         pass_fds=tuple(launch.descriptors),
         limit=_LINE,
-        process_group=0,
+        start_new_session=True,
     )
     _offer(process.pid)
     if launch.memory:
@@ -110,7 +113,7 @@ def _offer(pid: int) -> None:
 
 
 async def _read(process: Process, said: Callable[[str], None]) -> None:
-    stream = process.stdout
+    stream = process.stdout or process.stderr
     while stream is not None:
         try:
             line = await stream.readuntil(b"\n")

@@ -1,6 +1,6 @@
 """Writes a run down while it goes: begun, alive, so far, and how it ended.
 
-A run that a host started finds its id in ``KEEPSTEP_RUN``; where the host keeps no state it gives the run a pipe,
+A run that a host started finds its id in ``KEEPSTEP_RUN``; where the host keeps no state it gives the run a file,
 ``KEEPSTEP_RECORD_FD``, to hand in its record as one line of JSON.
 """
 
@@ -39,7 +39,7 @@ _BEAT = 5.0
 _KEPT = {"failure": 1000, "warning": 1000, "action": 10_000}
 """So many lines of each kind; the counts tell of all."""
 _HANDED_IN = 100
-"""Failures, and warnings, in a record that goes through a pipe."""
+"""Failures, warnings and actions in a record that is handed in."""
 
 
 class Recording(AbstractContextManager["Recording"]):
@@ -80,7 +80,7 @@ class Recording(AbstractContextManager["Recording"]):
     @property
     def keeps_actions(self) -> bool:
         """Whether the report should list its actions, because the history takes them."""
-        return self._history is not None
+        return self._history is not None or RECORD in os.environ
 
     def __enter__(self) -> Recording:
         if self._history:
@@ -154,6 +154,7 @@ class Recording(AbstractContextManager["Recording"]):
         record: dict[str, Any] = {"version": 1, **asdict(self.run)}
         lines = list(self._lines(error))
         record["failures"] = [line.body for line in lines if line.kind == "failure"][:_HANDED_IN]
+        record["actions"] = [line.body for line in lines if line.kind == "action"][:_HANDED_IN]
         record["warnings"] = [line.body["text"] for line in lines if line.kind == "warning"][:_HANDED_IN]
         with suppress(OSError), open(descriptor, "w") as out:
             json.dump(record, out, default=lambda moment: moment.isoformat())

@@ -1,0 +1,170 @@
+"""One run for each event of a serverless host: the event in, the run's report out.
+
+The run is a process of its own, as everywhere: it is stopped in good time before the host would freeze or kill it,
+leaves no thread and no connection behind for the next event, and loads only what its job needs. What is loaded here
+is Python's own library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from keepstep.errors import ConfigError, ExitCode
+from keepstep.hosts.children import Child, Launch
+
+RECORD = "KEEPSTEP_RECORD_FD"
+_WORDS = {"sync": ["sync"], "secrets": ["secrets", "apply", "--dryrun"], "rotate": ["rotate"]}
+"""Secrets are checked: that each can be had and fits its file. There is no place to put them."""
+_MARGIN = 12.0
+"""Seconds before the host's deadline at which a run is told to stop; it then finishes what is in flight."""
+_LAST = 2.0
+"""Seconds before the deadline at which it is killed."""
+_WELL = (ExitCode.DONE, ExitCode.SKIPPED, ExitCode.CHANGED, ExitCode.LOCKED)
+"""What is no failure: also that another run is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    report: dict[str, Any]
+    is_well: bool
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """What went wrong, in one line."""
+        failures = self.report.get("failures") or [{}]
+        why = failures[0].get("error") or self.report.get("outcome") or "failed"
+        hint = failures[0].get("hint")
+        return f"{self.report.get('job') or 'the run'}: {why}" + (f" ({hint})" if hint else "")
+
+
+async def run_event(event: object, *, remaining: float) -> Outcome:
+    """Runs what the event names, or the only job there is. ``remaining`` is in seconds.
+
+    Raises :class:`ConfigError` when there is nothing to run.
+    """
+    began = time.monotonic()
+    text = await _config()
+    name, kind = _chosen(event, text)
+    with _descriptors(text) as (config, record, output):
+        options = ["--config", f"/dev/fd/{config}"] if config is not None else []
+        # The report of a rotation is short, and has what people want to see.
+        shown = ["--json"] if kind == "rotate" else ["--quiet"]
+        launch = Launch(
+            words=[*options, *shown, *_WORDS[kind], *(["--", name] if name else [])],
+            descriptors=[each for each in (config, record) if each is not None],
+            output=output if kind == "rotate" else None,
+        )
+        child = await Child.start(_with_deadline(launch, remaining), {RECORD: str(record)})
+        code = await child.ended(lambda line: say("output", job=name, line=line))
+        report = _report(record, output)
+    report = {"job": name, "kind": kind, "exit_code": code, "outcome": _word(code)} | report
+    if child.was_overdue:
+        report["outcome"] = "overdue"
+    is_well = code in _WELL and not child.was_overdue
+    return Outcome(report, is_well, time.monotonic() - began)
+
+
+def say(event: str, **fields: object) -> None:
+    """A log line, as JSON, on stderr."""
+    print(json.dumps({"event": event, **fields}, default=str), file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def _config() -> bytes | None:
+    """``KEEPSTEP_CONFIG`` is a path or an object's address; else what is bundled, if anything is."""
+    place = os.environ.get("KEEPSTEP_CONFIG")
+    if place and "://" in place:
+        from keepstep.hosts.stored_config import fetch
+
+        return await fetch(place)
+    paths = [Path(place)] if place else [Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml")]
+    for path in paths:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            continue
+    if place:
+        raise ConfigError(f"there is no configuration {place}", hint="see KEEPSTEP_CONFIG")
+    return None
+
+
+def _chosen(event: object, text: bytes | None) -> tuple[str, str]:
+    """The job's name and kind. Without a configuration it is the rotation that the variables describe."""
+    named = _named(event) or os.environ.get("KEEPSTEP_JOB", "")
+    if text is None:
+        if named:
+            raise ConfigError(f"there is no job {named}, because there is no keepstep.toml", hint="bundle one")
+        return "", "rotate"
+    try:
+        jobs = tomllib.loads(text.decode()).get("job", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"the configuration is not TOML: {exc}") from exc
+    if not named and len(jobs) == 1:
+        named = next(iter(jobs))
+    if named not in jobs:
+        raise ConfigError(
+            f"there is no job {named}" if named else "the event names no job",
+            hint='send {"job": "NAME"}, or set KEEPSTEP_JOB; configured jobs: '
+            + (", ".join(sorted(jobs)) or "none"),
+        )
+    kind = jobs[named].get("kind")
+    if kind not in _WORDS:
+        raise ConfigError(f"job.{named}.kind is none of {', '.join(_WORDS)}")
+    return named, kind
+
+
+def _named(event: object) -> str:
+    """``{"job": "NAME"}``, or the same as the detail of an EventBridge event."""
+    for place in (event, event.get("detail") if isinstance(event, Mapping) else None):
+        if isinstance(place, Mapping) and isinstance(place.get("job"), str):
+            return str(place["job"])
+    return ""
+
+
+def _with_deadline(launch: Launch, remaining: float) -> Launch:
+    margin = min(_MARGIN, remaining / 3)
+    last = min(_LAST, remaining / 10)
+    return replace(launch, deadline=timedelta(seconds=remaining - margin), grace=margin - last)
+
+
+@contextmanager
+def _descriptors(text: bytes | None) -> Iterator[tuple[int | None, int, int]]:
+    """Files in memory: the configuration, the record that the run hands in, and what it prints."""
+    names = ["config"] if text is not None else []
+    held = {name: os.memfd_create(name, os.MFD_CLOEXEC) for name in [*names, "record", "output"]}
+    try:
+        if text is not None:
+            os.write(held["config"], text)
+        yield held.get("config"), held["record"], held["output"]
+    finally:
+        for descriptor in held.values():
+            os.close(descriptor)
+
+
+def _report(record: int, output: int) -> dict[str, Any]:
+    """The run report that was printed, else the record that was handed in, else nothing."""
+    for descriptor in (output, record):
+        text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        try:
+            found = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _word(code: int) -> str:
+    return next((known.name.lower() for known in ExitCode if known == code), "crashed")

@@ -1,0 +1,57 @@
+"""OCI Functions: ``fdk …/keepstep/hosts/oci_function.py handler``. Answers 200, or 500, with the run report.
+
+The fdk gives the root logger the level DEBUG; libraries that would then log requests, and secrets in them, run in a
+process of their own, and are held back here before anything of theirs is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from fdk.response import Response
+
+from keepstep.errors import Error
+from keepstep.hosts.invocation import run_event, say
+
+_DEFAULT = 30.0
+"""Seconds, where the host does not say."""
+
+
+async def handler(context: Any, data: Any = None) -> Any:
+    """Runs the job that ``{"job": "NAME"}`` names, or the only one; without keepstep.toml, the rotation."""
+    logging.getLogger().setLevel(logging.WARNING)
+    try:
+        outcome = await run_event(_event(data), remaining=_remaining(context))
+    except Error as error:
+        say("error", error=error.message, hint=error.hint)
+        return _answer(context, {"outcome": "misconfigured", "error": error.message, "hint": error.hint}, 500)
+    if not outcome.is_well:
+        say("run failed", report=outcome.report)
+    return _answer(context, outcome.report, 200 if outcome.is_well else 500)
+
+
+def _event(data: Any) -> object:
+    """The body as JSON; anything else names no job."""
+    try:
+        return json.loads(data.getvalue()) if data else {}
+    except ValueError:
+        return {}
+
+
+def _remaining(context: Any) -> float:
+    """Seconds until the host's deadline."""
+    deadline = context.Deadline()
+    if not deadline:
+        return _DEFAULT
+    try:
+        return (datetime.fromisoformat(deadline.replace("Z", "+00:00")) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return _DEFAULT
+
+
+def _answer(context: Any, report: dict[str, Any], status: int) -> Response:
+    headers = {"Content-Type": "application/json"}
+    return Response(context, response_data=json.dumps(report), headers=headers, status_code=status)
