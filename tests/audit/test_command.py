@@ -1,0 +1,175 @@
+"""``keepstep audit verify``, as people and scripts run it: the log in S3, the key in Parameter Store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepstep.audit.keys import Keyring
+from keepstep.audit.log import AuditLog, name_of
+from keepstep.clock import SystemClock
+from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.oci import OciIdentity
+from keepstep.localcloud.server import LocalCloud
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Store
+from keepstep.stores.oci import OciStore
+from keepstep.stores.oci_client import OciClient
+from keepstep.stores.s3 import S3Store
+from keepstep.stores.s3_client import S3Client
+from keepstep.vaults.address import SecretAddress
+from keepstep.vaults.aws_parameters import ParameterStoreVault
+from tests.audit.worlds import facts
+from tests.contract.conftest import _create_bucket
+from tests.servers import Aws, program
+
+SALT = "the-salt-of-the-audit-log-0123456789"
+
+
+@dataclass
+class Ground:
+    """A log in S3, its anchor in OCI, its key in Parameter Store."""
+
+    aws: Aws
+    cloud: LocalCloud
+    bucket: str
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return f"s3://{self.bucket}/rotations/"
+
+    @property
+    def anchor(self) -> str:
+        return f"oci://{self.bucket}@{self.cloud.namespace}/anchors/"
+
+    @property
+    def key(self) -> str:
+        return f"/{self.bucket}/salt"
+
+    @property
+    def client(self) -> Any:
+        return self.aws.client("s3")
+
+    def write(self, job: str, count: int) -> None:
+        """As a rotation does."""
+
+        async def main() -> None:
+            identity, oci = AwsIdentity(), OciIdentity()
+            log = S3Store(
+                Address("s3", bucket=self.bucket, prefix=f"rotations/{job}/"), S3Client(self.bucket, identity)
+            )
+            place = Address("oci", bucket=self.bucket, namespace=self.cloud.namespace, prefix=f"anchors/{job}/")
+            anchor = OciStore(place, OciClient(self.bucket, self.cloud.namespace, oci))
+            vault = ParameterStoreVault(identity)
+            keyring = Keyring(vault, SecretAddress("aws-ssm", self.key))
+            writer = AuditLog(job, log, keyring, SystemClock(), anchor=anchor)
+            for number in range(count):
+                await writer.append("intent", facts(number))
+            closing: list[Store | ParameterStoreVault] = [log, anchor, vault]
+            for each in closing:
+                await each.close()
+
+        asyncio.run(main())
+
+    def verify(self, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [program("keepstep", "keepstep"), "audit", "verify", *words]
+        variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **self.cloud.env, **self.aws.env}
+        return subprocess.run(
+            command, env=variables | (env or {}), capture_output=True, text=True, cwd=self.folder, timeout=120
+        )
+
+    def place(self, job: str, sequence: int) -> str:
+        return f"rotations/{job}/{name_of(sequence)}"
+
+
+@pytest.fixture(scope="module")
+def _oci() -> Iterator[LocalCloud]:
+    with LocalCloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def ground(moto: Aws, _oci: LocalCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ground:
+    ground = Ground(moto, _oci, f"audit-{uuid.uuid4().hex[:12]}", tmp_path)
+    for name, value in (_oci.env | moto.env).items():
+        monkeypatch.setenv(name, value)
+    moto.client("s3").create_bucket(Bucket=ground.bucket)
+    _create_bucket(_oci, ground.bucket)
+    moto.client("ssm").put_parameter(Name=ground.key, Value=SALT, Type="SecureString")
+    return ground
+
+
+def test_intact_is_0_and_broken_is_1(ground: Ground) -> None:
+    """An intact log ends with 0; with an edited entry it ends with 1 and names it; the salt is never shown."""
+    ground.write("app-db", 3)
+    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}")
+    assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 3 entries\n"), done.stderr
+    assert "anchor" in done.stderr
+    place = ground.place("app-db", 2)
+    body = ground.client.get_object(Bucket=ground.bucket, Key=place)["Body"].read()
+    ground.client.put_object(Bucket=ground.bucket, Key=place, Body=body.replace(b"worker-1", b"worker-2"))
+    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}", "--json")
+    assert done.returncode == 1, done.stderr
+    log = json.loads(done.stdout)["logs"][0]
+    assert [(each["sequence"], each["kind"]) for each in log["problems"]] == [(2, "changed")]
+    assert SALT not in done.stdout + done.stderr
+
+
+def test_the_seed_s_variable_and_a_job_s_folder(ground: Ground) -> None:
+    """AUDIT_HASH_SALT_SSM names the key with or without aws-ssm:, and ADDRESS may be one job's folder."""
+    ground.write("app-db", 2)
+    for name in (ground.key, f"aws-ssm:{ground.key}"):
+        done = ground.verify(f"{ground.log}app-db", env={"AUDIT_HASH_SALT_SSM": name})
+        assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 2 entries\n"), done.stderr
+
+
+def test_the_configuration_knows_key_and_anchor(ground: Ground) -> None:
+    """Key, anchor and jobs come from keepstep.toml: a cut end and a log that is gone as a whole are seen."""
+    ground.write("app-db", 3)
+    ground.write("other-db", 1)
+    job = 'kind = "rotate"\naws_secret = "a"\noci_secret = "b"\n'
+    audit = f'audit = {{ log = "{ground.log}", key = "aws-ssm:{ground.key}", anchor = "{ground.anchor}" }}\n'
+    toml = "".join(f"[job.{name}]\n{job}{audit}" for name in ("app-db", "other-db", "third-db"))
+    (ground.folder / "keepstep.toml").write_text(toml)
+    ground.write("third-db", 1)
+    assert ground.verify(ground.log).returncode == 0
+    for job, sequence in (("app-db", 3), ("other-db", 1)):
+        ground.client.delete_object(Bucket=ground.bucket, Key=ground.place(job, sequence))
+    done = ground.verify(ground.log, "--quiet")
+    assert done.returncode == 1
+    assert sorted(done.stdout.splitlines()) == [
+        f"{ground.log}app-db/: entry 3 is missing",
+        f"{ground.log}other-db/: entry 1 is missing",
+    ]
+
+
+def test_what_is_missing_is_said(ground: Ground) -> None:
+    """Without a key, with a key that is not there, in a bucket that is not there: 5, with a hint, no traceback."""
+    done = ground.verify(ground.log)
+    assert done.returncode == 5
+    assert "hint: --key" in done.stderr
+    ground.write("app-db", 1)
+    for words in (
+        (ground.log, "--key", "aws-ssm:/no/such/salt"),
+        ("s3://no-such-bucket-anywhere/rotations/", "--key", f"aws-ssm:{ground.key}"),
+    ):
+        done = ground.verify(*words)
+        assert done.returncode == 5, done.stderr
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+
+
+def test_nothing_there_is_broken(ground: Ground) -> None:
+    """An address with no entry at all is broken, not intact."""
+    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}")
+    assert done.returncode == 1
+    assert "entry 1 is missing" in done.stdout
