@@ -164,3 +164,13 @@ def test_a_cold_start_loads_what_the_job_needs() -> None:
         "dbos",
     }
     assert heavy & set(loaded) == set()
+
+
+def test_without_a_file_it_is_the_rotation(bundle: Bundle) -> None:
+    """The variables of the old worker are asked for by name, and nothing is written, not even a lock."""
+    with lambda_function(bundle.folder, bundle.aws.env) as function:
+        before = set(bundle.folder.rglob("*"))
+        error, payload = function.invoke({"source": "aws.events"})
+        assert error == "RunFailed"
+        assert "AWS_SECRET_ID" in payload["errorMessage"]
+        assert set(bundle.folder.rglob("*")) == before

@@ -62,14 +62,21 @@ async def run_event(event: object, *, remaining: float) -> Outcome:
         options = ["--config", f"/dev/fd/{config}"] if config is not None else []
         # The report of a rotation is short, and has what people want to see.
         shown = ["--json"] if kind == "rotate" else ["--quiet"]
+        limit = ["--seconds", f"{max(0.0, remaining - _margin(remaining)):.1f}"] if kind == "rotate" else []
         launch = Launch(
-            words=[*options, *shown, *_WORDS[kind], *(["--", name] if name else [])],
+            words=[*options, *shown, *_WORDS[kind], *limit, *(["--", name] if name else [])],
             descriptors=[each for each in (config, record) if each is not None],
             output=output if kind == "rotate" else None,
         )
         child = await Child.start(_with_deadline(launch, remaining), {RECORD: str(record)})
-        code = await child.ended(lambda line: say("output", job=name, line=line))
-        report = _report(record, output)
+        said: list[str] = []
+
+        def heard(line: str) -> None:
+            said.append(line)
+            say("output", job=name, line=line)
+
+        code = await child.ended(heard)
+        report = _report(record, output) or _last_words(said)
     report = {"job": name, "kind": kind, "exit_code": code, "outcome": _word(code)} | report
     if child.was_overdue:
         report["outcome"] = "overdue"
@@ -134,9 +141,13 @@ def _named(event: object) -> str:
 
 
 def _with_deadline(launch: Launch, remaining: float) -> Launch:
-    margin = min(_MARGIN, remaining / 3)
+    margin = _margin(remaining)
     last = min(_LAST, remaining / 10)
     return replace(launch, deadline=timedelta(seconds=remaining - margin), grace=margin - last)
+
+
+def _margin(remaining: float) -> float:
+    return min(_MARGIN, remaining / 3)
 
 
 @contextmanager
@@ -164,6 +175,15 @@ def _report(record: int, output: int) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
+
+
+def _last_words(lines: list[str]) -> dict[str, Any]:
+    """A run that could not begin has no report, but has said why."""
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
+    if not errors:
+        return {}
+    return {"failures": [{"action": "run", "error": errors[-1], "hint": hints[-1] if hints else None}]}
 
 
 def _word(code: int) -> str:
