@@ -35,6 +35,9 @@ format: venv  ## mends what ruff can mend
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 
+test-differential: venv  ## thousands of syncs, each by keepstep and by the aws CLI: the same, or it says where not
+	$(BIN)/python -m tests.differential
+
 bench: venv  ## side by side with rclone, s5cmd and the aws CLI
 	$(BIN)/python -m bench
 
@@ -45,4 +48,4 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test test-secrets-full lint format bench lock clean
+.PHONY: help venv demo test test-differential test-secrets-full lint format bench lock clean
