@@ -15,7 +15,7 @@ from tests.differential.compare import compare_plans, compare_results
 from tests.differential.tools import Tools, captured, new_bucket, put
 from tests.differential.world import NOW, case, real_case
 
-PLANS, RESULTS, CHUNKS = 60, 20, 4
+PLANS, RESULTS, CHUNKS = 64, 24, 4
 
 
 @pytest.fixture(scope="module")
