@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,8 +31,6 @@ log_min_error_statement = 'debug1'
 shared_preload_libraries = 'passwordcheck'
 max_connections = 60
 """
-_SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
-"""Source: PostgreSQL, "Message Formats", SSLRequest."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,9 @@ def postgres(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[P
     if is_new:
         _initialize(folder, data, authority)
     with running(_command("postgres", "-D", str(data), "-p", str(port)), log=log, grace=10) as process:
-        wait_until(lambda: _answers(port), process, timeout=60, log=log)
+        admin = replace(server, endpoint=replace(server.endpoint, name="postgres"))
+        wait_until(lambda: _answers(admin), process, timeout=60, log=log)
         if is_new:
-            admin = replace(server, endpoint=replace(server.endpoint, name="postgres"))
             admin.execute("CREATE DATABASE app")
         yield server
 
@@ -128,9 +125,10 @@ def _own(path: Path) -> None:
     os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
-def _answers(port: int) -> bool:
-    """Whether it is up, and not only listening: it says so to whoever asks for TLS."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(_SSL_REQUEST)
-        return connection.recv(1) == b"S"
+def _answers(server: PostgresServer) -> bool:
+    """Whether it takes logins; one that is starting up listens already."""
+    import psycopg
+
+    with contextlib.suppress(psycopg.OperationalError):
+        return bool(server.execute("SELECT 1"))
     return False
