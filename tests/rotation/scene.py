@@ -10,37 +10,32 @@ import base64
 import itertools
 import json
 import os
+import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.aws_chain import AwsSettings
-from keepstep.clouds.oci import OciIdentity
-from keepstep.databases.interface import Database, Engine, Login
+from keepstep.databases.interface import Login
 from keepstep.databases.memory import MemoryDatabase
-from keepstep.databases.mysql import MysqlDatabase
-from keepstep.databases.postgres import PostgresDatabase
 from keepstep.localcloud.server import LocalCloud
-from keepstep.rotation.bases import Base
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.pace import Pace
-from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation, Tick
 from keepstep.rotation.trail import Append
 from keepstep.runs.report import Action, Failure, Report, action_log
-from keepstep.vaults.aws_staging import SecretsManagerStages
-from keepstep.vaults.oci_staging import OciVaultStages
+from keepstep.secret import Secret
 from tests.database_servers.mariadb import MariadbServer
+from tests.database_servers.mysql8 import Mysql8Server
+from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer
+from tests.rotation.wiring import Described, admin_of, base_of, describe, wired
 from tests.servers import Aws
 
-Server = PostgresServer | MariadbServer
+Server = PostgresServer | MariadbServer | Mysql8Server | OracleServer
 _numbers = itertools.count()
 FIRST = "first-Passw0rd"
 
@@ -124,6 +119,9 @@ class Scene:
     arn: str = ""
     ocid: str = ""
     others: dict[str, Any] = field(default_factory=dict)
+    """More fields of the secret."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More settings of the rotation."""
 
     def __post_init__(self) -> None:
         self.user = self.user or f"{self.prefix}{os.getpid()}x{next(_numbers)}_a"
@@ -148,38 +146,33 @@ class Scene:
         numbered = {} if gen is None else {"schema": 1, "gen": gen}
         return json.dumps({**numbered, "username": user or self.user, "password": password, **self.others})
 
-    def databases(self) -> list[Database]:
-        return [adapter_of(member) for member in self.members]
+    def described(self) -> Described:
+        """What another process needs to work on it. Only of real servers."""
+        return {
+            "arn": self.arn,
+            "ocid": self.ocid,
+            "strategy": self.strategy.value,
+            "interval": self.interval.total_seconds(),
+            "grace": self.grace.total_seconds(),
+            "members": [
+                describe(member.endpoint, member.admin if self.has_admin else None)
+                for member in self.members
+                if not isinstance(member, MemoryDatabase)
+            ],
+        }
 
-    async def rotation(self, stack: AsyncExitStack) -> Rotation:
-        """With vaults of its own: what one worker remembers another one does not know."""
-        primary = SecretsManagerStages(AwsIdentity(AwsSettings()))
-        secondary = OciVaultStages(OciIdentity())
-        stack.push_async_callback(primary.close)
-        stack.push_async_callback(secondary.close)
-        bases = []
-        for member, database in zip(self.members, self.databases(), strict=True):
-            bases.append(Base(database, self.strategy_of(database), _admin_of(member) if self.has_admin else None))
-        return Rotation(
-            name="job",
-            stores=Stores(primary, secondary, self.arn, self.ocid),
-            bases=tuple(bases),
-            pace=Pace(interval=self.interval, grace=self.grace),
-            strategy=self.strategy,
-            append=self.append,
-        )
-
-    def strategy_of(self, database: Database) -> Strategy:
-        if self.strategy.keeps_two:
-            return Strategy.ROLLOVER if database.engine is Engine.ORACLE else Strategy.DUAL
-        return self.strategy
+    def rotation(self, stack: AsyncExitStack) -> Rotation:
+        rotation = wired(self.described(), stack)
+        memory = [member for member in self.members if isinstance(member, MemoryDatabase)]
+        bases = [base_of(each, self.strategy, _admin_in(each) if self.has_admin else None) for each in memory]
+        return replace(rotation, bases=(*rotation.bases, *bases), append=self.append, **self.options)
 
     async def ticked(self, *, now: bool = False, plan: bool = False, watcher: Silence | None = None) -> Report:
         """One tick in this process."""
         started = datetime.now(UTC)
         report = Report("rotate", self.arn, self.ocid, started, actions=action_log())
         async with AsyncExitStack() as stack:
-            rotation = await self.rotation(stack)
+            rotation = self.rotation(stack)
             await Tick(rotation, report, watcher or Silence(), is_forced=now, is_plan=plan).run()
         return report
 
@@ -223,8 +216,6 @@ class Scene:
     def toml(self, folder: Path, **more: str) -> Path:
         """A keepstep.toml with this job, and its state beside it."""
         path = folder / "keepstep.toml"
-        admins = [_admin_of(member) for member in self.members]
-        assert admins
         lines = [
             f'[state]\nurl = "sqlite:///{folder}/state/state.db"\n',
             '[job.app]\nkind = "rotate"',
@@ -256,45 +247,44 @@ class Scene:
         )
 
 
-def adapter_of(member: Server | MemoryDatabase) -> Database:
-    if isinstance(member, MemoryDatabase):
-        return member
-    if isinstance(member, PostgresServer):
-        return PostgresDatabase(member.endpoint)
-    return MysqlDatabase(member.endpoint)
-
-
-def _admin_of(member: Server | MemoryDatabase) -> Any:
-    async def admin() -> Login:
-        if isinstance(member, MemoryDatabase):
-            member.users.setdefault("admin", replace_user(member))
-            return Login("admin", member.users["admin"].newest)
-        return member.admin
-
-    return admin
-
-
-def replace_user(member: MemoryDatabase) -> Any:
+def _admin_in(member: MemoryDatabase) -> Callable[[], Awaitable[Login]]:
     member.add("admin", "admin-Passw0rd")
-    return replace(member.users["admin"])
+    return admin_of("admin", "admin-Passw0rd")
 
 
 def lets_in(member: Server | MemoryDatabase, payload: dict[str, Any]) -> bool:
-    """By the database's own driver."""
-    from keepstep.secret import Secret
-
-    login = Login(payload["username"], Secret(payload["password"]))
-    if isinstance(member, MemoryDatabase):
-        user = member.users.get(login.username)
-        return user is not None and login.password in (user.newest, user.second)
+    """Asked by the database's own driver."""
+    import oracledb
     import psycopg
     import pymysql
 
+    user, password = payload["username"], payload["password"]
+    if isinstance(member, MemoryDatabase):
+        known = member.users.get(user)
+        return known is not None and Secret(password) in (known.newest, known.second)
     try:
-        if isinstance(member, MariadbServer):
-            member.execute("SELECT 1", login=login, database="app")
-        else:
-            member.execute("SELECT 1", login=login)
-    except (psycopg.OperationalError, pymysql.err.OperationalError):
+        log_in(member, user, password)
+    except (psycopg.OperationalError, pymysql.err.OperationalError, oracledb.DatabaseError):
         return False
     return True
+
+
+def log_in(member: Server, user: str, password: str) -> None:
+    """As a client does, TLS verified. Raises the driver's own error."""
+    import oracledb
+    import psycopg
+    import pymysql
+
+    where = member.endpoint
+    if isinstance(member, PostgresServer):
+        options: Any = {"dbname": where.name, "sslmode": "verify-full", "sslrootcert": where.ca}
+        psycopg.connect(host=where.host, port=where.port, user=user, password=password, **options).close()
+        return
+    trusted = ssl.create_default_context(cafile=where.ca)
+    if isinstance(member, OracleServer):
+        dsn = f"tcps://{where.host}:{where.port}/{where.name}"
+        oracledb.connect(user=user, password=password, dsn=dsn, ssl_context=trusted).close()
+    else:
+        pymysql.connect(
+            host=where.host, port=where.port, user=user, password=password, database=where.name, ssl=trusted
+        ).close()

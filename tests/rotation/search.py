@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,17 @@ class Search:
         self._rests: dict[Key, str] = {}
 
     def run(self) -> Findings:
+        """Nothing is let go of on the way, so there is no garbage to look for."""
+        gc.disable()
+        try:
+            self._run()
+        finally:
+            gc.enable()
+            forget()
+        self.findings.states = len(self._parents)
+        return self.findings
+
+    def _run(self) -> None:
         queue: deque[tuple[Key, World]] = deque()
         for first in starts(self._setting):
             key, world = self._interner.world(first)
@@ -77,9 +89,6 @@ class Search:
                 if trouble := self._alone(world, number):
                     self.findings.broken.setdefault(f"converges: {trouble}", self._path(key))
             assert len(self._parents) < self._most, "the model grew out of hand"
-        self.findings.states = len(self._parents)
-        forget()
-        return self.findings
 
     def _is_found(self) -> bool:
         return bool(self._until) and any(name.startswith(self._until) for name in self.findings.broken)
