@@ -108,6 +108,15 @@ class Assembly:
     def target(self, address: Address) -> Store:
         return self._store(address, is_target=True)
 
+    def trash(self, address: Address) -> Store:
+        """Where deleted and overwritten objects of the target go, with the target's own key."""
+        options = TransferOptions(
+            source_key=self.options.target_key,
+            target_key=self.options.target_key,
+            request_payer=self.options.request_payer,
+        )
+        return replace(self, options=options).target(address)
+
     def _store(self, address: Address, *, is_target: bool) -> Store:
         makers: dict[str, Callable[[], Store]] = {
             "local": lambda: _local(address, self.options, is_target=is_target),

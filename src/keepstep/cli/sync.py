@@ -16,9 +16,10 @@ from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
+from keepstep.cli.sync_ending import finishing, trash_of
 from keepstep.cli.sync_job import configured, settings_of, with_params
 from keepstep.cli.transfer_options import transfer_options
-from keepstep.cli.values import Duration
+from keepstep.cli.values import Duration, Rate
 from keepstep.errors import ExitCode
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
@@ -60,6 +61,12 @@ from keepstep.stores.address import Address, parse
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
 @click.option("--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h].")
 @click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d].")
+@click.option("--trash", metavar="ADDRESS", help="Keeps there what is deleted or overwritten at the target.")
+@click.option("--bandwidth", type=Rate(), help="Most bytes a second through here: 50MiB/s.")
+@click.option(
+    "--chmod", metavar="MODE", help="Mode of everything under a local target after the run, as for chmod -R."
+)
+@click.option("--chown", metavar="USER[:GROUP]", help="Owner of everything under a local target after the run.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Objects in flight [as many as pay].")
 @aws_options
 @global_options
@@ -88,6 +95,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, recording: Recording) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
+    trash = trash_of(options["trash"], source, target)
+    finish = finishing(options, target)
     with Terminal(
         dryrun=options["dryrun"],
         quiet=options["quiet"],
@@ -110,7 +119,8 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
         )
         progress = Progress(terminal)
         recording.progress = progress.shown
-        report, interrupted = run(_sync(source, target, assembly, sync_options, progress, journal))
+        report, interrupted = run(_sync(source, target, trash, assembly, sync_options, progress, journal))
+        finish(report, terminal)
         recording.report = report
         if not report.counts["source_keys"] and not report.counts["failed"]:
             _advise(source, report, terminal)
@@ -125,6 +135,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
 async def _sync(
     source: Address,
     target: Address,
+    trash: Address | None,
     assembly: Assembly,
     options: SyncOptions,
     observer: Observer,
@@ -134,7 +145,10 @@ async def _sync(
         ours, theirs = assembly.source(source), assembly.target(target)
         stack.push_async_callback(ours.close)
         stack.push_async_callback(theirs.close)
-        sync = Sync(ours, theirs, options, observer, journal=journal)
+        kept = assembly.trash(trash) if trash else None
+        if kept:
+            stack.push_async_callback(kept.close)
+        sync = Sync(ours, theirs, options, observer, trash=kept, journal=journal)
         with Interruption(sync.stop) as interruption:
             with suppress(asyncio.CancelledError):
                 await sync.run()
@@ -152,6 +166,7 @@ def _with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
     """What the profile's ``s3 =`` block says, where the command line says nothing."""
     block = assembly.s3_block
     options["jobs"] = options["jobs"] or block.max_concurrent_requests
+    options["bandwidth"] = options["bandwidth"] or block.max_bandwidth
     transfer = replace(
         assembly.options,
         multipart_threshold=block.multipart_threshold,
@@ -175,6 +190,7 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
         dryrun=options["dryrun"],
         explain=options["explain"],
         jobs=options["jobs"],
+        bandwidth=options["bandwidth"],
         case_conflict=OnConflict(options["case_conflict"]),
         pace=_pace(options, source),
         ignores_archived=options["ignore_glacier_warnings"],

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from keepstep.clouds.s3_block import size_of
 from keepstep.runs.durations import parse_duration
 from keepstep.secret import Secret
 
@@ -131,6 +132,21 @@ class Expires(Text):
         except (ValueError, RuntimeError, OverflowError):
             self.fail(f"{text!r} is no moment; write it as 2030-01-31T12:00:00Z", param, ctx)
         return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+class Rate(click.ParamType[Any]):
+    """Bytes a second: ``50MiB/s``, ``50MB/s`` (the same, as for the AWS CLI), ``100000``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            rate = size_of(str(value).removesuffix("/s"))
+        except ValueError:
+            rate = 0
+        if rate <= 0:
+            self.fail(f"{value} is no rate; write it as 50MiB/s", param, ctx)
+        return rate
 
 
 class Grants(click.ParamType[Any]):

@@ -10,6 +10,7 @@ from keepstep.objects.account import Account
 from keepstep.objects.guard import Cap, Objection, object_to
 from keepstep.objects.join import Side
 from keepstep.objects.keylog import KeyLog
+from keepstep.objects.trash import Trash
 from keepstep.runs.report import Failure
 from keepstep.stores.interface import Store
 
@@ -20,13 +21,21 @@ class Deletes:
     """Nothing goes before the guard has seen both listings to their end, and the whole number of deletes."""
 
     def __init__(
-        self, target: Store, account: Account, cap: Cap, *, allow_empty_source: bool, dryrun: bool
+        self,
+        target: Store,
+        account: Account,
+        cap: Cap,
+        *,
+        allow_empty_source: bool,
+        dryrun: bool,
+        trash: Trash | None = None,
     ) -> None:
         self._target = target
         self._account = account
         self._cap = cap
         self._allow_empty_source = allow_empty_source
         self._is_dryrun = dryrun
+        self._trash = trash
         self._keys = KeyLog()
 
     def extend(self, keys: Iterable[str]) -> None:
@@ -66,10 +75,13 @@ class Deletes:
         self._keys.close()
 
     async def _delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        """What cannot be kept in the trash is not deleted either."""
+        failures = await self._trash.keep_all(keys) if self._trash else {}
+        kept = [key for key in keys if key not in failures] if failures else keys
         try:
-            return await self._target.delete(keys)
+            return failures | await self._target.delete(kept)
         except Error as exc:
-            return dict.fromkeys(keys, exc)
+            return failures | dict.fromkeys(kept, exc)
 
 
 def _uncertified(*sides: Side) -> str:

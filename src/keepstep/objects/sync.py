@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
 from keepstep.objects.account import Account, Observer
+from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
 from keepstep.objects.concurrency import Concurrency
@@ -26,6 +27,7 @@ from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Decision, Direction, Rules, plan_block
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
+from keepstep.objects.trash import Trash
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.stores.interface import Page, Store
 from keepstep.stores.options import TransferOptions
@@ -52,6 +54,8 @@ class SyncOptions:
     """Bytes of objects in memory at a time."""
     transfer: TransferOptions = field(default_factory=TransferOptions)
     """What every object is to become."""
+    bandwidth: int | None = None
+    """Bytes a second that may travel through here."""
     case_conflict: OnConflict = OnConflict.IGNORE
     """Of downloads."""
     ignores_archived: bool = False
@@ -72,11 +76,13 @@ class Sync:
         options: SyncOptions,
         observer: Observer,
         *,
+        trash: Store | None = None,
         journal: Journal | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._source = source
         self._target = target
+        self._stores = [store for store in (source, target, trash) if store is not None]
         self._options = options
         self._clock = clock or SystemClock()
         self._journal = journal
@@ -101,15 +107,27 @@ class Sync:
             actions=action_log() if options.keep_actions else None,
         )
         self._account = Account(self.report, observer, source.address, target.address)
+        budget = Budget(options.memory)
+        self._trash = None
+        if trash is not None:
+            keys = TransferOptions(source_key=options.transfer.target_key, target_key=options.transfer.target_key)
+            self._trash = Trash(Mover(target, trash, budget, lambda size: None, options=keys))
         self._deletes = Deletes(
             target,
             self._account,
             options.cap,
             allow_empty_source=options.allow_empty_source,
             dryrun=options.dryrun,
+            trash=self._trash,
         )
         self._mover = Mover(
-            source, target, Budget(options.memory), self._account.moved, options=options.transfer, journal=journal
+            source,
+            target,
+            budget,
+            self._account.moved,
+            options=options.transfer,
+            bandwidth=Bandwidth(options.bandwidth) if options.bandwidth else None,
+            journal=journal,
         )
         self._slots = Concurrency(options.jobs, lambda: source.strains + target.strains)
         is_download = options.rules.direction is Direction.DOWNLOAD
@@ -254,6 +272,8 @@ class Sync:
             account.did(action)
             return
         try:
+            if self._trash and decision.target:
+                await self._trash.keep(decision.target)
             size = await self._mover.move(entry)
         except Unsupported as exc:
             account.skipped(action, exc.message)
@@ -314,7 +334,7 @@ class Sync:
             self._account.fail(Failure("run", None, None, why, self._fatal.hint))
         if report.exit_code is ExitCode.DONE:
             report.exit_code = self._exit_code()
-        for store in (self._source, self._target):
+        for store in self._stores:
             report.requests.update(store.requests)
         report.finished = self._clock.now()
 

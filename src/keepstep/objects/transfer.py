@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
+from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.journal import Begun, Journal
 from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
@@ -45,6 +46,8 @@ class Mover:
     """Told of every part that has arrived, in bytes; of a negative number when those have to be sent again."""
     part_size: int = PART_SIZE
     options: TransferOptions = field(default_factory=TransferOptions)
+    bandwidth: Bandwidth | None = None
+    """How fast bytes may travel through here; None: as fast as they can."""
     journal: Journal | None = None
     """Where large transfers are noted, for a later run to go on with."""
 
@@ -125,6 +128,8 @@ class _Attempt:
         mover, entry = self._mover, self._entry
         set_aside = max(1, min(entry.size, mover.most_at_once(entry.size)))
         async with mover.budget.hold(set_aside):
+            if mover.bandwidth:
+                await mover.bandwidth.take(min(set_aside, entry.size))
             self._source = source = await self._open(set_aside)
             properties = self._properties(source)
             if source.size <= len(source.first):
@@ -177,6 +182,8 @@ class _Attempt:
                 offset = number * part_size
                 length = min(part_size, source.size - offset)
                 async with self._mover.budget.hold(length):
+                    if self._mover.bandwidth:
+                        await self._mover.bandwidth.take(length)
                     await self._send(number, await source.read(offset, length))
 
         try:

@@ -68,7 +68,16 @@ class ServerCopy:
         """Copies an object of ``size`` bytes. Safe to repeat; leaves no parts behind when it fails."""
         threshold = self.options.multipart_threshold
         is_large = size > LIMIT if threshold is None else size >= threshold
-        await (self._in_parts() if is_large and size else self._whole())
+        if is_large and size:
+            await self._in_parts()
+            return
+        try:
+            await self._whole()
+        except Error as exc:
+            # It is larger than was known.
+            if "larger than the maximum allowable size" not in exc.message:
+                raise
+            await self._in_parts()
 
     async def _whole(self) -> None:
         headers = [("x-amz-copy-source", self._origin), *await self._directives()]

@@ -1,0 +1,128 @@
+"""What keepstep has beside the AWS CLI's options: a trash, a bandwidth, modes and owners."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.buckets import Buckets
+from tests.cli.inprocess import keepstep
+from tests.cli.test_options_oci import Oci, world
+
+__all__ = ["world"]
+MIB = 1024 * 1024
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_trash_of_a_folder(tmp_path: Path) -> None:
+    """What is deleted and what is overwritten is in the trash, under its key; what stays is not."""
+    source, target, trash = (tmp_path / name for name in ("source", "target", "trash"))
+    for folder, files in (
+        (source, {"a": b"new", "b": b"b"}),
+        (target, {"a": b"old!", "b": b"b", "d/gone": b"gone"}),
+    ):
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+            os.utime(folder / name, (1e9, 1e9))
+    words = (str(source), str(target), "--delete", "--trash", str(trash))
+    assert (keepstep("sync", *words, "--dryrun").code, trash.exists()) == (0, False)
+    ran = keepstep("sync", *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert contents(target) == {"a": b"new", "b": b"b"}
+    assert contents(trash) == {"a": b"old!", "d/gone": b"gone"}
+
+
+def test_trash_of_a_bucket(buckets: Buckets) -> None:
+    """In S3 the server moves things to the trash, their headers and metadata with them."""
+    source = buckets.folder(a=b"new!", keep=b"1", keep2=b"2")
+    for key in ("a", "gone"):
+        buckets.s3.put_object(Bucket=buckets.name, Key=f"in/{key}", Body=b"old", Metadata={"made": "before"})
+    words = ("--delete", "--max-delete", "100%", "--trash", f"s3://{buckets.name}/trash/")
+    ran = buckets.sync(source, f"s3://{buckets.name}/in", *words, "--json")
+    assert (ran.code, ran.report["requests"]["CopyObject"], "GetObject" in ran.report["requests"]) == (0, 2, False)
+    for key in ("a", "gone"):
+        assert buckets.s3.get_object(Bucket=buckets.name, Key=f"trash/{key}")["Body"].read() == b"old"
+        assert buckets.head(f"trash/{key}")["Metadata"] == {"made": "before"}
+    assert buckets.head("in/a")["ContentLength"] == 4
+
+
+def test_trash_of_oci(world: Oci) -> None:
+    """OCI's target, and a trash in another bucket."""
+    target, trash = world.places.new("oci"), world.places.new("oci")
+    world.places.put(target, "gone", b"old")
+    ran = world.sync(world.folder(a=b"1"), target, "--delete", "--max-delete", "100%", "--trash", trash)
+    assert (ran.code, ran.err) == (0, "")
+    assert (world.places.contents(trash), world.places.keys(target)) == ({"gone": b"old"}, ["a"])
+
+
+def test_what_the_trash_cannot_hold_is_not_lost(buckets: Buckets) -> None:
+    """When the trash cannot be written, nothing is deleted and nothing is overwritten."""
+    for key in ("a", "gone"):
+        buckets.s3.put_object(Bucket=buckets.name, Key=key, Body=b"old")
+    words = ("--delete", "--max-delete", "100%", "--trash", "s3://no-such-bucket-here/")
+    ran = buckets.sync(buckets.folder(a=b"new!", b=b"1"), f"s3://{buckets.name}/", *words)
+    assert ran.code == 1
+    assert "NoSuchBucket" in ran.err
+    assert [buckets.head(key)["ContentLength"] for key in ("a", "gone", "b")] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("trash", ["target", "target/trash", "source", "source/x", "."])
+def test_a_trash_in_the_way_is_refused(tmp_path: Path, trash: str) -> None:
+    """A trash within the source or the target, or around them, would be synced itself: exit 2."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    ran = keepstep("sync", str(tmp_path / "source"), str(tmp_path / "target"), "--trash", str(tmp_path / trash))
+    assert (ran.code, "--trash" in ran.err) == (2, True)
+
+
+def test_bandwidth(buckets: Buckets) -> None:
+    """No more bytes a second than allowed, over all objects together; the profile's max_bandwidth likewise."""
+    source = buckets.folder(**{f"f{n}": os.urandom(256 * 1024) for n in range(8)})
+    began = time.monotonic()
+    ran = buckets.sync(source, f"s3://{buckets.name}/1", "--bandwidth", "1MiB/s")
+    assert (ran.code, time.monotonic() - began >= 1.75) == (0, True)
+    config = buckets.tmp / "aws-config"
+    config.write_text("[default]\ns3 =\n  max_bandwidth = 1MB/s\n")
+    began = time.monotonic()
+    ran = buckets.sync(source, f"s3://{buckets.name}/2", AWS_CONFIG_FILE=str(config))
+    assert (ran.code, time.monotonic() - began >= 1.75) == (0, True)
+
+
+@pytest.mark.parametrize("rate", ["fast", "0", "-1", "5 parsecs/s"])
+def test_what_is_no_bandwidth_is_refused(tmp_path: Path, rate: str) -> None:
+    """A rate that cannot be read is named, exit 2."""
+    ran = keepstep("sync", str(tmp_path), str(tmp_path / "there"), f"--bandwidth={rate}")
+    assert (ran.code, rate in ran.err) == (2, True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_modes_and_owners(buckets: Buckets, tmp_path: Path) -> None:
+    """After the run everything beneath the target has the mode and the owner, also what did not change."""
+    there = tmp_path / "there"
+    (there / "old").mkdir(parents=True)
+    (there / "old" / "file").touch(0o600)
+    buckets.s3.put_object(Bucket=buckets.name, Key="d/new", Body=b"1")
+    ran = buckets.sync(f"s3://{buckets.name}/", str(there), "--chmod", "u=rwX,go=rX", "--chown", "12:34")
+    assert (ran.code, ran.err) == (0, "")
+    found = {path.relative_to(there): path.stat() for path in there.rglob("*")}
+    assert {(s.st_uid, s.st_gid) for s in found.values()} == {(12, 34)}
+    assert {stat.S_IMODE(s.st_mode) for path, s in found.items() if stat.S_ISREG(s.st_mode)} == {0o644}
+    assert {stat.S_IMODE(s.st_mode) for path, s in found.items() if stat.S_ISDIR(s.st_mode)} == {0o755}
+
+
+def test_modes_are_for_folders_alone(buckets: Buckets) -> None:
+    """A cloud has no modes: --chmod and --chown are refused there, and a wrong mode before anything moves."""
+    source = buckets.folder(a=b"1")
+    for words in (("--chmod", "0644"), ("--chown", "root")):
+        ran = buckets.sync(source, f"s3://{buckets.name}/", *words)
+        assert (ran.code, words[0] in ran.err) == (2, True)
+    there = buckets.tmp / "there"
+    assert (buckets.sync(source, str(there), "--chmod", "rwx").code, there.exists()) == (2, False)
