@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -255,6 +255,44 @@ def test_strays_and_broken_anchors_are_named() -> None:
         problems = (await world.verify()).problems
         assert blamed(problems) == [(0, "stray"), (0, "stray"), (2, "anchor")]
         assert any("notes.txt" in problem.text for problem in problems)
+
+    asyncio.run(main())
+
+
+def test_an_entry_of_another_past_is_named_alone() -> None:
+    """An entry that continues another one, and that its follower does not continue, is the only one to blame."""
+
+    async def main() -> None:
+        world, other = await written(5), World(anchor=None)
+        await other.write(5)
+        world.put(3, other.data(3))
+        assert blamed((await world.verify(anchored=False)).problems) == [(3, "replaced")]
+
+    asyncio.run(main())
+
+
+def test_a_log_begins_with_nothing_before_it() -> None:
+    """A first entry that continues another one is not the first that was written."""
+
+    async def main() -> None:
+        world = await written(1)
+        first = read(world.data(1))
+        world.put(1, sign(replace(first, previous="0" * 64), key_of(KEYS[0])).data)
+        problems = (await world.verify(anchored=False)).problems
+        assert blamed(problems) == [(1, "replaced")]
+        assert "not the first" in problems[0].text
+
+    asyncio.run(main())
+
+
+def test_an_anchor_stands_in_its_own_place() -> None:
+    """An anchor copied to another number holds nothing there, and is named."""
+
+    async def main() -> None:
+        world = await written(3)
+        assert world.anchor
+        world.anchor.add(name_of(3), world.anchor.objects[name_of(2)].data)
+        assert blamed((await world.verify()).problems) == [(3, "anchor")]
 
     asyncio.run(main())
 
