@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -239,12 +240,33 @@ class Scene:
         return str(self.clouds.sm.create_secret(Name=name, SecretString=json.dumps(login))["ARN"])
 
     def run(self, folder: Path, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """``keepstep`` as a process."""
-        command = [sys.executable, "-m", "keepstep", *words]
-        environment = {**os.environ, **self.clouds.env, **(env or {})}
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return called(self.clouds, folder, *words, env=env)
+
+
+def called(
+    clouds: Clouds, folder: Path, *words: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command, called in this process, which costs a tenth of a process of its own."""
+    from click.testing import CliRunner
+
+    from keepstep.cli import main
+
+    with contextlib.chdir(folder):
+        result = CliRunner(env={**clouds.env, **(env or {})}).invoke(main, words)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
+
+
+def in_process(
+    clouds: Clouds, folder: Path, *words: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command as a process."""
+    command = [sys.executable, "-m", "keepstep", *words]
+    environment = {**os.environ, **clouds.env, **(env or {})}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def _admin_in(member: MemoryDatabase) -> Callable[[], Awaitable[Login]]:

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Account, Answer, Database, Login, Session
+from keepstep.databases.probing import Sparing
 from keepstep.errors import Conflict, Denied, Error, NotFound, Refused, Transient
 from keepstep.rotation.changes import Change, Standing, Strategy, changes
 from keepstep.rotation.rows import Act, Held, Member, Row, Stages
+
+
+class Spared(Sparing):
+    """Failed logins are counted anew when a password was set: the old ones say nothing about it."""
+
+    def start_anew(self, username: str) -> None:
+        self._failures.pop(username, None)
+
 
 Admin = Callable[[], Awaitable[Login]]
 
@@ -64,7 +73,7 @@ async def apply(base: Base, row: Row, seen: Stages, look_again: Callable[[], Awa
         if not has_it:
             account = await _account(session, base, user)
             for change in await _changes(base, row.what, seen, account):
-                await _make(session, user, change)
+                await _make(session, base, user, change)
             if not await _accepts(base, row.what):
                 raise Error(f"{base.database.name} took the password of {user}, and does not let it in")
 
@@ -105,11 +114,13 @@ async def _changes(base: Base, new: Held, seen: Stages, account: Account) -> Ite
     return changes(base.strategy, new, seen.current, standing)
 
 
-async def _make(session: Session, user: str, change: Change) -> None:
+async def _make(session: Session, base: Base, user: str, change: Change) -> None:
     if change.what is None:
         await session.retire(user)
-    else:
-        await session.set_password(user, change.what.credential.password, keep_old=change.keep_old)
+        return
+    await session.set_password(user, change.what.credential.password, keep_old=change.keep_old)
+    if isinstance(base.database, Spared):
+        base.database.start_anew(user)
 
 
 async def _accepts(base: Base, held: Held) -> bool:
