@@ -25,6 +25,9 @@ test: venv lint  ## everything CI runs
 test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
 	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py
 
+test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
+	$(BIN)/python -m tests.runs.soak
+
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .

@@ -151,7 +151,7 @@ class _Job(_Model):
     memory: Annotated[int | None, BeforeValidator(_size)] = None
     """A run may not have more memory than this, such as 1GiB."""
     success_within: Duration | None = None
-    """Alert when no run has succeeded for this long; three of its periods, an hour at least, if not given."""
+    """Alert when no run has succeeded for this long; if not given, after three of its times and an hour."""
     identity: Identities | None = None
     """Instead of the file's own identities."""
 

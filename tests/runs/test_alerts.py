@@ -135,10 +135,10 @@ def test_what_is_a_failure(world: World, outcome: str) -> None:
 
 
 def test_silence_is_told(world: World) -> None:
-    """No success for three periods is an alert though nothing failed: nobody ran it, or runs were stopped."""
+    """Three times of the schedule and an hour without success are an alert though nothing failed."""
     world.ran(NOON, "done")
-    assert world.names(NOON + 18 * HOUR) == []
-    assert world.names(NOON + 18.1 * HOUR) == ["no-success"]
+    assert world.names(NOON + 19 * HOUR) == []
+    assert world.names(NOON + 19.1 * HOUR) == ["no-success"]
     world.watch = replace(world.watch, success_within=HOUR)
     assert world.names(NOON + 1.1 * HOUR) == ["no-success"]
 
@@ -147,8 +147,8 @@ def test_a_job_that_never_ran_is_told(world: World) -> None:
     """Its first appearance is when the time begins to count."""
     run = a_run("reports", NOON)
     world.history.begin(run)
-    assert world.names(NOON + 17 * HOUR) == []
-    assert world.names(NOON + 19 * HOUR) == ["no-success"]
+    assert world.names(NOON + 19 * HOUR) == []
+    assert world.names(NOON + 20 * HOUR) == ["no-success"]
 
 
 def test_nothing_new_is_told(world: World) -> None:

@@ -92,7 +92,7 @@ def _message(condition: Condition, alert: Alert, now: datetime) -> Message:
         f"Command: {condition.command}",
     ]
     return Message(
-        title=f"{condition.job}: {_TITLES.get(condition.name, condition.name)}{still}",
+        title=f"{condition.job}: {TITLES.get(condition.name, condition.name)}{still}",
         body="\n".join(lines),
         is_bad=True,
     )
@@ -107,11 +107,11 @@ def _recovery(alert: Alert, now: datetime, job: str, name: str) -> Message:
         f"Command: keepstep status {job}",
     ]
     return Message(
-        title=f"{job}: well again, no longer {_TITLES.get(name, name)}", body="\n".join(lines), is_bad=False
+        title=f"{job}: well again, no longer {TITLES.get(name, name)}", body="\n".join(lines), is_bad=False
     )
 
 
-_TITLES = {
+TITLES = {
     "failed": "failed",
     "no-success": "without success for too long",
     "stale": "nothing new for too long",

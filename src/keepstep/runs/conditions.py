@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from keepstep.runs.alerts import Condition
 from keepstep.runs.durations import in_words
@@ -12,8 +13,8 @@ from keepstep.runs.history import History, JobFacts
 from keepstep.runs.run import MEANINGS, Run
 from keepstep.runs.schedule import Schedule
 
-_PERIODS = 3
-_LEAST = timedelta(hours=1)
+_TIMES = 3
+_PATIENCE = timedelta(hours=1)
 _STOPPED = ("interrupted", "terminated", "lost")
 """Outcomes that say nothing of the job: somebody stopped it, or its machine went. Its next run will tell."""
 
@@ -33,7 +34,7 @@ class Watch:
     kind: str
     schedule: Schedule | None = None
     success_within: timedelta | None = None
-    """None: three periods of the schedule, an hour at the least."""
+    """None: until three times of the schedule have come, and an hour more."""
     stale_after: timedelta | None = None
     pending_after: timedelta = timedelta(hours=2)
     """How old a pending rotation may become."""
@@ -78,7 +79,7 @@ _VERBS = {"refused": "was refused", "crashed": "crashed", "overdue": "was stoppe
 
 def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Condition]:
     since = facts.last_success or facts.first_seen
-    limit = watch.success_within or _usual(watch, now)
+    limit = watch.success_within or _usual(watch.schedule, since)
     if limit is not None and now - since > limit:
         yield Condition(
             job=watch.job,
@@ -91,9 +92,13 @@ def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Cond
         )
 
 
-def _usual(watch: Watch, now: datetime) -> timedelta | None:
-    period = watch.schedule.period(now) if watch.schedule else None
-    return max(period * _PERIODS, _LEAST) if period else None
+@lru_cache(1024)
+def _usual(schedule: Schedule | None, since: datetime) -> timedelta | None:
+    """Until the third time of the schedule has come, and an hour more."""
+    moment: datetime | None = since
+    for _ in range(_TIMES):
+        moment = schedule.after(moment) if schedule and moment else None
+    return moment - since + _PATIENCE if moment else None
 
 
 def _stale(watch: Watch, facts: JobFacts, limit: timedelta, now: datetime) -> Iterator[Condition]:

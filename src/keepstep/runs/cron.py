@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _WEEKDAYS = "sun mon tue wed thu fri sat".split()
@@ -41,6 +41,9 @@ class Cron:
     """Minute or hour begins with ``*``: the expression follows the wall clock through daylight-saving changes."""
     needs_both: bool
     """Day of month or day of week begins with ``*``: then both must match, else either is enough."""
+
+    times: tuple[timedelta, ...] = ()
+    """Of a day on which it fires: hours and minutes, in order."""
 
     def fires_on(self, day: date) -> bool:
         by_date = day.day in self.days
@@ -113,6 +116,7 @@ def parse_cron(text: str) -> Cron:
         weekdays - {7},
         is_wild=words[0].startswith("*") or words[1].startswith("*"),
         needs_both=words[2].startswith("*") or words[4].startswith("*"),
+        times=tuple(timedelta(hours=hour, minutes=minute) for hour in sorted(hours) for minute in sorted(minutes)),
     )
     if cron.needs_both and min(days) > max(_LONGEST[month] for month in months):
         raise ValueError(f"{text!r} never comes: those months have fewer days")

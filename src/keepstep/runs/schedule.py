@@ -8,7 +8,7 @@ change, and a time that comes twice counts once. A job with ``*`` in its minute 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
@@ -67,13 +67,16 @@ class Schedule:
         for ahead in range(-1, _HORIZON.days):
             yield from sorted(each for each in self._of(today + timedelta(days=ahead)) if each > moment)
 
-    def _of(self, day: date) -> set[datetime]:
+    def _of(self, day: date) -> Iterable[datetime]:
         """The moments that belong to a local day."""
         assert self.cron
         if not self.cron.fires_on(day):
-            return set()
-        walls = (time(hour, minute) for hour in self.cron.hours for minute in self.cron.minutes)
-        return {moment for wall in walls for moment in self._real(datetime.combine(day, wall))}
+            return ()
+        midnight = datetime.combine(day, time(), self.zone)
+        if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
+            start = midnight.astimezone(UTC)
+            return [start + after for after in self.cron.times]
+        return {moment for after in self.cron.times for moment in self._real(midnight.replace(tzinfo=None) + after)}
 
     def _real(self, wall: datetime) -> list[datetime]:
         """The moments at which the clock on the wall shows that time, or at which it is caught up."""

@@ -12,7 +12,8 @@ TABLES = (
     " source TEXT, target TEXT, bytes BIGINT NOT NULL, price DOUBLE PRECISION NOT NULL,"
     " counts TEXT NOT NULL, requests TEXT NOT NULL, progress TEXT)",
     "CREATE INDEX run_by_job ON run (job, queued)",
-    "CREATE INDEX run_by_time ON run (queued)",
+    "CREATE INDEX run_by_end ON run (job, finished)",
+    "CREATE INDEX run_by_time ON run (finished)",
     "CREATE INDEX run_open ON run (outcome)",
     # What a run has to say: its failures, warnings and actions, in order.
     "CREATE TABLE line ("
