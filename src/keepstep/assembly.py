@@ -245,7 +245,7 @@ def direction(source: Address, target: Address) -> Direction:
 def _local(address: Address, options: TransferOptions, *, is_target: bool) -> Store:
     from keepstep.stores.local import LocalStore
 
-    return LocalStore(address, writable=is_target, follow=options.follows_links)
+    return LocalStore(address, writable=is_target, follow=options.follows_links, escapes=options.escapes_keys)
 
 
 def _oci_vault(identity: OciIdentity) -> Vault:

@@ -126,3 +126,20 @@ def test_modes_are_for_folders_alone(buckets: Buckets) -> None:
         assert (ran.code, words[0] in ran.err) == (2, True)
     there = buckets.tmp / "there"
     assert (buckets.sync(source, str(there), "--chmod", "rwx").code, there.exists()) == (2, False)
+
+
+def test_escaped_keys_come_back(buckets: Buckets, tmp_path: Path) -> None:
+    """Keys that no file can have travel to a folder and back with --escape-keys; without it they are skipped."""
+    keys = ["a", "b//c", "d/../e", "f/.", "100%", "/g"]
+    for key in keys:
+        buckets.s3.put_object(Bucket=buckets.name, Key=f"in/{key}", Body=key.encode())
+    there, source = str(tmp_path / "there"), f"s3://{buckets.name}/in/"
+    ran = buckets.sync(source, str(tmp_path / "plain"))
+    assert (ran.code, ran.err.count("warning: skipped")) == (2, 4)
+    ran = buckets.sync(source, there, "--escape-keys")
+    assert (ran.code, ran.err) == (0, "")
+    again = buckets.sync(source, there, "--escape-keys", "--delete", "--json").report
+    assert (again["counts"]["unchanged"], again["actions"]) == (len(keys), [])
+    assert buckets.sync(there, f"s3://{buckets.name}/back/", "--escape-keys").code == 0
+    listed = buckets.s3.list_objects_v2(Bucket=buckets.name, Prefix="back/")["Contents"]
+    assert sorted(item["Key"].removeprefix("back/") for item in listed) == sorted(keys)

@@ -61,6 +61,7 @@ from keepstep.stores.address import Address, parse
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
 @click.option("--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h].")
 @click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d].")
+@click.option("--escape-keys", is_flag=True, help="Keys that cannot be file names are, as names that can be.")
 @click.option("--trash", metavar="ADDRESS", help="Keeps there what is deleted or overwritten at the target.")
 @click.option("--bandwidth", type=Rate(), help="Most bytes a second through here: 50MiB/s.")
 @click.option(

@@ -45,6 +45,7 @@ def transfer_options(given: dict[str, Any], source: Address, target: Address) ->
         page_size=min(given["page_size"] or 1000, 1000),
         takes_archived=given["force_glacier_transfer"],
         follows_links=given["follow_symlinks"],
+        escapes_keys=given["escape_keys"],
     )
 
 

@@ -18,6 +18,7 @@ from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
 from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
 from keepstep.stores.local_files import LocalSource, LocalUpload, TemporaryFile, remove_unless_locked, translated
+from keepstep.stores.local_names import escaped
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
 from keepstep.stores.local_tree import Walk
 from keepstep.stores.workers import Workers
@@ -31,13 +32,17 @@ _ATTEMPTS = 3
 class LocalStore:
     """Files beneath one folder. As a target (``writable``) the folder may be missing and is made when needed."""
 
-    def __init__(self, address: Address, *, writable: bool = False, follow: bool = True) -> None:
+    def __init__(
+        self, address: Address, *, writable: bool = False, follow: bool = True, escapes: bool = False
+    ) -> None:
+        """With ``escapes`` keys that cannot be names are written as :mod:`keepstep.stores.local_names` has it."""
         self.address = address
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
         self.strains = 0
         self._writable = writable
         self._follow = follow and not writable
+        self._escapes = escapes
         self._leftovers: list[str] = []
         self._workers = Workers()
         self._group = GroupCommit(self._workers)
@@ -46,7 +51,9 @@ class LocalStore:
         self._lock = threading.Lock()
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> LocalListing:
-        walk = Walk(self.path, spans=spans, follow=self._follow, is_source=not self._writable)
+        walk = Walk(
+            self.path, spans=spans, follow=self._follow, is_source=not self._writable, escapes=self._escapes
+        )
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 
@@ -88,7 +95,7 @@ class LocalStore:
     # what follows runs in the workers' threads
 
     def _open(self, key: str, limit: int) -> LocalSource:
-        path = os.path.join(self.path, *components(key))
+        path = os.path.join(self.path, *self._names(key))
         try:
             for _ in range(_ATTEMPTS):
                 source = LocalSource(self._workers, path, limit)
@@ -111,7 +118,7 @@ class LocalStore:
         return temporary
 
     def _create(self, key: str) -> TemporaryFile:
-        *above, name = components(key)
+        *above, name = self._names(key)
         with translated(self.address.of(key)):
             return TemporaryFile(self._folder(above, create=True), name, self.address.of(key))
 
@@ -119,12 +126,15 @@ class LocalStore:
         failures: dict[str, Error] = {}
         for key in keys:
             try:
-                *above, name = components(key)
+                *above, name = self._names(key)
                 with translated(self.address.of(key)), suppress(FileNotFoundError):
                     self._unlink(above, name)
             except Error as exc:
                 failures[key] = exc
         return failures
+
+    def _names(self, key: str) -> Sequence[str]:
+        return components(escaped(key) if self._escapes else key)
 
     def _unlink(self, above: Sequence[str], name: str) -> None:
         folder = self._folder(above, create=False)
@@ -136,7 +146,8 @@ class LocalStore:
     def _sweep(self, leftovers: Sequence[str]) -> None:
         for key in leftovers:
             with suppress(OSError, Error):
-                *above, name = key.split("/")
+                way, _, name = key.rpartition("/")
+                above = self._names(way) if way else []
                 folder = self._folder(above, create=False)
                 try:
                     remove_unless_locked(name, folder)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.stores.interface import EVERYTHING, Entry, Page, Span
+from keepstep.stores.local_names import escaped, unescaped
 from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
 from keepstep.stores.local_paths import printable as printable
 
@@ -42,6 +43,7 @@ class Walk:
         *,
         follow: bool,
         is_source: bool | None = None,
+        escapes: bool = False,
         spans: Sequence[Span] = EVERYTHING,
         page_size: int = 1000,
     ) -> None:
@@ -51,6 +53,7 @@ class Walk:
         """Keys of temporary files that a run which was killed may have left."""
         self._path = path
         self._follow = follow
+        self._escapes = escapes
         self._is_source = follow if is_source is None else is_source
         self._spans = None if list(spans) == list(EVERYTHING) else spans
         self._page_size = page_size
@@ -113,7 +116,7 @@ class Walk:
     def _enter(self, stack: list[_Folder], parent: _Folder, name: str) -> None:
         flags = _FOLDER if self._follow else _FOLDER | os.O_NOFOLLOW
         try:
-            descriptor = os.open(name[:-1], flags, dir_fd=parent.descriptor)
+            descriptor = os.open(self._spelled(name[:-1]), flags, dir_fd=parent.descriptor)
         except FileNotFoundError:
             return
         except OSError as exc:
@@ -143,21 +146,28 @@ class Walk:
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
+                part = unescaped(name) if self._escapes else name
                 if not name.isascii() and not is_utf8(name):
                     self.strays.append((printable(prefix + name), "its name is not UTF-8"))
                 elif not self._follow and entry.is_symlink():
                     continue
+                elif part is None:
+                    self.strays.append((printable(prefix + name), "--escape-keys writes no such name"))
                 elif _is_folder(entry, follow=self._follow):
-                    names.append(name + "/")
+                    names.append(part + "/")
                 elif TEMPORARY.match(name):
                     self.leftovers.append(prefix + name)
                 else:
-                    names.append(name)
+                    names.append(part)
         names.sort()
         return names
 
+    def _spelled(self, part: str) -> str:
+        """The name of a part of a key."""
+        return escaped(part) if self._escapes else part
+
     def _file(self, folder: _Folder, name: str) -> Entry | None:
-        key = folder.prefix + name
+        key, name = folder.prefix + name, self._spelled(name)
         try:
             state = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=self._follow)
         except FileNotFoundError:

@@ -48,6 +48,8 @@ class TransferOptions:
     checksum_mode: str = ""
     follows_links: bool = True
     """Whether symbolic links beneath a source folder are what they lead to, or nothing."""
+    escapes_keys: bool = False
+    """Whether keys that cannot be file names are written as names that can be."""
     page_size: int = 1000
     """Keys in one answer to a listing."""
     takes_archived: bool = False
