@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -231,3 +233,22 @@ def test_calls_stay_in_the_loop_until_one_is_slow(run: Any) -> None:
             workers.close()
 
     run(main())
+
+
+def test_what_is_done_is_let_go(run: Any) -> None:
+    """Threads that wait for work hold on to nothing of what they did last: megabytes each, otherwise."""
+
+    class Large:
+        pass
+
+    async def main() -> int:
+        workers = Workers(4)
+        try:
+            alive = [weakref.ref(await workers.run(Large)) for _ in range(8)]
+            await asyncio.sleep(0.05)
+            gc.collect()
+            return sum(each() is not None for each in alive)
+        finally:
+            workers.close()
+
+    assert run(main()) == 0

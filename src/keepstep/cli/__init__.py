@@ -50,6 +50,8 @@ class LazyGroup(click.Group):
         except Error as error:
             say(error)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
             # Whoever read our output has gone; there is nobody to tell.
             sys.stdout = None

@@ -11,6 +11,8 @@ from keepstep.errors import ExitCode
 
 T = TypeVar("T")
 
+_M_MMAP_THRESHOLD = -3
+_LARGE = 1024 * 1024
 _GRACE = 8.0
 """Seconds that what is in flight gets to finish after SIGINT or SIGTERM."""
 
@@ -19,8 +21,22 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Runs to the end on uvloop."""
     import uvloop
 
+    _give_large_blocks_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
+
+
+def _give_large_blocks_back() -> None:
+    """Lets glibc map every large block by itself, and unmap it when it is free.
+
+    By default it keeps the blocks of each thread for later (mallopt(3)): 315 MiB where 172 are needed, measured with
+    thirty objects of 15 MB and 128 MiB of them in memory at a time.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class Interruption:

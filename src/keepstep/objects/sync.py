@@ -50,7 +50,7 @@ class SyncOptions:
     explain: bool = False
     jobs: int | None = None
     """Objects in flight at a time; None: as many as make the run fast."""
-    memory: int = 192 * MIB
+    memory: int = 128 * MIB
     """Bytes of objects in memory at a time."""
     transfer: TransferOptions = field(default_factory=TransferOptions)
     """What every object is to become."""

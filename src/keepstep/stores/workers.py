@@ -118,8 +118,10 @@ class Workers:
                 result = function(*args, **kwargs)
             except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
                 error = exc
-            del job, function, args, kwargs
-            if not self._bring_home(future, result, error):
+            is_heard = self._bring_home(future, result, error)
+            # A thread that waits for work must not hold on to what it did last, which may be megabytes.
+            del job, function, args, kwargs, future, result, error
+            if not is_heard:
                 return
         self._jobs.put(None)  # for the next thread
 
