@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity, OciSettings
 from keepstep.clouds.oci_keys import fingerprint
-from keepstep.clouds.oci_signing import SigningKey, sign_async
+from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.errors import ConfigError
 from keepstep.localcloud.server import LocalCloud
 
@@ -98,7 +98,7 @@ def test_an_api_key(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, run: Cal
         identity = OciIdentity()
         key = await identity.key()
         pool = HttpPool(await identity.endpoint("objectstorage"), ca_bundle=identity.ca_bundle)
-        headers = await sign_async("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
+        headers = sign("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
         response = await pool.request("GET", "/n/", [("host", pool.netloc), *headers])
         await pool.close()
         return key, await identity.refresh(key), response.status

@@ -29,7 +29,7 @@ from keepstep.clouds import oci_principals
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
-from keepstep.clouds.oci_signing import SigningKey, sign_async
+from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.errors import ConfigError, Denied, Error, Transient
 from keepstep.localcloud.environment import read_exports
 from keepstep.localcloud.server import LocalCloud
@@ -50,7 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def status(cloud: LocalCloud, key: SigningKey) -> int:
     """Whether the cloud accepts the key."""
     pool = HttpPool(cloud.endpoint)
-    headers = await sign_async("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
+    headers = sign("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
     response = await pool.request("GET", "/n/", [("host", pool.netloc), *headers])
     await pool.close()
     return response.status

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
-from keepstep.clouds.oci_signing import SigningKey, sign_async
+from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.clouds.oci_token import write_token
 from keepstep.errors import ConfigError, Transient
 from keepstep.localcloud.server import LocalCloud
@@ -58,7 +58,7 @@ class Session:
     async def status(self, key: SigningKey) -> int:
         """Whether the cloud accepts the key."""
         pool = HttpPool(self.cloud.endpoint)
-        headers = await sign_async("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
+        headers = sign("GET", pool.netloc, "/n/", None, key, datetime.now(UTC))
         response = await pool.request("GET", "/n/", [("host", pool.netloc), *headers])
         await pool.close()
         return response.status

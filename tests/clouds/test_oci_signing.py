@@ -19,6 +19,7 @@ from oci.auth.signers import SecurityTokenSigner
 
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci_signing import SigningKey, sign, sign_async
+from keepstep.clouds.workers import Workers
 from keepstep.localcloud.server import LocalCloud
 
 HOST = "objectstorage.eu-frankfurt-1.oraclecloud.com"
@@ -81,9 +82,13 @@ def test_worker_threads_sign_alike(rsa_key: rsa.RSAPrivateKey, run: Callable[...
     bodies = [None if n % 2 else b"x" * n for n in range(64)]
 
     async def at_once() -> list[Any]:
-        return await asyncio.gather(
-            *(sign_async("PUT", HOST, f"/o/{n}", b, key, NOW) for n, b in enumerate(bodies))
-        )
+        workers = Workers(4)
+        try:
+            return await asyncio.gather(
+                *(sign_async("PUT", HOST, f"/o/{n}", b, key, NOW, workers) for n, b in enumerate(bodies))
+            )
+        finally:
+            workers.close()
 
     assert run(at_once()) == [sign("PUT", HOST, f"/o/{n}", body, key, NOW) for n, body in enumerate(bodies)]
 
@@ -103,7 +108,7 @@ class Bucket:
         """The status of the answer."""
         pool = HttpPool(self.cloud.endpoint)
         raw = self.path + target
-        headers = await sign_async(method, pool.netloc, raw, signed, self.key, datetime.now(UTC))
+        headers = sign(method, pool.netloc, raw, signed, self.key, datetime.now(UTC))
         response = await pool.request(method, raw, [("host", pool.netloc), *headers], sent or signed or b"")
         await pool.close()
         return response.status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_signing import sign_async
 from keepstep.clouds.retry import retried
+from keepstep.clouds.workers import Workers
 from keepstep.errors import Error
 
 HeaderPair = tuple[str, str]
@@ -37,6 +39,7 @@ class OciService:
         """By operation."""
         self.strains = 0
         """How often a request had to be repeated because the service was overtaxed, or away."""
+        self._workers: Workers | None = None
         self._service = service
         self._region = region
         self._timeouts = timeouts
@@ -47,7 +50,15 @@ class OciService:
     def _strained(self) -> None:
         self.strains += 1
 
+    def _threads(self) -> Workers:
+        """For signatures: as many as there are processors pay off."""
+        if self._workers is None:
+            self._workers = Workers(min(8, len(os.sched_getaffinity(0))))
+        return self._workers
+
     async def close(self) -> None:
+        if self._workers:
+            self._workers.close()
         if self._pool:
             await self._pool.close()
 
@@ -100,7 +111,7 @@ class OciService:
             pool = self._pool or await self._connect()
             full = self._base + target
             now = datetime.now(UTC) + self._skew
-            signature = await sign_async(method, pool.netloc, full, signed, key, now)
+            signature = await sign_async(method, pool.netloc, full, signed, key, now, self._threads())
             self.requests[operation] += 1
             response = await pool.request(
                 method, full, [("host", pool.netloc), *headers, *signature], body, most=most

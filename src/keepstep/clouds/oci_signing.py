@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from keepstep.clouds.oci_workers import in_worker
+from keepstep.clouds.workers import Workers
 
 HeaderPair = tuple[str, str]
 
@@ -74,16 +73,13 @@ async def sign_async(
     body: bytes | bytearray | memoryview | None,
     key: SigningKey,
     now: datetime,
+    workers: Workers,
     *,
     content_type: str = "application/json",
 ) -> list[HeaderPair]:
-    """:func:`sign`, with the RSA operation on a worker thread: OpenSSL lets other threads run meanwhile."""
+    """:func:`sign`, with the RSA operation on a thread: OpenSSL lets others run meanwhile."""
     draft = _draft(method, host, target, body, now, content_type)
-    return _finished(draft, key, await _signature(key.private_key, draft.text))
-
-
-def _signature(key: RSAPrivateKey, text: bytes) -> Awaitable[bytes]:
-    return in_worker(lambda: key.sign(text, _PADDING, _HASH))
+    return _finished(draft, key, await workers.run(key.private_key.sign, draft.text, _PADDING, _HASH))
 
 
 def _draft(

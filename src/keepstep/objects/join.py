@@ -103,8 +103,8 @@ class _Ahead:
             self._page, self.bound = Page(), None
             return page
         cut = bisect_right(page.keys, bound)
-        self._page = _slice(page, cut, len(page))
-        return _slice(page, 0, cut)
+        self._page = page.part(cut, len(page))
+        return page.part(0, cut)
 
     async def _fetch(self) -> None:
         side = self._side
@@ -131,13 +131,3 @@ def _check_order(page: Page, last: str | None, name: str) -> None:
             f"the {name} lists its keys out of order, or repeats some",
             hint="nothing can be compared safely; an S3-compatible store must list as S3 does",
         )
-
-
-def _slice(page: Page, start: int, stop: int) -> Page:
-    return Page(
-        page.keys[start:stop],
-        page.sizes[start:stop],
-        page.times[start:stop],
-        page.etags[start:stop],
-        {n - start: why for n, why in page.unfit.items() if start <= n < stop} if page.unfit else {},
-    )

@@ -13,8 +13,8 @@ import os
 import re
 import time
 
+from keepstep.clouds.workers import Workers
 from keepstep.stores.local_files import TemporaryFile
-from keepstep.stores.workers import Workers
 
 _GROUPS = 2
 """Groups under way at a time: one waits for the device while the other one is handed to it."""

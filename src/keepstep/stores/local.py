@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 
+from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
@@ -21,7 +22,6 @@ from keepstep.stores.local_files import LocalSource, LocalUpload, TemporaryFile,
 from keepstep.stores.local_names import escaped
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
 from keepstep.stores.local_tree import Walk
-from keepstep.stores.workers import Workers
 
 _SMALL = 64 * 1024
 """Files up to this many bytes are read on the spot, as long as that is quick."""

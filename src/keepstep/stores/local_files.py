@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Unsupported
 from keepstep.stores.interface import Buffer, Properties
 from keepstep.stores.local_paths import fail, printable
-from keepstep.stores.workers import Workers
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

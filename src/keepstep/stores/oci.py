@@ -16,6 +16,7 @@ from typing import Any
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.times import microseconds
+from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
@@ -26,7 +27,6 @@ from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
 from keepstep.stores.oci_headers import storage_tier
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
-from keepstep.stores.workers import Workers
 
 _INLINE = 32 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""

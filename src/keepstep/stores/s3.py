@@ -15,6 +15,7 @@ from contextlib import suppress
 from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
@@ -26,7 +27,6 @@ from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_errors import error_for
 from keepstep.stores.s3_listing import parse, parse_folders, parse_parts, unescape
-from keepstep.stores.workers import Workers
 
 _INLINE = 64 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from keepstep.stores.workers import Workers
+from keepstep.clouds.workers import Workers
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

@@ -1,4 +1,4 @@
-"""Threads for calls that block (files, hashes), cheap enough to be used once per object.
+"""Threads for calls that block (files, hashes, signatures), cheap enough to be used once per object.
 
 ``loop.run_in_executor`` wakes the event loop once per call; here results that are ready together come home
 together, and a thread is added only when calls wait too long, so that short calls do not fight for the
