@@ -27,41 +27,19 @@ from keepstep.localcloud.server import LocalCloud
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.tick import Rotation, Tick
 from keepstep.rotation.trail import Append
-from keepstep.runs.report import Action, Failure, Report, action_log
+from keepstep.runs.report import Report, action_log
 from keepstep.secret import Secret
 from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.mysql8 import Mysql8Server
 from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer
+from tests.rotation.silence import Silence
 from tests.rotation.wiring import Described, admin_of, base_of, describe, wired
 from tests.servers import Aws
 
 Server = PostgresServer | MariadbServer | Mysql8Server | OracleServer
 _numbers = itertools.count()
 FIRST = "first-Passw0rd"
-
-
-class Silence:
-    """Hears everything, says nothing."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def said(self, text: str) -> None:
-        self.heard.append(text)
-
-    def did(self, action: Action) -> None:
-        self.heard.append(f"{action.reason} {action.target}")
-
-    def failed(self, failure: Failure) -> None:
-        self.heard.append(f"{failure.error} / {failure.hint}")
-
-    def warned(self, text: str) -> None:
-        self.heard.append(text)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.heard)
 
 
 class Clouds:

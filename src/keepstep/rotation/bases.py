@@ -6,16 +6,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from keepstep.clock import Clock
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Database, Login, Session
+from keepstep.databases.interface import Account, Answer, Database, Login, Probe, Session
 from keepstep.databases.probing import Sparing
 from keepstep.errors import Conflict, Denied, Error, NotFound, Refused, Transient
 from keepstep.rotation.changes import Change, Standing, Strategy, changes
+from keepstep.rotation.credential import partner
 from keepstep.rotation.rows import Act, Held, Member, Row, Stages
 
 
 class Spared(Sparing):
-    """Failed logins are counted anew when a password was set: the old ones say nothing about it."""
+    """What failed before says nothing any more of a password that was set, or that was let in a moment ago."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        super().__init__(database, clock)
+        self._accepted: set[Login] = set()
+
+    async def probe(self, login: Login) -> Probe:
+        if login in self._accepted:
+            self.start_anew(login.username)
+        probe = await super().probe(login)
+        (self._accepted.add if probe.answer is Answer.ACCEPT else self._accepted.discard)(login)
+        return probe
 
     def start_anew(self, username: str) -> None:
         self._failures.pop(username, None)
@@ -60,22 +73,42 @@ async def apply(base: Base, row: Row, seen: Stages, look_again: Callable[[], Awa
     :class:`Stopped`, and what the database raises. Repeating is safe: what is there already is not done again.
     """
     assert row.what
-    user = row.what.credential.username
     async with _locked(base, row.by, lock) as session:
         if not await look_again():
             raise Conflict("the primary store has changed meanwhile")
-        has_it = await _accepts(base, row.what)
         if row.act is Act.RETIRE:
-            if not has_it:
-                raise Conflict(f"{base.database.name} has changed meanwhile")
-            await session.retire(user)
-            return
-        if not has_it:
-            account = await _account(session, base, user)
-            for change in await _changes(base, row.what, seen, account):
-                await _make(session, base, user, change)
-            if not await _accepts(base, row.what):
-                raise Error(f"{base.database.name} took the password of {user}, and does not let it in")
+            await _retire(session, base, row.what)
+        else:
+            await _set(session, base, row.what, seen)
+
+
+async def _retire(session: Session, base: Base, current: Held) -> None:
+    if not await _accepts(base, current):
+        raise Conflict(f"{base.database.name} has changed meanwhile")
+    await session.retire(current.credential.username)
+
+
+async def _set(session: Session, base: Base, new: Held, seen: Stages) -> None:
+    user = new.credential.username
+    # First, because it is likely to be let in: failed logins in a row are what locks accounts.
+    is_current_in = not base.strategy.keeps_two or new.same(seen.current) or await _accepts(base, seen.current)
+    if not (is_current_in and await _accepts(base, new)):
+        account = await _account(session, base, user)
+        for change in await _changes(base, new, seen, account, is_current_in=is_current_in):
+            await _make(session, base, user, change)
+        if not await _accepts(base, new):
+            raise Stopped(f"{base.database.name} took the password of {user}, and does not let it in yet")
+    if new.same(seen.current) and base.strategy is Strategy.ALTERNATING:
+        await _assert_partner(session, base, seen)
+
+
+async def _assert_partner(session: Session, base: Base, seen: Stages) -> None:
+    """A database that lost CURRENT, a restored one, has lost PREVIOUS too, and clients may still hold that."""
+    previous = seen.previous
+    if previous is None or previous.credential.username != partner(seen.current.credential.username):
+        return
+    if not await _accepts(base, previous):
+        await _make(session, base, previous.credential.username, Change(previous))
 
 
 async def check(base: Base, by: Held | None, username: str) -> None:
@@ -98,18 +131,23 @@ async def check(base: Base, by: Held | None, username: str) -> None:
             )
 
 
-async def _changes(base: Base, new: Held, seen: Stages, account: Account) -> Iterable[Change]:
-    if not base.strategy.keeps_two:
-        return changes(base.strategy, new, seen.current, Standing(has_second=False))
-    previous = seen.previous if account.has_second_password is not False else None
+async def look_at(base: Base, current: Held) -> Account | None:
+    """The current user's account."""
+    async with _session(base, None if base.admin else current) as session:
+        return await session.account(current.credential.username)
+
+
+async def _changes(
+    base: Base, new: Held, seen: Stages, account: Account, *, is_current_in: bool
+) -> Iterable[Change]:
+    previous = seen.previous if base.strategy.keeps_two and account.has_second_password is not False else None
     is_of_user = previous is not None and previous.credential.username == new.credential.username
-    lets_previous_in = previous is not None and is_of_user and await _accepts(base, previous)
-    lets_current_in = await _accepts(base, seen.current)
+    is_previous_in = previous is not None and is_of_user and is_current_in and await _accepts(base, previous)
     has_second = account.has_second_password
     standing = Standing(
-        has_second=lets_previous_in if has_second is None else has_second,
-        previous_logs_in=lets_previous_in,
-        current_logs_in=lets_current_in,
+        has_second=is_previous_in if has_second is None else has_second,
+        previous_logs_in=is_previous_in,
+        current_logs_in=is_current_in,
     )
     return changes(base.strategy, new, seen.current, standing)
 
@@ -125,6 +163,8 @@ async def _make(session: Session, base: Base, user: str, change: Change) -> None
 
 async def _accepts(base: Base, held: Held) -> bool:
     answer, why = await probe(base, held.credential.login)
+    if answer is Answer.WITHHELD:
+        raise Conflict(why)
     if answer not in (Answer.ACCEPT, Answer.REJECT):
         raise Stopped(f"{base.database.name} is {answer}" + (f": {why}" if why else ""))
     return answer is Answer.ACCEPT

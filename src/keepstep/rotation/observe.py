@@ -30,6 +30,8 @@ class Sight:
     """A's, and under ``o:`` and its number O's."""
     created: datetime | None
     """When A's CURRENT was made."""
+    pending_since: datetime | None = None
+    """When A's PENDING was."""
 
     @property
     def newest_gen(self) -> int:
@@ -81,6 +83,7 @@ async def observe(stores: Stores) -> Sight:
         o=_stages(secondary, theirs),
         payloads=payloads,
         created=ours[Stage.CURRENT].created,
+        pending_since=ours[Stage.PENDING].created if Stage.PENDING in ours else None,
     )
 
 

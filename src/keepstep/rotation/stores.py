@@ -22,8 +22,6 @@ from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
-"""Seconds until what was written is believed to be visible to everybody."""
 _PAUSE = 0.5
 
 
@@ -45,6 +43,8 @@ class Stores:
     secondary: RevisedVault
     primary_name: str
     secondary_name: str
+    patience: float = 30.0
+    """Seconds until what was written is believed to be visible to everybody."""
     calls: Counter[str] = field(default_factory=Counter)
     """By the cloud's name of the operation."""
     _contents: dict[tuple[bool, VersionId], Kept] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Stores:
 
     async def look_at_primary(self) -> Look:
         """Once our own last write is to be seen in it, or half a minute later."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             look = await self.look_again()
             if self._expected(look) or time.monotonic() > deadline:
@@ -111,19 +111,18 @@ class Stores:
             name = self.primary_name if is_primary else self.secondary_name
             vault: Vault = self.primary if is_primary else self.secondary
             self.calls["GetSecretValue" if is_primary else "GetSecretBundle"] += 1
-            value = await _found(lambda: vault.get(name, version))
+            value = await self._found(lambda: vault.get(name, version))
             is_newest = "LATEST" in value.version.labels
             self._contents[key] = Kept(read_payload(value.content, name), value.version.created, is_newest)
         return self._contents[key]
 
-
-async def _found(get: Callable[[], Awaitable[SecretValue]]) -> SecretValue:
-    """The content of a version that is listed, so it will be there in a moment if it is not now."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return await retried(get)
-        except NotFound:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(_PAUSE)
+    async def _found(self, get: Callable[[], Awaitable[SecretValue]]) -> SecretValue:
+        """The content of a version that is listed, so it will be there in a moment if it is not now."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                return await retried(get)
+            except NotFound:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE)

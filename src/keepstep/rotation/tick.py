@@ -21,6 +21,7 @@ from keepstep.rotation import explain
 from keepstep.rotation.act import RETIRED, Writer, next_user
 from keepstep.rotation.bases import Base, Stopped
 from keepstep.rotation.changes import Strategy
+from keepstep.rotation.concerns import concerns
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import partner
 from keepstep.rotation.observe import Sight, glance, observe
@@ -37,6 +38,7 @@ UNKNOWN = 5
 """How often an answer may be lost."""
 REFUSALS = 3
 """How many passwords a database may refuse before its rules are taken to be the trouble."""
+WITHHELD = "another worker is at it, and no more logins are tried that could fail"
 RESERVE = timedelta(seconds=60)
 """Before the platform ends us, nothing is begun any more."""
 
@@ -126,6 +128,9 @@ class Tick:
         await self._conclude(outcome)
         if self._sight and not self._is_plan and self.report.exit_code is not ExitCode.REFUSED:
             await self._connect(self._sight)
+            now = self._clock.now()
+            async for concern in concerns(self._rotation.name, self._sight, self._rotation.bases, now):
+                self.report.concerns.append(concern)
         self.report.requests.update(self._rotation.stores.calls)
         self.report.finished = self._clock.now()
         return self.report
@@ -145,6 +150,8 @@ class Tick:
             if row.act is Act.NOTHING:
                 return self._rested(row, sight)
             if row.act is Act.STOP:
+                if Answer.WITHHELD in self._answers.values():
+                    return self._contended(WITHHELD)
                 raise self._stop_of(row)
             if self._is_stopped or self._is_late():
                 self._warn("the tick ends before all is done; the next one goes on")
@@ -154,8 +161,7 @@ class Tick:
             except Conflict as exc:
                 self._memory.conflicts += 1
                 if self._memory.conflicts > CONFLICTS:
-                    self._warn(f"contended: {exc}")
-                    return "contended"
+                    return self._contended(str(exc))
             except (Transient, OutcomeUnknown) as exc:
                 self._memory.unknown += 1
                 if self._memory.unknown > UNKNOWN:
@@ -327,6 +333,11 @@ class Tick:
             remedy = base.database.remedy(user)
             return Stopped(text, hint=f"an administrator has to run, with the CURRENT version's password: {remedy}")
         return Stopped(text, hint="what is pending stays, and CURRENT goes on working; the next run goes on")
+
+    def _contended(self, why: str) -> str:
+        """Somebody else is doing it: no error."""
+        self._warn(f"contended: {why}")
+        return "contended"
 
     def _failed(self, error: Error) -> str:
         self.report.exit_code = _code_of(error)

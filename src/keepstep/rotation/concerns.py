@@ -1,0 +1,64 @@
+"""What somebody should know of, though the tick itself went as it should."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from keepstep.databases.interface import Account
+from keepstep.errors import Error
+from keepstep.rotation.bases import Base, look_at
+from keepstep.rotation.changes import Strategy
+from keepstep.rotation.observe import Sight
+from keepstep.rotation.pace import room_of
+from keepstep.runs.report import Concern
+
+
+async def concerns(name: str, sight: Sight, bases: tuple[Base, ...], now: datetime) -> AsyncIterator[Concern]:
+    """Of what was seen last, when the tick had ended."""
+    command = f"keepstep rotate {name} --plan"
+    pending = sight.a.pending
+    if pending and pending.id != sight.a.current.id:
+        since = sight.pending_since or now
+        yield Concern(
+            "pending",
+            since,
+            f"the rotation to generation {pending.gen} is not finished since {since:%Y-%m-%d %H:%M} UTC",
+            "CURRENT goes on working; the databases do not all have the pending password yet",
+            "see what the plan says is in the way",
+            command,
+        )
+        for base in bases:
+            if base.strategy is Strategy.ROLLOVER and (until := await _window(base, sight, since, now)):
+                yield _half_gone(base, until, since, command)
+    room = room_of(sight.secondary)
+    if not room.has_room and room.prunable is None:
+        yield Concern(
+            "oci-quota",
+            room.next or now,
+            "OCI Vault takes no more versions of the secret now",
+            "rotations wait until a deprecated version is gone",
+            "rotate less often: about 30 rotations a day are what OCI's quota allows",
+            command,
+        )
+
+
+def _half_gone(base: Base, until: datetime, since: datetime, command: str) -> Concern:
+    return Concern(
+        "oracle-window",
+        since,
+        f"{base.database.name}: the current password dies at {until:%Y-%m-%d %H:%M} UTC",
+        "half of its PASSWORD_ROLLOVER_TIME is gone, and the rotation is not finished",
+        "let the rotation finish before that, or undo it on the database",
+        command,
+    )
+
+
+async def _window(base: Base, sight: Sight, since: datetime, now: datetime) -> datetime | None:
+    """When the old password dies, once half of its time is gone; None also where that cannot be had now."""
+    try:
+        account: Account | None = await look_at(base, sight.a.current)
+    except Error:
+        return None
+    until = account.second_password_until if account else None
+    return until if until and now - since >= (until - since) / 2 else None
