@@ -245,7 +245,13 @@ def direction(source: Address, target: Address) -> Direction:
 def _local(address: Address, options: TransferOptions, *, is_target: bool) -> Store:
     from keepstep.stores.local import LocalStore
 
-    return LocalStore(address, writable=is_target, follow=options.follows_links, escapes=options.escapes_keys)
+    return LocalStore(
+        address,
+        writable=is_target,
+        follow=options.follows_links,
+        escapes=options.escapes_keys,
+        tells_states=options.tells_contents,
+    )
 
 
 def _oci_vault(identity: OciIdentity) -> Vault:

@@ -18,10 +18,13 @@ from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
 from keepstep.stores.local import LocalStore
 from keepstep.stores.memory import MemoryStore
+from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3 import S3Store
 from keepstep.stores.s3_client import S3Client
 
 T = TypeVar("T")
+
+NOTHING_ASKED = TransferOptions()
 
 
 @dataclass
@@ -29,18 +32,19 @@ class Ground:
     """Where one kind of store is tried: it makes stores of one fresh bucket or folder, by prefix."""
 
     name: str
-    make: Callable[[str], Store]
+    make: Callable[..., Store]
+    """Of a prefix and, if any, the :class:`TransferOptions`."""
     missing: Callable[[], Store] | None = None
     """A store in a bucket that does not exist."""
     refuses: Callable[[str], bool] = lambda key: False
     """Whether a key cannot be held: file systems have rules for names, and OCI knows no line breaks in them."""
     part_size: int = 5 * 1024 * 1024
 
-    def run(self, work: Callable[..., Awaitable[T]], *prefixes: str) -> T:
+    def run(self, work: Callable[..., Awaitable[T]], *prefixes: str, options: TransferOptions = NOTHING_ASKED) -> T:
         """Runs ``work(store, ...)`` with a store for each prefix (one for the whole place when there are none)."""
 
         async def main() -> T:
-            stores = [self.make(prefix) for prefix in prefixes or ("",)]
+            stores = [self.make(prefix, options) for prefix in prefixes or ("",)]
             try:
                 return await work(*stores)
             finally:
@@ -73,11 +77,15 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     match kind:
         case "memory":
             memory = MemoryStore()
-            return Ground(kind, lambda prefix: memory, part_size=1000)
+            return Ground(kind, lambda prefix, options=NOTHING_ASKED: memory, part_size=1000)
         case "local":
             return Ground(
                 kind,
-                lambda prefix: LocalStore(Address("local", path=str(tmp_path / "root" / prefix)), writable=True),
+                lambda prefix, options=NOTHING_ASKED: LocalStore(
+                    Address("local", path=str(tmp_path / "root" / prefix)),
+                    writable=True,
+                    tells_states=options.tells_contents,
+                ),
                 refuses=lambda key: any(
                     part in ("", ".", "..") or len(part.encode()) > 255 for part in key.split("/")
                 ),
@@ -104,7 +112,9 @@ def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
     identity = AwsIdentity(AwsSettings())
     return Ground(
         kind,
-        lambda prefix: S3Store(Address("s3", bucket=bucket, prefix=prefix), S3Client(bucket, identity)),
+        lambda prefix, options=NOTHING_ASKED: S3Store(
+            Address("s3", bucket=bucket, prefix=prefix), S3Client(bucket, identity), options
+        ),
         lambda: S3Store(Address("s3", bucket=MISSING), S3Client(MISSING, identity)),
     )
 
@@ -123,7 +133,9 @@ def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Ground:
     address = Address("oci", bucket=bucket, namespace=namespace)
     return Ground(
         "oci",
-        lambda prefix: OciStore(replace(address, prefix=prefix), OciClient(bucket, namespace, identity)),
+        lambda prefix, options=NOTHING_ASKED: OciStore(
+            replace(address, prefix=prefix), OciClient(bucket, namespace, identity), options
+        ),
         lambda: OciStore(replace(address, bucket=MISSING), OciClient(MISSING, namespace, identity)),
         refuses=lambda key: "\n" in key or "\r" in key,
         part_size=10 * 1024 * 1024,

@@ -338,8 +338,8 @@ def test_a_store_that_copies_by_itself_moves_no_bytes_through_here() -> None:
 
 
 class _Copying(MemoryStore):
-    async def copy(self, source: Any, entry: Entry) -> bool:
-        return True
+    async def copy(self, source: Any, entry: Entry) -> str | None:
+        return ""
 
 
 @given(
@@ -401,10 +401,10 @@ def _recorded(source: MemoryStore, target: MemoryStore, fails_at: str) -> set[st
             await step(f"write {number}")
             await super().write(number, data)
 
-        async def commit(self) -> None:
+        async def commit(self) -> str:
             await step("commit")
-            await super().commit()
             held.discard("upload")
+            return await super().commit()
 
         async def abort(self) -> None:
             await asyncio.sleep(0)

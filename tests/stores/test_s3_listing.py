@@ -29,7 +29,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def entries_of(keys: st.SearchStrategy[str]) -> st.SearchStrategy[list[Entry]]:
     since = times.map(lambda time: (time - EPOCH) // timedelta(microseconds=1))
-    return st.lists(st.builds(Entry, keys, st.integers(0, 1 << 45), since, etags, st.just("")), max_size=6)
+    return st.lists(
+        st.builds(Entry, keys, st.integers(0, 1 << 45), since, etags, st.just(""), st.just("")), max_size=6
+    )
 
 
 def escaped(text: str) -> str:

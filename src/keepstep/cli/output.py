@@ -115,7 +115,7 @@ class Terminal:
             click.echo(line, err=True)
 
 
-_OBJECT_ACTIONS = ("upload", "download", "copy", "delete")
+_OBJECT_ACTIONS = ("upload", "download", "copy", "delete", "compare")
 _COUNTED = {"delete": "deleted", "skip": "skipped", "failed": "failed"}
 
 

@@ -20,7 +20,7 @@ from keepstep.cli.sync_ending import finishing, trash_of
 from keepstep.cli.sync_job import configured, settings_of, with_params
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.cli.values import Duration, Rate
-from keepstep.errors import ExitCode
+from keepstep.errors import ExitCode, Misuse
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
@@ -56,6 +56,12 @@ from keepstep.stores.address import Address, parse
 @click.option("--only-show-errors", is_flag=True, help="Says nothing but errors and warnings.")
 @click.option("--progress-frequency", type=click.IntRange(0), metavar="SECONDS", help="Least time between updates.")
 @click.option("--progress-multiline", is_flag=True, help="Progress as lines on stderr, also without a terminal.")
+@click.option(
+    "--compare",
+    type=click.Choice(["aws", "size", "checksum"]),
+    default="aws",
+    help="What makes an object differ: size and time as in aws s3 sync, size, or contents [aws].",
+)
 @click.option("--explain", is_flag=True, help="Says for each key which rule fired.")
 @click.option("--max-delete", metavar="N|N%", help="Refuses to delete more than this [default: 50%].")
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
@@ -178,13 +184,7 @@ def _with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
 
 def _sync_options(options: dict[str, Any], source: Address, target: Address) -> SyncOptions:
     return SyncOptions(
-        rules=Rules(
-            direction(source, target),
-            delete=options["delete"],
-            size_only=options["size_only"],
-            exact_timestamps=options["exact_timestamps"],
-            no_overwrite=options["no_overwrite"],
-        ),
+        rules=_rules(options, source, target),
         filters=Filters([Rule(*given) for given in options["filters"]]),
         cap=Cap.parse(options["max_delete"]) if options["max_delete"] else Cap(),
         allow_empty_source=options["allow_empty_source"],
@@ -195,6 +195,22 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
         case_conflict=OnConflict(options["case_conflict"]),
         pace=_pace(options, source),
         ignores_archived=options["ignore_glacier_warnings"],
+    )
+
+
+def _rules(options: dict[str, Any], source: Address, target: Address) -> Rules:
+    compare = options["compare"]
+    for name in ("size_only", "exact_timestamps"):
+        if options[name] and compare != "aws" and (name, compare) != ("size_only", "size"):
+            option = "--" + name.replace("_", "-")
+            raise Misuse(f"{option} and --compare {compare} contradict each other", hint="leave one of them out")
+    return Rules(
+        direction(source, target),
+        delete=options["delete"],
+        size_only=options["size_only"] or compare == "size",
+        exact_timestamps=options["exact_timestamps"],
+        no_overwrite=options["no_overwrite"],
+        contents=compare == "checksum",
     )
 
 

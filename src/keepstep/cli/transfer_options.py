@@ -46,6 +46,7 @@ def transfer_options(given: dict[str, Any], source: Address, target: Address) ->
         takes_archived=given["force_glacier_transfer"],
         follows_links=given["follow_symlinks"],
         escapes_keys=given["escape_keys"],
+        tells_contents=given["compare"] == "checksum",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from keepstep.errors import Error
-from keepstep.objects.plan import BlockPlan, Decision
+from keepstep.objects.plan import TRANSFERS, BlockPlan, Decision
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.address import Address
 
@@ -56,10 +56,20 @@ class Account:
         counts["source_keys"] += plan.source_keys
         counts["target_keys"] += plan.target_keys
         counts["newer_ignored"] += plan.newer_ignored
-        counts["unchanged"] += plan.source_keys - len(plan.transfers)
+        counts["unchanged"] += plan.source_keys - len(plan.transfers) - len(plan.unknown)
         sizes = (decision.source.size for decision in plan.transfers if decision.source)
         self._observer.planned(len(plan.transfers), sum(size for size in sizes if size > 0))
         for decision in plan.idle:
+            self._record(self.action("skip", decision))
+
+    def settled(self, decision: Decision, *, tell: bool) -> None:
+        """Contents have been compared. ``tell``: also of what stays as it is."""
+        assert decision.source
+        if decision.reason in TRANSFERS:
+            self._observer.planned(1, max(0, decision.source.size))
+            return
+        self.report.counts["unchanged"] += 1
+        if tell:
             self._record(self.action("skip", decision))
 
     def moved(self, size: int) -> None:

@@ -95,4 +95,5 @@ def _compress(page: Page, keep: Sequence[bool]) -> Page:
         times=list(compress(page.times, keep)),
         etags=list(compress(page.etags, keep)),
         unfit={n: page.unfit[old] for n, old in enumerate(positions) if old in page.unfit},
+        digests=list(compress(page.digests, keep)),
     )

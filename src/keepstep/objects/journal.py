@@ -1,7 +1,8 @@
 """What a run leaves for later runs of the same source and target.
 
-Large transfers that it could not finish, and how far a source that only grows has been read. One SQLite file in the
-state folder. Losing it loses nothing but work: a transfer then starts anew, and everything is listed.
+Large transfers that it could not finish, how far a source that only grows has been read, which objects were proved
+equal, and the MD5s of files. One SQLite file in the state folder. Losing it loses nothing but work: a transfer then
+starts anew, everything is listed, and what listings do not tell is read once more.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ create table if not exists uploads (
 create table if not exists marks (
     pair text not null, scope text not null, listed text not null, first text not null, primary key (pair, scope)
 ) without rowid;
+create table if not exists equal (
+    pair text not null, key text not null, source text not null, target text not null, primary key (pair, key)
+) without rowid;
+create table if not exists digests (file text primary key, state text not null, md5 text not null) without rowid;
 """
+_TOO_FRESH = 2_000_000_000
+"""Nanoseconds. A file that was written so shortly before the run can change once more and look the same: the clocks
+of file systems tick in milliseconds, of some in seconds."""
+_MOST_UNWRITTEN = 500
 _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -60,11 +69,13 @@ class Journal:
         self._is_hopeless = folder is None
         self._lock = -1
         self._database: sqlite3.Connection | None = None
+        self._equal: list[tuple[str, str, str, str]] = []
+        self._digests: list[tuple[str, str, str]] = []
 
     def begin(self, upload: Begun) -> bool:
         """To be called before the first part is sent. False when it could not be noted."""
         sql = "insert or replace into uploads values (?, ?, ?, ?, ?, ?)"
-        return self._do(sql, *upload, time.time(), create=True) is not None
+        return self._do(sql, self._pair, *upload, time.time(), create=True) is not None
 
     def find(self, key: str) -> Begun | None:
         """The upload that was begun for this key and not ended."""
@@ -72,7 +83,7 @@ class Journal:
 
     def end(self, key: str) -> None:
         """The upload has been committed or aborted."""
-        self._do("delete from uploads where pair = ? and key = ?", key)
+        self._do("delete from uploads where pair = ? and key = ?", self._pair, key)
 
     def abandoned(self) -> list[Begun]:
         """Uploads of earlier runs that this one did not take up."""
@@ -80,15 +91,60 @@ class Journal:
 
     def marks(self, scope: str) -> Marks | None:
         """How far the source was read when it was last read in this scope."""
-        for listed, first in self._do("select listed, first from marks where pair = ? and scope = ?", scope) or ():
+        sql = "select listed, first from marks where pair = ? and scope = ?"
+        for listed, first in self._do(sql, self._pair, scope) or ():
             return Marks(datetime.fromisoformat(listed), json.loads(first))
         return None
 
     def keep_marks(self, scope: str, marks: Marks) -> None:
         sql = "insert or replace into marks values (?, ?, ?, ?)"
-        self._do(sql, scope, marks.listed.isoformat(), json.dumps(dict(marks.first)), create=True)
+        self._do(sql, self._pair, scope, marks.listed.isoformat(), json.dumps(dict(marks.first)), create=True)
+
+    def note_equal(self, key: str, source: str, target: str) -> None:
+        """Objects with these tags (:attr:`~keepstep.stores.interface.Entry.tag`) hold the same."""
+        if source and target and self._is_settled(source) and self._is_settled(target):
+            self._equal.append((self._pair, key, source, target))
+            self._write_when_many()
+
+    def proved(self, first: str, last: str) -> dict[str, tuple[str, str]]:
+        """By key from ``first`` up to ``last``: the tags, at source and target, of what was noted as equal."""
+        sql = "select key, source, target from equal where pair = ? and key between ? and ?"
+        return {key: (source, target) for key, source, target in self._do(sql, self._pair, first, last) or ()}
+
+    def note_digest(self, state: str, md5: str) -> None:
+        """The MD5, as text, of a file in that state (:data:`~keepstep.stores.local_files.State`)."""
+        if (file := _file_of(state)) and self._is_settled(state):
+            self._digests.append((file, state, md5))
+            self._write_when_many()
+
+    def digest_of(self, state: str) -> str | None:
+        """What was noted of a file in that state."""
+        sql = "select md5 from digests where file = ? and state = ?"
+        return next((md5 for (md5,) in self._do(sql, _file_of(state), state) or ()), None)
+
+    def _is_settled(self, tag: str) -> bool:
+        """False for a state of a file that may be that of two contents."""
+        return not _file_of(tag) or abs(self._started * 1e9 - int(tag.split("-")[3], 16)) > _TOO_FRESH
+
+    def _write_when_many(self) -> None:
+        if len(self._equal) + len(self._digests) >= _MOST_UNWRITTEN:
+            self._write()
+
+    def _write(self) -> None:
+        """In one transaction: a commit for each fact would cost more than finding it out."""
+        equal, digests = self._equal, self._digests
+        self._equal, self._digests = [], []
+        database = self._connected(create=True) if equal or digests else None
+        if database is None:
+            return
+        import sqlite3
+
+        with suppress(sqlite3.Error), database:
+            database.executemany("insert or replace into equal values (?, ?, ?, ?)", equal)
+            database.executemany("insert or replace into digests values (?, ?, ?)", digests)
 
     def close(self) -> None:
+        self._write()
         if self._database is not None:
             self._database.close()
         if self._lock >= 0:
@@ -97,21 +153,27 @@ class Journal:
 
     def _uploads(self, condition: str, value: object) -> list[Begun]:
         sql = f"select key, token, state, part_size from uploads where pair = ? and {condition}"  # noqa: S608
-        return list(map(Begun._make, self._do(sql, value) or ()))
+        return list(map(Begun._make, self._do(sql, self._pair, value) or ()))
 
     def _do(self, sql: str, *values: object, create: bool = False) -> list[Any] | None:
+        database = self._connected(create=create)
+        if database is None:
+            return None
         import sqlite3  # most runs have nothing to note
 
+        with suppress(sqlite3.Error), database:
+            return database.execute(sql, values).fetchall()
+        return None
+
+    def _connected(self, *, create: bool) -> sqlite3.Connection | None:
         if not self._is_hopeless and self._database is None:
+            import sqlite3
+
             try:
                 self._open(create=create)
             except (OSError, sqlite3.Error):
                 self._is_hopeless = True
-        if self._is_hopeless or self._database is None:
-            return None
-        with suppress(sqlite3.Error), self._database:
-            return self._database.execute(sql, (self._pair, *values)).fetchall()
-        return None
+        return self._database
 
     def _open(self, *, create: bool) -> None:
         """Raises ``OSError`` when another run has this pair, ``sqlite3.Error`` when the file is damaged."""
@@ -130,3 +192,9 @@ class Journal:
         database = sqlite3.connect(path, timeout=30)
         database.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
         self._database = database
+
+
+def _file_of(tag: str) -> str:
+    """``device-inode``; empty when the tag is no state of a file."""
+    parts = tag.split("-")
+    return "-".join(parts[:2]) if len(parts) == 5 else ""

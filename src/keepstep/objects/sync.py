@@ -17,6 +17,7 @@ from keepstep.objects.account import Account, Observer
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
+from keepstep.objects.checksums import Comparison
 from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
@@ -24,7 +25,7 @@ from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.high_water import HighWater, Pace
 from keepstep.objects.join import Side, walk
 from keepstep.objects.journal import Journal
-from keepstep.objects.plan import Decision, Direction, Rules, plan_block
+from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules, plan_block
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
 from keepstep.objects.trash import Trash
@@ -129,6 +130,9 @@ class Sync:
             bandwidth=Bandwidth(options.bandwidth) if options.bandwidth else None,
             journal=journal,
         )
+        self._comparison = Comparison(
+            source, target, budget, observer, journal=journal, part_size_for=self._mover.part_size_for
+        )
         self._slots = Concurrency(options.jobs, lambda: source.strains + target.strains)
         is_download = options.rules.direction is Direction.DOWNLOAD
         policy = options.case_conflict if is_download else OnConflict.IGNORE
@@ -203,12 +207,13 @@ class Sync:
                     theirs,
                     source_holes=[*unsure, *(prefix for prefix, _ in left.holes)],
                     target_holes=[prefix for prefix, _ in right.holes],
+                    proved=self._comparison.proved(ours, theirs) if options.rules.contents else None,
                     explain=options.explain,
                 )
                 unsure = _ahead_of(unsure, ours, theirs)
                 self._account.planned(plan)
                 self._deletes.extend(entry.key for entry in plan.deletes)
-                for decision in filter(self._admits, plan.transfers):
+                for decision in filter(self._admits, [*plan.transfers, *plan.unknown]):
                     await queue.put(decision)
                 if self._is_aborted:
                     return
@@ -256,9 +261,24 @@ class Sync:
     async def _work(self, queue: _Queue) -> None:
         while (decision := await queue.get()) is not None:
             async with self._slots:
-                if self._goes_on():
-                    await self._move(decision)
+                if self._goes_on() and (settled := await self._settled(decision)):
+                    await self._move(settled)
             self._slots.done(decision.source.size if decision.source else 0)
+
+    async def _settled(self, decision: Decision) -> Decision | None:
+        """The decision, once contents are compared where they have to be; None when nothing is to be moved."""
+        if decision.reason is not Reason.CONTENTS_UNKNOWN:
+            return decision
+        try:
+            decision = await self._comparison.settled(decision)
+        except Error as exc:
+            self._failed(self._account.action("compare", decision), exc)
+            return None
+        except Exception as exc:  # noqa: BLE001 - one object's trouble must not end the others
+            self._account.failed(self._account.action("compare", decision), _internal(exc))
+            return None
+        self._account.settled(decision, tell=self._options.explain)
+        return decision if decision.reason in TRANSFERS else None
 
     async def _move(self, decision: Decision) -> None:
         account, entry = self._account, decision.source
@@ -283,7 +303,7 @@ class Sync:
             else:
                 self._failed(action, exc)
         except Exception as exc:  # noqa: BLE001 - one object's trouble must not end the others
-            account.failed(action, Error(f"internal error: {exc!r}", hint="please report this"))
+            account.failed(action, _internal(exc))
         else:
             self._has_success = True
             account.did(action if action.size == size else action._replace(size=size))
@@ -348,6 +368,10 @@ class Sync:
         if self.report.counts["failed"]:
             return ExitCode.FAILED
         return ExitCode.SKIPPED if self.report.counts["skip"] else ExitCode.DONE
+
+
+def _internal(exc: Exception) -> Error:
+    return Error(f"internal error: {exc!r}", hint="please report this")
 
 
 def _ahead_of(prefixes: list[str], *block: Page) -> list[str]:

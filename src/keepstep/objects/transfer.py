@@ -15,6 +15,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.journal import Begun, Journal
+from keepstep.objects.plan import have_same_digest
 from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
 from keepstep.stores.options import TransferOptions
 
@@ -63,8 +64,10 @@ class Mover:
         return await self._once(entry)
 
     async def _once(self, entry: Entry) -> int:
-        if await self.target.copy(self.source, entry):
+        tag = await self.target.copy(self.source, entry)
+        if tag is not None:
             self.on_bytes(entry.size)
+            self.note_equal(entry, tag)
             return entry.size
         attempt = _Attempt(self, entry)
         try:
@@ -100,6 +103,11 @@ class Mover:
         if self.journal:
             self.journal.end(key)
 
+    def note_equal(self, entry: Entry, tag: str) -> None:
+        """The target holds, under this tag, what the listing showed of the source."""
+        if self.journal and self.options.tells_contents and not have_same_digest(entry.tag, tag):
+            self.journal.note_equal(entry.key, entry.tag, tag)
+
     def part_size_for(self, size: int) -> int:
         """Bytes per part: the smallest multiple of the usual size that needs no more than 10,000 parts."""
         usual = self.part_size
@@ -134,8 +142,9 @@ class _Attempt:
             properties = self._properties(source)
             if source.size <= len(source.first):
                 await source.close()
-                await mover.target.put(entry.key, source.first, properties)
+                tag = await mover.target.put(entry.key, source.first, properties)
                 self._count(source.size)
+                self._note_equal(source, tag)
                 return source.size
             part_size = mover.part_size_for(source.size)
             state = _state_of(source, properties, mover.options)
@@ -147,7 +156,7 @@ class _Attempt:
             source.first = b""  # given back to the budget
         await self._send_parts(source, part_size, missing)
         await source.close()
-        await upload.commit()
+        self._note_equal(source, await upload.commit())
         if mover.journal and upload.token:
             mover.journal.end(entry.key)
         return source.size
@@ -166,6 +175,10 @@ class _Attempt:
         journal = self._mover.journal
         is_noted = bool(upload.token) and journal is not None and journal.find(self._entry.key) is not None
         return is_noted and not isinstance(error, Conflict | Corrupt)
+
+    def _note_equal(self, source: Source, tag: str) -> None:
+        if source.state == self._entry.etag:
+            self._mover.note_equal(self._entry, tag)
 
     async def _open(self, limit: int) -> Source:
         try:

@@ -32,7 +32,8 @@ class Failure(NamedTuple):
     """Something that was not done, why, and what to do next."""
 
     action: str
-    """An action's word, ``list`` for a listing, ``guard`` for deletes withheld, ``run`` for the run itself.
+    """An action's word, ``compare`` for contents, ``list`` for a listing, ``guard`` for deletes withheld, ``run``
+    for the run itself.
 
     Of secrets: ``map`` for a line or table that makes no sense, ``fetch`` for the vault, ``update`` for the file.
     """

@@ -12,7 +12,7 @@ Errors, everywhere: :class:`Transient` after the adapter's own retries, :class:`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -33,6 +33,13 @@ class Entry(NamedTuple):
     """The store's own tag of this state of the object, without quotes; empty where there is none."""
     unfit: str = ""
     """Why this object cannot be read (a named pipe, an archived object); empty when it can."""
+    digest: str = ""
+    """MD5 of the contents in hex, or of the parts' MD5s and behind a dash their number; empty where not known."""
+
+    @property
+    def tag(self) -> str:
+        """What is known of the contents: the digest, or else a text that changes when they do."""
+        return self.digest or self.etag
 
 
 @dataclass(slots=True)
@@ -45,6 +52,8 @@ class Page:
     etags: list[str] = field(default_factory=list)
     unfit: dict[int, str] = field(default_factory=dict)
     """By index, only where there is a reason (see :attr:`Entry.unfit`)."""
+    digests: list[str] = field(default_factory=list)
+    """Of all of them, or nothing (see :attr:`Entry.digest`)."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,22 +65,39 @@ class Page:
             self.times[index],
             self.etags[index],
             self.unfit.get(index, ""),
+            self.digests[index] if self.digests else "",
         )
+
+    @property
+    def tags(self) -> list[str]:
+        """See :attr:`Entry.tag`."""
+        return list(map(_either, self.digests, self.etags)) if self.digests else self.etags
 
     def part(self, start: int, stop: int) -> Page:
         """The objects from ``start`` up to ``stop``."""
         unfit = {n - start: why for n, why in self.unfit.items() if start <= n < stop} if self.unfit else {}
         return Page(
-            self.keys[start:stop], self.sizes[start:stop], self.times[start:stop], self.etags[start:stop], unfit
+            self.keys[start:stop],
+            self.sizes[start:stop],
+            self.times[start:stop],
+            self.etags[start:stop],
+            unfit,
+            self.digests[start:stop],
         )
 
     def append(self, entry: Entry) -> None:
         if entry.unfit:
             self.unfit[len(self.keys)] = entry.unfit
+        if entry.digest or self.digests:
+            self.digests += [*[""] * (len(self.keys) - len(self.digests)), entry.digest]
         self.keys.append(entry.key)
         self.sizes.append(entry.size)
         self.times.append(entry.time)
         self.etags.append(entry.etag)
+
+
+def _either(digest: str, etag: str) -> str:
+    return digest or etag
 
 
 class Span(NamedTuple):
@@ -167,8 +193,8 @@ class Upload(Protocol):
         """Part ``number``, from 0; every part but the last has the same size. Any order, many at once."""
         ...
 
-    async def commit(self) -> None:
-        """Makes the object appear, whole."""
+    async def commit(self) -> str:
+        """Makes the object appear, whole. Returns as :meth:`Store.put`."""
         ...
 
     async def abort(self) -> None:
@@ -199,8 +225,11 @@ class Store(Protocol):
         """The object as it is now, which may be newer than ``entry``. Raises :class:`NotFound` when it is gone."""
         ...
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
-        """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key."""
+    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+        """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key.
+
+        Returns the tag that a listing will show (:attr:`Entry.tag`); empty where the store does not tell.
+        """
         ...
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> Upload:
@@ -211,8 +240,18 @@ class Store(Protocol):
         """The upload that an earlier run began and did not end; None when the store knows it no more."""
         ...
 
-    async def copy(self, source: Store, entry: Entry) -> bool:
-        """Copies an object without its bytes passing through here; False when these two stores cannot."""
+    async def copy(self, source: Store, entry: Entry) -> str | None:
+        """Copies an object without its bytes passing through here; None when these two stores cannot.
+
+        Returns as ``put``; empty also when it is not certain that ``entry`` is what was copied.
+        """
+        ...
+
+    async def checksums(self, entry: Entry) -> Mapping[str, str]:
+        """Checksums that are stored of this state's contents: base64, by S3's names of algorithms and ``MD5``.
+
+        One request at the most; nothing where nothing is stored, or the object is another one by now.
+        """
         ...
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from keepstep.clouds.workers import Workers
@@ -18,7 +18,14 @@ from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
 from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
-from keepstep.stores.local_files import LocalSource, LocalUpload, TemporaryFile, remove_unless_locked, translated
+from keepstep.stores.local_files import (
+    LocalSource,
+    LocalUpload,
+    State,
+    TemporaryFile,
+    remove_unless_locked,
+    translated,
+)
 from keepstep.stores.local_names import escaped
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
 from keepstep.stores.local_tree import Walk
@@ -33,9 +40,18 @@ class LocalStore:
     """Files beneath one folder. As a target (``writable``) the folder may be missing and is made when needed."""
 
     def __init__(
-        self, address: Address, *, writable: bool = False, follow: bool = True, escapes: bool = False
+        self,
+        address: Address,
+        *,
+        writable: bool = False,
+        follow: bool = True,
+        escapes: bool = False,
+        tells_states: bool = False,
     ) -> None:
-        """With ``escapes`` keys that cannot be names are written as :mod:`keepstep.stores.local_names` has it."""
+        """With ``escapes`` keys that cannot be names are written as :mod:`keepstep.stores.local_names` has it.
+
+        With ``tells_states`` the ETag of a file in a listing is its state.
+        """
         self.address = address
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
@@ -43,6 +59,7 @@ class LocalStore:
         self._writable = writable
         self._follow = follow and not writable
         self._escapes = escapes
+        self._tells_states = tells_states
         self._leftovers: list[str] = []
         self._workers = Workers()
         self._group = GroupCommit(self._workers)
@@ -52,7 +69,12 @@ class LocalStore:
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> LocalListing:
         walk = Walk(
-            self.path, spans=spans, follow=self._follow, is_source=not self._writable, escapes=self._escapes
+            self.path,
+            spans=spans,
+            follow=self._follow,
+            is_source=not self._writable,
+            tells_states=self._tells_states,
+            escapes=self._escapes,
         )
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
@@ -61,10 +83,11 @@ class LocalStore:
         acquire = self._workers.acquire_briefly if entry.size <= _SMALL else self._workers.acquire
         return await acquire(lambda: self._open(entry.key, limit), LocalSource.discard)
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+    async def put(self, key: str, data: Buffer, properties: Properties) -> State:
         acquire = self._workers.acquire_briefly if len(data) <= _SMALL else self._workers.acquire
         temporary = await acquire(lambda: self._write(key, data, properties), TemporaryFile.remove)
         await self._group.appear(temporary)
+        return temporary.state
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> LocalUpload:
         temporary = await self._workers.acquire(lambda: self._create(key), TemporaryFile.remove)
@@ -73,8 +96,11 @@ class LocalStore:
     async def resume(self, key: str, token: str, size: int, part_size: int) -> LocalUpload | None:
         return None
 
-    async def copy(self, source: Store, entry: Entry) -> bool:
-        return False
+    async def copy(self, source: Store, entry: Entry) -> str | None:
+        return None
+
+    async def checksums(self, entry: Entry) -> Mapping[str, str]:
+        return {}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         return await self._workers.run(self._delete, keys)

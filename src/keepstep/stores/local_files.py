@@ -15,6 +15,9 @@ from keepstep.errors import Conflict, Corrupt, Unsupported
 from keepstep.stores.interface import Buffer, Properties
 from keepstep.stores.local_paths import fail, printable
 
+State = str
+"""Of a file: ``device-inode-size-mtime-ctime`` in hex, times in nanoseconds. Changes whenever the file does."""
+
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,9 +46,8 @@ class LocalSource:
         self._limit = limit
 
     @property
-    def state(self) -> str:
-        seen = self._state
-        return f"{seen.st_dev:x}-{seen.st_ino:x}-{seen.st_size:x}-{seen.st_mtime_ns:x}-{seen.st_ctime_ns:x}"
+    def state(self) -> State:
+        return state_of(self._state)
 
     def is_steady(self) -> bool:
         """False when it is to be opened again. A small file is read by now: it is closed."""
@@ -113,6 +115,8 @@ class TemporaryFile:
         self._path = path
         self._folder = folder
         self._name = name
+        self.state: State = ""
+        """Once it has appeared."""
         # A thread may still have a part in hand when the file is removed, and its descriptor given to another one.
         self._lock = threading.Lock()
         try:
@@ -162,6 +166,7 @@ class TemporaryFile:
                 os.fsync(self._open())
             self._rename()
             self._temporary = ""
+            self.state = state_of(os.fstat(self._open()))
 
     def remove(self) -> None:
         """Leaves nothing open, and nothing behind but a file that has appeared. Never raises; may be repeated."""
@@ -209,9 +214,10 @@ class LocalUpload:
     async def write(self, number: int, data: Buffer) -> None:
         await self._workers.run(self._temporary.write, data, number * self._part_size)
 
-    async def commit(self) -> None:
+    async def commit(self) -> State:
         await self._workers.run(self._appear)
         await self.abort()
+        return self._temporary.state
 
     def _appear(self) -> None:
         self._temporary.complete(self._time, self._size)
@@ -219,6 +225,10 @@ class LocalUpload:
 
     async def abort(self) -> None:
         await self._workers.run(self._temporary.remove)
+
+
+def state_of(seen: os.stat_result) -> State:
+    return f"{seen.st_dev:x}-{seen.st_ino:x}-{seen.st_size:x}-{seen.st_mtime_ns:x}-{seen.st_ctime_ns:x}"
 
 
 def remove_unless_locked(name: str, folder: int) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.stores.interface import EVERYTHING, Entry, Page, Span
+from keepstep.stores.local_files import state_of
 from keepstep.stores.local_names import escaped, unescaped
 from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
 from keepstep.stores.local_paths import printable as printable
@@ -34,7 +35,7 @@ class Walk:
     An unreadable folder becomes a hole and the walk goes on; a name that is not UTF-8 becomes a stray.
     With ``follow`` links are what they lead to; without, they are passed over. Pipes, sockets and devices are named
     in a source (``is_source``, by default what ``follow`` is) and passed over in a target: they are somebody else's
-    arrangement, and are neither written through nor deleted.
+    arrangement, and are neither written through nor deleted. With ``tells_states`` a file's ETag is its state.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Walk:
         is_source: bool | None = None,
         escapes: bool = False,
         spans: Sequence[Span] = EVERYTHING,
+        tells_states: bool = False,
         page_size: int = 1000,
     ) -> None:
         self.holes: list[tuple[str, Error]] = []
@@ -56,6 +58,7 @@ class Walk:
         self._escapes = escapes
         self._is_source = follow if is_source is None else is_source
         self._spans = None if list(spans) == list(EVERYTHING) else spans
+        self._tells_states = tells_states
         self._page_size = page_size
 
     def pages(self) -> Iterator[Page]:
@@ -179,7 +182,8 @@ class Walk:
             self._note_hole(key, exc)
             return None
         if stat.S_ISREG(state.st_mode):
-            return Entry(key, state.st_size, state.st_mtime_ns // 1000)
+            etag = state_of(state) if self._tells_states else ""
+            return Entry(key, state.st_size, state.st_mtime_ns // 1000, etag)
         return _unfit(key, f"is {_kind(state.st_mode)}") if self._is_source else None
 
     def _note_hole(self, prefix: str, exc: OSError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keepstep.errors import Conflict, Error, NotFound
@@ -44,8 +44,9 @@ class MemoryStore:
         stored = self._get(entry.key)
         return MemorySource(self, entry.key, stored, limit)
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
+    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
         self.add(key, bytes(data), properties=properties)
+        return self.objects[key].etag
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         if key in self.objects:
@@ -58,8 +59,11 @@ class MemoryStore:
     async def resume(self, key: str, token: str, size: int, part_size: int) -> MemoryUpload | None:
         return self.uploads.get(token)
 
-    async def copy(self, source: Store, entry: Entry) -> bool:
-        return False
+    async def copy(self, source: Store, entry: Entry) -> str | None:
+        return None
+
+    async def checksums(self, entry: Entry) -> Mapping[str, str]:
+        return {}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         for key in keys:
@@ -158,10 +162,11 @@ class MemoryUpload:
     async def write(self, number: int, data: Buffer) -> None:
         self._parts[number] = bytes(data)
 
-    async def commit(self) -> None:
+    async def commit(self) -> str:
         data = b"".join(self._parts[number] for number in range(len(self._parts)))
         self._store.add(self._key, data, properties=self._properties)
         self._store.uploads.pop(self.token, None)
+        return self._store.objects[self._key].etag
 
     async def abort(self) -> None:
         self._store.uploads.pop(self.token, None)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.times import microseconds
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Conflict, Corrupt, Error, NotFound
+from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
 from keepstep.stores.headers import from_headers, to_headers, whole_size
@@ -33,7 +34,10 @@ _INLINE = 32 * 1024
 _BATCH = 1000
 """Objects in one BatchDeleteObjects."""
 _FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
+_CHECKSUMS = {"MD5": "content-md5", "CRC32C": "opc-content-crc32c", "SHA256": "opc-content-sha256"}
+"""Header by algorithm."""
 
+_DIGEST = re.compile(r"([0-9A-Za-z+/]{22}==)((?:-[0-9]+)?)\Z")
 _METADATA = "opc-meta-"
 
 
@@ -73,8 +77,8 @@ class OciStore:
             await self._check(source, response)
         return source
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
-        await self._client.call(
+    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+        response = await self._client.call(
             "PutObject",
             "PUT",
             "o",
@@ -82,6 +86,7 @@ class OciStore:
             headers=[*to_headers(properties, _METADATA), *await self._digests(data)],
             body=data,
         )
+        return _hex(response.headers.get("opc-content-md5"))
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         md5 = ("content-md5", await self._md5(data))
@@ -124,14 +129,31 @@ class OciStore:
             page = response.headers.get("opc-next-page")
         return upload
 
-    async def copy(self, source: Store, entry: Entry) -> bool:
+    async def copy(self, source: Store, entry: Entry) -> str | None:
         """Within OCI the service copies, by a work request, unless it was found that it may not."""
         is_possible = isinstance(source, OciStore) and can_copy(source._client, self._client, self._options)
         if not isinstance(source, OciStore) or not is_possible or not self._may_copy:
-            return False
+            return None
         origin, name = source.address.prefix + entry.key, self.address.prefix + entry.key
         self._may_copy = await WorkRequestCopy(source._client, origin, self.address, name, self._options).run()
-        return self._may_copy
+        return "" if self._may_copy else None
+
+    async def checksums(self, entry: Entry) -> Mapping[str, str]:
+        """HeadObject shows them."""
+        if "-" not in entry.digest and entry.digest:
+            return {"MD5": b64encode(bytes.fromhex(entry.digest)).decode()}
+        try:
+            name = self.address.prefix + entry.key
+            headers = (await self._client.call("HeadObject", "HEAD", "o", name)).headers
+        except Transient:
+            raise
+        except Error:  # whoever reads the object will be told why
+            return {}
+        if headers.get("etag", "").strip('"') != entry.etag:
+            return {}
+        known = {algorithm: headers.get(header, "") for algorithm, header in _CHECKSUMS.items()}
+        # One with a number behind a dash is of the parts' checksums.
+        return {algorithm: value for algorithm, value in known.items() if value and "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         failures: dict[str, Error] = {}
@@ -195,14 +217,16 @@ class OciListing:
         self._spans = spans
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
+        self._has_digests = options.tells_contents
+        self._fields = f"{_FIELDS},md5" if options.tells_contents else _FIELDS
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return aiter(RangedPages(self, self._spans))
 
     async def page(self, after: str) -> tuple[Page, bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
-        response = await self._list(self._prefix, after, ("fields", _FIELDS))
-        page, is_truncated = _parse(response, len(self._prefix))
+        response = await self._list(self._prefix, after, ("fields", self._fields))
+        page, is_truncated = _parse(response, len(self._prefix), has_digests=self._has_digests)
         if self._takes_archived:
             page.unfit = {}
         return page, is_truncated
@@ -291,10 +315,10 @@ class OciUpload:
         )
         self._parts[number + 1] = (response.headers.get("etag", ""), digests[0][1])
 
-    async def commit(self) -> None:
+    async def commit(self) -> str:
         parts = [{"partNum": number, "etag": etag} for number, (etag, _) in sorted(self._parts.items())]
         try:
-            await self._store._client.call(
+            response = await self._store._client.call(
                 "CommitMultipartUpload",
                 "POST",
                 "u",
@@ -306,6 +330,8 @@ class OciUpload:
             # The answer to an earlier try was lost, and that try may have been the one that counted.
             if not await self._is_there():
                 raise
+            return ""
+        return _hex(response.headers.get("opc-multipart-md5"))
 
     async def abort(self) -> None:
         with suppress(Error):
@@ -319,7 +345,7 @@ class OciUpload:
         return response.headers.get("opc-multipart-md5", "") == f"{_md5(md5s)}-{len(self._parts)}"
 
 
-def _parse(response: Response, skip: int) -> tuple[Page, bool]:
+def _parse(response: Response, skip: int, *, has_digests: bool) -> tuple[Page, bool]:
     """The page, its keys without their first ``skip`` characters, and whether there are more."""
     document = json.loads(response.body)
     objects = document["objects"]
@@ -329,10 +355,18 @@ def _parse(response: Response, skip: int) -> tuple[Page, bool]:
         [microseconds(item.get("timeModified") or item["timeCreated"]) for item in objects],
         [item["etag"] for item in objects],
     )
+    if has_digests:
+        page.digests = [_hex(item.get("md5")) for item in objects]
     for number, item in enumerate(objects):
         if item.get("archivalState") in ("Archived", "Restoring"):
             page.unfit[number] = f"is archived ({item['archivalState']}) and has not been restored"
     return page, bool(document.get("nextStartWith"))
+
+
+def _hex(digest: str | None) -> str:
+    """An MD5 as OCI writes it, of an object or, with a number behind a dash, of its parts, as S3 writes it."""
+    found = _DIGEST.match(digest or "")
+    return b64decode(found[1]).hex() + found[2] if found else ""
 
 
 def _md5(data: Buffer) -> str:

@@ -54,6 +54,8 @@ class TransferOptions:
     """Keys in one answer to a listing."""
     takes_archived: bool = False
     """Whether archived objects are asked for all the same."""
+    tells_contents: bool = field(default=False, repr=False)
+    """Whether listings tell what they can of contents: OCI's digests, and states of files in place of ETags."""
     multipart_threshold: int | None = None
     """Bytes from which an object travels in parts; None leaves it to each way of travelling."""
     multipart_chunksize: int | None = None

@@ -10,7 +10,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from xml.sax.saxutils import escape
 
@@ -26,7 +26,7 @@ from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_errors import error_for
-from keepstep.stores.s3_listing import parse, parse_folders, parse_parts, unescape
+from keepstep.stores.s3_listing import etag_in, parse, parse_folders, parse_parts, unescape
 
 _INLINE = 64 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
@@ -76,8 +76,8 @@ class S3Store:
             await self._check(source, response)
         return source
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> None:
-        await self._client.call(
+    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+        response = await self._client.call(
             "PutObject",
             "PUT",
             self.address.prefix + key,
@@ -85,6 +85,7 @@ class S3Store:
             body=data,
             digest=await self._digest(data),
         )
+        return response.headers.get("etag", "").strip('"')
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         await self._client.call(
@@ -134,13 +135,38 @@ class S3Store:
                 upload.adopt(parts, part_size)
         return upload
 
-    async def copy(self, source: Store, entry: Entry) -> bool:
+    async def copy(self, source: Store, entry: Entry) -> str | None:
         """Within S3 the server copies, metadata and tags included, when one identity may see both sides."""
         if not isinstance(source, S3Store) or not is_one_service(self._client, source._client):
-            return False
+            return None
         origin, key = source.address.prefix + entry.key, self.address.prefix + entry.key
-        await ServerCopy(source._client, origin, self._client, key, self, self._options).run(entry.size)
-        return True
+        copy = ServerCopy(source._client, origin, self._client, key, self, self._options)
+        if self._options.tells_contents:
+            with suppress(Conflict):
+                return await copy.run(entry.size, entry.etag)
+        await copy.run(entry.size)
+        return ""
+
+    async def checksums(self, entry: Entry) -> Mapping[str, str]:
+        """HeadObject shows the checksums that were stored, and whether the ETag is an MD5."""
+        mode = () if self._options.checksum_mode else (("x-amz-checksum-mode", "ENABLED"),)
+        key = self.address.prefix + entry.key
+        try:
+            response = await self._client.call("HeadObject", "HEAD", key, headers=mode)
+        except Transient:
+            raise
+        except Error:  # whoever reads the object will be told why
+            return {}
+        headers = response.headers
+        if headers.get("etag", "").strip('"') != entry.etag:
+            return {}
+        known = {name: headers.get(f"x-amz-checksum-{name.lower()}", "-") for name in ALGORITHMS}
+        if headers.get("x-amz-checksum-type") == "COMPOSITE":
+            known = {}
+        if _is_md5(entry.etag, headers):
+            known["MD5"] = _base64(bytes.fromhex(entry.etag))
+        # One with a number behind a dash is of the parts' checksums.
+        return {name: value for name, value in known.items() if "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
         """A thousand at a time at the most (DeleteObjects' limit); names that XML cannot hold go one by one."""
@@ -171,17 +197,13 @@ class S3Store:
         return await self._client.call("GetObject", "GET", key, headers=[span] if span else (), most=most)
 
     async def _check(self, source: S3Source, response: Response) -> None:
-        """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
         headers = response.headers
         for algorithm in ALGORITHMS if self._options.checksum_mode else ():
             stored = headers.get(f"x-amz-checksum-{algorithm.lower()}", "-")
             # One with a number behind a dash is of the parts' checksums.
             if "-" not in stored and await self._workers.run(checksum(algorithm), source.first) != stored:
                 raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive whole ({algorithm} differs)")
-        is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
-            "x-amz-server-side-encryption-customer-algorithm" in headers
-        )
-        if is_encrypted or not _MD5.match(source.etag):
+        if not _is_md5(source.etag, headers):
             return
         if await self._hash("md5", source.first) != source.etag:
             raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive as it is stored (MD5 differs)")
@@ -373,7 +395,7 @@ class S3Upload:
             element = "Checksum" + header.rpartition("-")[2].upper()
             self._checksums[number + 1] = f"<{element}>{value}</{element}>"
 
-    async def commit(self) -> None:
+    async def commit(self) -> str:
         parts = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag>"
             f"{self._checksums.get(number, '')}</Part>"
@@ -384,7 +406,7 @@ class S3Upload:
             f"{parts}</CompleteMultipartUpload>"
         ).encode()
         try:
-            await self._store._client.call(
+            response = await self._store._client.call(
                 "CompleteMultipartUpload",
                 "POST",
                 self.key,
@@ -397,6 +419,8 @@ class S3Upload:
             # The answer to an earlier try was lost, and that try may have been the one that counted.
             if not await self._is_there():
                 raise
+            return ""
+        return etag_in(response.body)
 
     async def abort(self) -> None:
         with suppress(Error):
@@ -409,6 +433,14 @@ class S3Upload:
         expected = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
         response = await self._store._client.call("HeadObject", "HEAD", self.key)
         return response.headers.get("etag", "").strip('"') == expected
+
+
+def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
+    """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
+    is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
+        "x-amz-server-side-encryption-customer-algorithm" in headers
+    )
+    return not is_encrypted and _MD5.match(etag) is not None
 
 
 def _hash(name: str, data: Buffer) -> str:

@@ -16,11 +16,11 @@ from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Response
 from keepstep.clouds.sigv4 import quote_path
-from keepstep.errors import Error, Transient
+from keepstep.errors import Conflict, Error, Transient
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_client import HeaderPair, S3Client
-from keepstep.stores.s3_listing import unescape
+from keepstep.stores.s3_listing import etag_in, unescape
 
 if TYPE_CHECKING:
     from keepstep.stores.s3 import S3Store, S3Upload
@@ -33,11 +33,11 @@ _PART = 256 * MIB
 _AT_ONCE = 8
 _LONGEST_TAGGING = 2048
 """Bytes of the x-amz-tagging header (as the AWS CLI has it); what is longer is set when the object is there."""
-_ETAG = re.compile(r"<ETag>([^<]+)</ETag>")
 _TAG = re.compile(r"<Tag>(.*?)</Tag>", re.DOTALL)
 _FIELD = re.compile(r"<(Key|Value)>([^<]*)</")
 
 METADATA = "x-amz-meta-"
+_IF_MATCH = "x-amz-copy-source-if-match"
 Tags = list[tuple[str, str]]
 
 
@@ -64,24 +64,30 @@ class ServerCopy:
     """Of the target."""
     options: TransferOptions
 
-    async def run(self, size: int) -> None:
-        """Copies an object of ``size`` bytes. Safe to repeat; leaves no parts behind when it fails."""
+    async def run(self, size: int, etag: str = "") -> str:
+        """Copies an object of ``size`` bytes and returns the copy's ETag.
+
+        With ``etag`` it is this state of it or :class:`Conflict`. Safe to repeat; leaves no parts behind when it
+        fails.
+        """
         threshold = self.options.multipart_threshold
         is_large = size > LIMIT if threshold is None else size >= threshold
         if is_large and size:
-            await self._in_parts()
-            return
+            return await self._in_parts(etag)
         try:
-            await self._whole()
+            return await self._whole(etag)
         except Error as exc:
             # It is larger than was known.
             if "larger than the maximum allowable size" not in exc.message:
                 raise
-            await self._in_parts()
+            return await self._in_parts(etag)
 
-    async def _whole(self) -> None:
+    async def _whole(self, etag: str) -> str:
         headers = [("x-amz-copy-source", self._origin), *await self._directives()]
-        await self.target.call("CopyObject", "PUT", self.target_key, headers=headers)
+        if etag:
+            headers = [pair for pair in headers if pair[0] != _IF_MATCH] + [(_IF_MATCH, f'"{etag}"')]
+        response = await self.target.call("CopyObject", "PUT", self.target_key, headers=headers)
+        return etag_in(response.body)
 
     async def _directives(self) -> list[HeaderPair]:
         """What CopyObject is told of headers, metadata and tags; nothing where it is to take them all over."""
@@ -97,11 +103,13 @@ class ServerCopy:
             head = await self._head()
             merged = options.of_copy(from_headers(head.headers, METADATA, S3_FIELDS))
             given = to_headers(merged, METADATA, S3_FIELDS)
-            given.append(("x-amz-copy-source-if-match", head.headers.get("etag", "")))
+            given.append((_IF_MATCH, head.headers.get("etag", "")))
         return [*tagging, ("x-amz-metadata-directive", "REPLACE"), *given]
 
-    async def _in_parts(self) -> None:
+    async def _in_parts(self, etag: str) -> str:
         head = await self._head()
+        if etag and head.headers.get("etag", "").strip('"') != etag:
+            raise Conflict(f"s3://{self.source.bucket}/{self.source_key} changed before it was copied")
         size = int(head.headers["content-length"])
         tags = await self._tags() if self._takes_tags else []
         tagging = urlencode(tags)
@@ -111,12 +119,13 @@ class ServerCopy:
         upload = await self.store.create_upload(self.target_key, size, properties, more)
         try:
             await self._copy_parts(upload, size, head.headers.get("etag", ""))
-            await upload.commit()
+            made = await upload.commit()
         except BaseException:
             await asyncio.shield(upload.abort())
             raise
         if tags and not fits:
             await self._set_tags(tags)
+        return made
 
     async def _copy_parts(self, upload: S3Upload, size: int, etag: str) -> None:
         part_size = self._part_size(size)
@@ -144,13 +153,13 @@ class ServerCopy:
             headers=[
                 ("x-amz-copy-source", self._origin),
                 ("x-amz-copy-source-range", f"bytes={start}-{start + length - 1}"),
-                ("x-amz-copy-source-if-match", etag),
+                (_IF_MATCH, etag),
             ],
         )
-        found = _ETAG.search(response.body.decode())
-        if not found:
+        made = etag_in(response.body)
+        if not made:
             raise Transient(f"UploadPartCopy on {upload.key}: the answer names no ETag")
-        upload.adopt([(number + 1, length, unescape(found[1]))], part_size)
+        upload.adopt([(number + 1, length, f'"{made}"')], part_size)
 
     def _part_size(self, size: int) -> int:
         wanted = self.options.multipart_chunksize or _PART

@@ -21,6 +21,7 @@ _CONTENTS = re.compile(
     r"<Size>([0-9]+)</Size>"
 )
 """As AWS orders them. One expression costs half of what four would, one for each column."""
+_ETAG = re.compile(r"<ETag>([^<]+)</ETag>")
 _TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 _START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
@@ -167,6 +168,12 @@ def _natural(text: str) -> int:
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
+
+
+def etag_in(body: bytes | bytearray) -> str:
+    """The ETag that a short answer names, without quotes; empty where it names none."""
+    found = _ETAG.search(body.decode("utf-8", "replace"))
+    return unescape(found[1]).strip('"') if found else ""
 
 
 def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool]:
