@@ -29,8 +29,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def _give_large_blocks_back() -> None:
     """Lets glibc map every large block by itself, and unmap it when it is free.
 
-    By default it keeps the blocks of each thread for later (mallopt(3)): 315 MiB where 172 are needed, measured with
-    thirty objects of 15 MB and 128 MiB of them in memory at a time.
+    By default it keeps the blocks of each thread for later (mallopt(3)): 315 MiB where 172 are needed, measured
+    with thirty objects of 15 MB and 128 MiB of them in memory at a time.
     """
     import ctypes
 
