@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from keepstep.errors import ConfigError
+from keepstep.errors import ConfigError, Error
 
 
 def application(
     health: Callable[[], str], readiness: Callable[[], str], metrics: Callable[[], tuple[bytes, str]]
 ) -> Starlette:
-    """``/healthz`` and ``/readyz`` answer 200, or 503 with the reason; ``/metrics`` as Prometheus reads it.
+    """``/healthz`` and ``/readyz`` answer 200, or 503 with the reason; ``/metrics`` as Prometheus reads it, or 503.
 
     ``metrics`` returns the body and its media type; it may block.
     """
@@ -34,7 +34,10 @@ def application(
         return answer
 
     def scrape(request: Request) -> Response:
-        body, media_type = metrics()
+        try:
+            body, media_type = metrics()
+        except Error as exc:
+            return PlainTextResponse(f"{exc.message}\n", 503)
         return Response(body, media_type=media_type)
 
     return Starlette(

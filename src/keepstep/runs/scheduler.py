@@ -52,6 +52,7 @@ class Scheduler:
         self._is_dead = is_dead
         self._jobs: dict[str, Timing] = {}
         self._next: dict[str, _Next] = {}
+        self._suspects: set[str] = set()
         self.overlapped = 0
 
     def set_jobs(self, jobs: Mapping[str, Timing], now: datetime) -> None:
@@ -101,11 +102,15 @@ class Scheduler:
     def reap(self, now: datetime, ours: Collection[str]) -> list[Run]:
         """Writes down runs that died unnoticed, and returns the runs that go on in their place.
 
-        ``ours`` are those that the caller looks after itself.
+        ``ours`` are those that the caller looks after itself. Two looks must find a run dead: after an outage of
+        the state all runs have been silent, and take their locks again within seconds.
         """
+        silent = [run for run in self._history.open() if run.id not in ours and is_silent(run, now)]
+        dead = [run for run in silent if self._is_dead(run)]
+        suspects, self._suspects = self._suspects, {run.id for run in dead}
         going_on = []
-        for run in self._history.open():
-            if run.id in ours or not is_silent(run, now) or not self._is_dead(run):
+        for run in dead:
+            if run.id not in suspects:
                 continue
             was_ours = self._history.end(replace(run, outcome="lost", finished=now))
             if was_ours and run.job in self._jobs and run.cause != "resumed":

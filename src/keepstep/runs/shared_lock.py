@@ -22,6 +22,12 @@ from keepstep.runs.database_postgres import connect, explained
 _LOOK_EVERY = 10.0
 """Seconds between looks whether the lock is still ours."""
 _TAKE = "SELECT pg_try_advisory_lock(hashtextextended('keepstep job ' || %s, 0))"
+_HELD = (
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('keepstep job ' || %s, 0)"
+)
+"""PostgreSQL's manual, pg_locks: a bigint key shows as its high half in classid and its low half in objid."""
 
 
 @contextmanager
@@ -38,9 +44,12 @@ def only_run_anywhere(job: str, url: str) -> Iterator[None]:
 
 
 def is_free(job: str, url: str) -> bool:
-    """Whether nobody holds the job's lock now."""
-    with connect(url) as connection:
-        return _has_taken(connection, job)
+    """Whether nobody holds the job's lock now. It is looked at, not taken: somebody may be about to."""
+    try:
+        with connect(url) as connection:
+            return connection.execute(_HELD, (job,)).fetchone() is None
+    except psycopg.Error as exc:
+        raise explained(exc) from exc
 
 
 class _Keeper:
