@@ -182,3 +182,20 @@ def test_anonymous_requests(moto: Aws, buckets: Buckets, tmp_path: Path) -> None
     none: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     ran = buckets.sync(f"s3://{buckets.name}/", str(tmp_path / "d"), "--no-sign-request", **none)
     assert ran.code == 0, ran.err
+
+
+def test_options_of_a_job(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``params`` of a configured job takes the same options, those with many values and those with none."""
+    state, source = buckets.tmp / "state", buckets.folder(a=b"1")
+    everyone = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
+    (buckets.tmp / "keepstep.toml").write_text(
+        f'[state]\nurl = "sqlite:///{state}/state.db"\n[job.copy]\nkind = "sync"\nsource = "{source}"\n'
+        f'target = "s3://{buckets.name}/"\n'
+        f"""params = "--exclude 'x y*' --metadata 'a=1,b=two words' --grants read={everyone} full=id=1 --sse"\n"""
+    )
+    monkeypatch.chdir(buckets.tmp)
+    ran = buckets.sync("copy", "--storage-class", "STANDARD_IA")
+    assert (ran.code, ran.err) == (0, "")
+    head = buckets.head("a")
+    found = (head["Metadata"], head["ServerSideEncryption"], head["StorageClass"])
+    assert found == ({"a": "1", "b": "two words"}, "AES256", "STANDARD_IA")

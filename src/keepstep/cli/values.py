@@ -20,7 +20,7 @@ from keepstep.secret import Secret
 
 _PAIR = re.compile(
     r"""\s*(?P<key>[A-Za-z0-9_.\#/:-]*)\s*=\s*
-        (?:'(?P<single>(?:\\'|[^'])*)'|"(?P<double>(?:\\"|[^"])*)"|(?P<plain>(?:\\,|[^,])*))
+        (?:(?>'(?P<single>(?:\\'|[^'])*)')|(?>"(?P<double>(?:\\"|[^"])*)")|(?P<plain>(?!['"])(?:\\,|[^,])*))
         \s*(?:,|\Z)""",
     re.VERBOSE,
 )

@@ -33,14 +33,12 @@ class S3Block:
 
 def s3_block(written: Mapping[str, str]) -> S3Block:
     """Raises :class:`ConfigError` that names the setting."""
-    rate = written.get("max_bandwidth", "")
-    if rate and not rate.isdecimal() and not rate.endswith("B/s"):
-        raise _wrong("max_bandwidth", rate, "write it as bytes a second: 50MB/s")
+    rate = written.get("max_bandwidth")
     return S3Block(
         max_concurrent_requests=_natural("max_concurrent_requests", written),
         multipart_threshold=_natural("multipart_threshold", written),
         multipart_chunksize=_natural("multipart_chunksize", written),
-        max_bandwidth=_natural("max_bandwidth", {"max_bandwidth": rate.removesuffix("/s")}),
+        max_bandwidth=_rate(rate) if rate else None,
     )
 
 
@@ -51,6 +49,17 @@ def size_of(text: str) -> int:
         raise ValueError(f"{text!r} is no size")
     power = _POWERS.get((found[2] or "").lower(), 0)
     return int(found[1]) * int(1024**power)
+
+
+def _rate(text: str) -> int:
+    """Bytes a second; what is no plain number ends in ``B/s``."""
+    try:
+        rate = size_of(text.removesuffix("/s")) if text.isdecimal() or text.endswith("B/s") else 0
+    except ValueError:
+        rate = 0
+    if rate <= 0:
+        raise _wrong("max_bandwidth", text, "write it as bytes a second: 50MB/s")
+    return rate
 
 
 def _natural(name: str, written: Mapping[str, str]) -> int | None:

@@ -78,7 +78,7 @@ class _XxHash:
         self._running = running
 
     def update(self, data: Buffer, /) -> None:
-        self._running.update(data)
+        self._running.update(bytes(data))  # the library takes nothing that can be written to
 
     def digest(self) -> bytes:
         return bytes(self._running.finalize())
