@@ -124,7 +124,7 @@ class LocalStore:
         path = os.path.join(self.path, *self._names(key))
         try:
             for _ in range(_ATTEMPTS):
-                source = LocalSource(self._workers, path, limit)
+                source = LocalSource(self._workers, path, limit, follow=self._follow)
                 if source.is_steady():
                     return source
         except FileNotFoundError:

@@ -27,11 +27,12 @@ class LocalSource:
     Raises ``OSError`` where it cannot be opened, and :class:`Unsupported` when it is no regular file.
     """
 
-    def __init__(self, workers: Workers, path: str, limit: int) -> None:
+    def __init__(self, workers: Workers, path: str, limit: int, *, follow: bool = True) -> None:
         self._workers = workers
         self._path = path
         # O_NONBLOCK: a named pipe that took the file's place must not hold us.
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
         try:
             self._state = os.fstat(self._descriptor)
             if not stat.S_ISREG(self._state.st_mode):

@@ -1,0 +1,33 @@
+"""A source whose links are not followed: none is read, also none that took a file's place after it was listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keepstep.cli.running import run
+from keepstep.errors import Error
+from keepstep.stores.address import Address
+from keepstep.stores.local import LocalStore
+
+
+def test_a_link_that_takes_a_files_place_is_not_read(tmp_path: Path) -> None:
+    """What was listed as a file and is a link by now is an error, and what it leads to is not read."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (folder / "file").write_text("harmless")
+
+    async def main() -> None:
+        store = LocalStore(Address("local", path=str(folder)), follow=False)
+        [entry] = [page.entry(n) async for page in store.list() for n in range(len(page))]
+        (folder / "file").unlink()
+        (folder / "file").symlink_to(tmp_path / "secret")
+        try:
+            with pytest.raises(Error, match="file"):
+                await store.open(entry, 100)
+        finally:
+            await store.close()
+
+    run(main())
