@@ -8,13 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keepstep.errors import Conflict
-from keepstep.rotation.credential import Credential, partner
+from keepstep.rotation.credential import Credential, Payload, partner
 from keepstep.rotation.observe import Sight
 from keepstep.rotation.passwords import fresh_password
 from keepstep.rotation.rows import Act, Held, Row
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tokens import name_of, token_of
-from keepstep.secret import Secret
 from keepstep.vaults.interface import VersionId
 
 PENDING, CURRENT = "AWSPENDING", "AWSCURRENT"
@@ -34,10 +33,14 @@ class Writer:
         self._alternates = alternates
         self._now = now
 
-    async def do(self, row: Row, sight: Sight) -> None:
-        """Raises :class:`Conflict` when somebody was faster, and what the vaults raise. Repeating is safe."""
+    async def do(self, row: Row, sight: Sight) -> Credential | None:
+        """The fresh credential, where one was made and is now pending.
+
+        Raises :class:`Conflict` when somebody was faster, and what the vaults raise. Repeating is safe.
+        """
+        if row.act is Act.STAGE_A:
+            return await self._stage_in_primary(row, sight)
         deeds: dict[Act, Callable[[Row, Sight], Awaitable[None]]] = {
-            Act.STAGE_A: self._stage_in_primary,
             Act.STAGE_O: self._stage_in_secondary,
             Act.PROMOTE_A: self._promote_in_primary,
             Act.PROMOTE_O: self._promote_in_secondary,
@@ -46,23 +49,25 @@ class Writer:
             Act.PRUNE: self._prune,
         }
         await deeds[row.act](row, sight)
+        return None
 
-    async def _stage_in_primary(self, row: Row, sight: Sight) -> None:
+    async def _stage_in_primary(self, row: Row, sight: Sight) -> Credential | None:
         """A rotation that is due labels with the put itself; what heals labels afterwards, where that compares.
 
         Only from the state that a due rotation begins in do all ways lead over the same token.
         """
         token = token_of(sight.primary.id, sight.a)
+        payload = self._payload(row, sight)
+        made = None if row.what else payload.credential
         try:
-            if row.name == "S1":
-                if await self._stores.put(token, self._content(row, sight), PENDING):
-                    return
-            else:
-                await self._stores.put(token, self._content(row, sight), STAGED)
+            is_labelled = await self._stores.put(token, payload.content(), PENDING if row.name == "S1" else STAGED)
+            if row.name == "S1" and is_labelled:
+                return made
         except Conflict:
-            token = await self._version_there(row, sight, token)
+            token, made = await self._version_there(row, sight, token), None
         away_from = sight.a.pending.id if sight.a.pending else None
         await self._stores.move(PENDING, to=VersionId(token), away_from=away_from)
+        return made
 
     async def _version_there(self, row: Row, sight: Sight, token: str) -> str:
         """The token is taken: by what is wanted (its label was taken off), or by something else."""
@@ -72,15 +77,15 @@ class Writer:
             return token
         other = token_of(sight.primary.id, sight.a, row.gen)
         with suppress(Conflict):  # made by somebody who did not come to label it
-            await self._stores.put(other, self._content(row, sight), STAGED)
+            await self._stores.put(other, self._payload(row, sight).content(), STAGED)
         return other
 
-    def _content(self, row: Row, sight: Sight) -> Secret:
+    def _payload(self, row: Row, sight: Sight) -> Payload:
         current = sight.payload_of_a(sight.a.current)
         if row.what:
-            return current.with_credential(replace(row.what.credential, gen=row.gen)).content()
+            return current.with_credential(replace(row.what.credential, gen=row.gen))
         user = next_user(sight.a.current, alternates=self._alternates)
-        return current.with_credential(Credential(row.gen, user, fresh_password(user))).content()
+        return current.with_credential(Credential(row.gen, user, fresh_password(user)))
 
     async def _stage_in_secondary(self, row: Row, sight: Sight) -> None:
         assert row.what

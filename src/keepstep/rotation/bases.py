@@ -92,7 +92,7 @@ async def _set(session: Session, base: Base, new: Held, seen: Stages) -> None:
     user = new.credential.username
     # First, because it is likely to be let in: failed logins in a row are what locks accounts.
     is_current_in = not base.strategy.keeps_two or new.same(seen.current) or await _accepts(base, seen.current)
-    if not (is_current_in and await _accepts(base, new)):
+    if not (is_current_in and await _has(base, new)):
         account = await _account(session, base, user)
         for change in await _changes(base, new, seen, account, is_current_in=is_current_in):
             await _make(session, base, user, change)
@@ -168,6 +168,16 @@ async def _accepts(base: Base, held: Held) -> bool:
     if answer not in (Answer.ACCEPT, Answer.REJECT):
         raise Stopped(f"{base.database.name} is {answer}" + (f": {why}" if why else ""))
     return answer is Answer.ACCEPT
+
+
+async def _has(base: Base, new: Held) -> bool:
+    """Whether it is there already; where that cannot be asked now, only what may be set twice is set."""
+    try:
+        return await _accepts(base, new)
+    except Conflict:
+        if base.strategy.keeps_two:
+            raise
+        return False
 
 
 async def _account(session: Session, base: Base, username: str) -> Account:

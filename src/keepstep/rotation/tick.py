@@ -7,7 +7,6 @@ write is compared with what was seen, and whoever comes second looks again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
@@ -81,6 +80,8 @@ class _Memory:
     unfit: frozenset[tuple[int, Login]] = frozenset()
     reused: frozenset[tuple[int, Login]] = frozenset()
     retired: frozenset[int] = frozenset()
+    fresh: dict[tuple[int, Login], Answer] = field(default_factory=dict)
+    """Passwords made in this tick that nobody has tried to set: rejected, most likely. Asked under the lock."""
     reasons: dict[int, str] = field(default_factory=dict)
     """Why a database answered as it did."""
 
@@ -114,6 +115,8 @@ class Tick:
         self._is_stopped = False
         self._sight: Sight | None = None
         self._answers: dict[tuple[int, Login], Answer] = {}
+        self._said: dict[str, str] = {}
+        """What each database answered last."""
         alternates = rotation.strategy is Strategy.ALTERNATING
         self._writer = Writer(rotation.stores, alternates=alternates, now=self._clock.now)
         self._trail = Trail(rotation.append, tuple(base.database.name for base in rotation.bases))
@@ -194,8 +197,11 @@ class Tick:
         """The row; every login that it takes is tried now, after the stores were read."""
         self._check_user(sight)
         self._memory.first = self._memory.first or sight.a.current.id
-        self._answers = {}
+        self._answers = dict.fromkeys(self._memory.unfit, Answer.REJECT)
         seen = self._seen(sight)
+        row = decide(replace(seen, answers=self._answers | self._memory.fresh))
+        if row.act is Act.APPLY:
+            return row  # spares a login that would fail
         while True:
             row = decide(replace(seen, answers=self._answers))
             if row.act is not Act.PROBE:
@@ -205,6 +211,7 @@ class Tick:
             answer, why = await databases.probe(self._rotation.bases[row.member], login)
             self._answers[row.member, login] = answer
             self._memory.reasons[row.member] = why
+            self._said[self._rotation.bases[row.member].database.name] = str(answer)
 
     def _seen(self, sight: Sight) -> Seen:
         room = room_of(sight.secondary)
@@ -239,11 +246,14 @@ class Tick:
         if row.name == "S1":
             await self._check(sight)
         if row.act is Act.UNLABEL and row.what == sight.a.current:
-            await self._trail.conclude("rotated", sight, self._outcomes())
+            await self._trail.conclude("rotated", sight, self._said)
         else:
             await self._intend(row, sight)
         if row.act not in (Act.APPLY, Act.RETIRE):
-            await self._writer.do(row, sight)
+            made = await self._writer.do(row, sight)
+            if made:
+                members = range(len(self._rotation.bases))
+                self._memory.fresh = {(member, made.login): Answer.REJECT for member in members}
         elif not await self._change(row, sight):
             return
         self._done(row)
@@ -265,6 +275,7 @@ class Tick:
         """False when the database does not take the password."""
         assert row.what
         base, key = self._rotation.bases[row.member], (row.member, row.what.credential.login)
+        self._memory.fresh.pop(key, None)
 
         async def look_again() -> bool:
             look = await self._rotation.stores.look_again()
@@ -350,7 +361,7 @@ class Tick:
         if not (self._trail.is_open and self._sight):
             return
         try:
-            await self._trail.conclude(outcome, self._sight, self._outcomes())
+            await self._trail.conclude(outcome, self._sight, self._said)
         except Error as exc:
             self._failed(Error(f"the audit log has no result of this run: {exc}"))
 
@@ -362,12 +373,6 @@ class Tick:
             self.report.fail(failure)
             self._watcher.failed(failure)
             self.report.exit_code = self.report.exit_code or ExitCode.FAILED
-
-    def _outcomes(self) -> Mapping[str, str]:
-        """What each database said last to the newest credential that it was asked about."""
-        return {
-            self._rotation.bases[member].database.name: str(says) for (member, _), says in self._answers.items()
-        }
 
     def _warn(self, text: str) -> None:
         self.report.warn(text)
