@@ -32,8 +32,10 @@ def test_a_failed_run_says_why(place: Place) -> None:
     assert "misconfigured" in shown
     assert "error:" in shown
     assert "in" in shown
+    assert "alert: copy failed on" in shown
     document = place.json("status", "copy")
     assert document["jobs"][0]["state"] == "misconfigured"
+    assert [alert["condition"] for alert in document["jobs"][0]["alerts"]] == ["failed"]
     assert document["runs"][0]["exit_code"] == 5
 
 

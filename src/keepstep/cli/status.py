@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from keepstep.assembly import schedule_of
+from keepstep.assembly import alerting_of, schedule_of
 from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.output import human
 from keepstep.clock import SystemClock
 from keepstep.config import Config, find, job_of, load
 from keepstep.errors import ConfigError
+from keepstep.runs.alerting import Alerting
 from keepstep.runs.database import open_database
 from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
@@ -49,8 +50,17 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     lines = (
         _one(views[0], history, now) if options["job"] else _table([_HEAD, *(_row(view, now) for view in views)])
     )
-    for line in lines:
+    for line in [*lines, *_alerts(alerting_of(config, history.database), names, now)]:
         click.echo(line)
+
+
+def _alerts(alerting: Alerting, names: list[str], now: datetime) -> Iterable[str]:
+    """What is raised for these jobs, and what a channel would not take."""
+    for (job, _), alert in sorted(alerting.active().items()):
+        if job in names:
+            yield f"alert: {alert.text} (for {in_words(now - alert.since)}, told {alert.times} times)"
+    for trouble in alerting.waiting():
+        yield f"warning: {trouble.channel} refuses alerts, {trouble.attempts} times so far: {trouble.error}"
 
 
 def _view(config: Config, name: str, history: History, now: datetime) -> Overview:
@@ -158,7 +168,11 @@ def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
 
 def _document(views: list[Overview], history: History, job: str | None) -> dict[str, Any]:
     """Everything that is known, for programs; times in ISO 8601."""
-    jobs = [asdict(view) | {"state": view.word} for view in views]
+    active = Alerting(history.database, {}, timedelta(0)).active()
+    jobs = []
+    for view in views:
+        raised = [{"condition": name, **asdict(alert)} for (of, name), alert in active.items() if of == view.job]
+        jobs.append(asdict(view) | {"state": view.word, "alerts": raised})
     document: dict[str, Any] = {"version": 1, "kind": "status", "jobs": jobs}
     if job:
         document["runs"] = [asdict(run) for run in history.recent(job, _SHOWN)]

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,15 +19,15 @@ from typing import Any, TypeVar
 
 from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import Clock, SystemClock
-from keepstep.errors import Error, ExitCode
-from keepstep.hosts.children import Child, Launch
+from keepstep.errors import Error
+from keepstep.hosts.children import Launch
+from keepstep.hosts.runner import Runner
 from keepstep.hosts.supervisor import Supervisor
 from keepstep.hosts.work import Work
 from keepstep.runs.database import open_database
 from keepstep.runs.history import History
 from keepstep.runs.liveness import is_dead
-from keepstep.runs.recording import CAUSE, RUN
-from keepstep.runs.run import Run, outcome_of
+from keepstep.runs.run import Run
 from keepstep.runs.scheduler import Scheduler
 
 T = TypeVar("T")
@@ -52,10 +52,15 @@ class Daemon:
         self._supervisor = Supervisor()
         self.history = History(open_database(self.config.state.url))
         self.scheduler = Scheduler(self.history, socket.gethostname(), self._is_dead)
-        self._children: dict[str, Child] = {}
-        self._runs: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(self.config.daemon.max_runs or 10_000)
-        self._changed = asyncio.Event()
+        self._runner = Runner(
+            self.history,
+            self._launch_of,
+            self._asked,
+            log,
+            self._clock,
+            limit=self.config.daemon.max_runs,
+        )
+        self._signal = asyncio.Event()
         self._wake = asyncio.Event()
         self._scheduling = asyncio.Lock()
         self._is_draining, self._drained_at = False, 0.0
@@ -91,7 +96,7 @@ class Daemon:
         await asyncio.to_thread(self.scheduler.set_jobs, self._work.timings, self._clock.now())
         self._supervisor.ready(self._status())
         self._log.info("started", jobs=len(self.config.job), pid=os.getpid())
-        self._start(await self._asked(self.scheduler.startup, self._clock.now()) or [])
+        self._runner.start(await self._asked(self.scheduler.startup, self._clock.now()) or [])
         duties = [asyncio.create_task(duty) for duty in (self._tick(), self._look_after(), self._watchdog())]
         try:
             await self._until_drained(duties)
@@ -106,21 +111,25 @@ class Daemon:
 
     async def _until_drained(self, duties: list[asyncio.Task[None]]) -> None:
         """Until the last run has ended after a signal; a duty that fails ends the daemon at once, loudly."""
-        while not (self._is_draining and not self._runs):
-            changed = asyncio.create_task(self._changed.wait())
-            await asyncio.wait([changed, *duties, *self._runs.values()], return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            self._changed.clear()
-            for duty in duties:
-                if duty.done() and not duty.cancelled():
-                    duty.result()
+        draining = asyncio.create_task(self._drained())
+        await asyncio.wait([draining, *duties], return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        for duty in duties:
+            if duty.done():
+                duty.result()
+
+    async def _drained(self) -> None:
+        await self._signal.wait()
+        ending = asyncio.create_task(self._stop_runs())
+        await self._runner.ended()
+        ending.cancel()
 
     async def _tick(self) -> None:
         while True:
             now = self._clock.now()
             if not self._is_draining:
                 async with self._scheduling:
-                    self._start(await self._asked(self.scheduler.tick, now) or [])
+                    self._runner.start(await self._asked(self.scheduler.tick, now) or [])
             self._ticked = time.monotonic()
             wake = self.scheduler.wake()
             pause = (wake - self._clock.now()).total_seconds() if wake else _LOOK
@@ -136,7 +145,7 @@ class Daemon:
             await self._asked(self._keep, now)
             if not self._is_draining:
                 async with self._scheduling:
-                    self._start(await self._asked(self.scheduler.reap, now, list(self._runs)) or [])
+                    self._runner.start(await self._asked(self.scheduler.reap, now, self._runner.runs) or [])
             if pruned is None or now - pruned > _PRUNE:
                 pruned = now
                 await self._asked(self.history.prune, now)
@@ -157,7 +166,7 @@ class Daemon:
             self._log.error("alert not sent", channel=trouble.channel, title=trouble.title, error=trouble.error)
 
     def _keep(self, now: datetime) -> None:
-        self.history.keep(list(self._runs), at=now)
+        self.history.keep(self._runner.runs, at=now)
 
     async def _watchdog(self) -> None:
         while True:
@@ -167,66 +176,8 @@ class Daemon:
 
     # runs
 
-    def _start(self, runs: Iterable[Run]) -> None:
-        for run in runs:
-            self._runs[run.id] = asyncio.create_task(self._carry_out(run))
-        self._changed.set()
-
-    async def _carry_out(self, run: Run) -> None:
-        log = self._log.bind(job=run.job, run=run.id)
-        try:
-            async with self._slots:
-                if self._is_draining:
-                    await self._conclude(run, ExitCode.TERMINATED)
-                    return
-                await self._in_process(run, log)
-        except OSError as exc:
-            log.error("not started", error=str(exc))
-            await self._conclude(run, ExitCode.FAILED)
-        except Exception as exc:  # noqa: BLE001 - one run's trouble must not end the daemon
-            log.error("internal error", error=repr(exc))
-        finally:
-            self._children.pop(run.id, None)
-            self._runs.pop(run.id, None)
-            self._changed.set()
-
-    async def _in_process(self, run: Run, log: Any) -> None:
-        launch = self._work.launches[run.job]
-        log.info("run started", cause=run.cause, due=run.due and run.due.isoformat())
-        began = time.monotonic()
-        child = await Child.start(launch, {RUN: run.id, CAUSE: run.cause})
-        self._children[run.id] = child
-        code = await child.ended(lambda line: log.info("output", line=line))
-        outcome = await self._conclude(run, code, "overdue" if child.was_overdue else None)
-        is_followed = await self._follow(launch, code, log)
-        seconds = round(time.monotonic() - began, 3)
-        say = log.info if code in (ExitCode.DONE, ExitCode.CHANGED, ExitCode.SKIPPED) and is_followed else log.error
-        say("run ended", outcome=outcome, exit_code=code, seconds=seconds)
-
-    async def _follow(self, launch: Launch, code: int, log: Any) -> bool:
-        try:
-            if launch.after:
-                await asyncio.to_thread(launch.after, code)
-        except Error as exc:
-            log.error("after the run", error=exc.message, hint=exc.hint)
-            return False
-        return True
-
-    async def _conclude(self, run: Run, code: int, outcome: str | None = None) -> str:
-        """Writes down how it ended, where the run has not done so itself. Returns the outcome that stands."""
-        now = self._clock.now()
-        word = outcome or outcome_of(code)
-        ended = replace(run, outcome=word, exit_code=code, finished=now, seen=now)
-
-        def settle() -> str:
-            known = self.history.get(run.id)
-            if known and not known.is_open:
-                return known.outcome
-            started = known.started if known else None
-            self.history.end(replace(ended, started=started))
-            return word
-
-        return await self._asked(settle) or word
+    def _launch_of(self, job: str) -> Launch | None:
+        return self._work.launches.get(job)
 
     def _is_dead(self, run: Run) -> bool:
         return is_dead(run, self.config.state.url)
@@ -265,14 +216,14 @@ class Daemon:
             return
         self._is_draining, self._drained_at = True, time.monotonic()
         self._supervisor.stopping("waiting for runs to end")
-        self._log.info("draining", runs=len(self._runs))
-        self._ending = asyncio.create_task(self._stop_children())
-        self._changed.set()
+        self._log.info("draining", runs=len(self._runner.runs))
+        self._runner.close()
+        self._signal.set()
 
-    async def _stop_children(self) -> None:
+    async def _stop_runs(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), self.config.daemon.drain.total_seconds())
-        await asyncio.gather(*(child.stop() for child in list(self._children.values())))
+        await self._runner.stop()
 
     def _status(self) -> str:
         return f"{len(self.config.job)} jobs"
