@@ -1,0 +1,105 @@
+"""The image of deploy/container for those who have only AWS: built from its Containerfile, and run."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.images import REPOSITORY, Images, pins
+from tests.servers import Aws
+
+pytestmark = pytest.mark.xdist_group("images")
+
+_INSTALLED = """
+import importlib.metadata as m, re
+for d in m.distributions():
+    print(re.sub("[-_.]+", "-", d.name).lower() + "==" + d.version)
+"""
+_WRITABLE = """
+import os, stat
+for folder, names, files in os.walk("/opt/keepstep"):
+    for name in (*names, *files):
+        found = os.lstat(os.path.join(folder, name))
+        if not stat.S_ISLNK(found.st_mode) and (found.st_uid or found.st_mode & 0o6022):
+            print(os.path.join(folder, name), oct(found.st_mode), found.st_uid)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(store: Images, aws_image: str) -> set[str]:
+    return set(store.python(aws_image, _INSTALLED).split())
+
+
+def test_packages_are_those_of_the_lock(store: Images, aws_image: str, installed: set[str]) -> None:
+    """Everything that is installed was asked for with a version and hashes that requirements.lock has too."""
+    ours = pins((REPOSITORY / "requirements.lock").read_text())
+    theirs = pins(store.python(aws_image, "print(open('/opt/keepstep/requirements.lock').read())"))
+    assert {name for name, hashes in theirs.items() if not hashes <= ours.get(name, set())} == set()
+    assert {name for name in installed if name not in theirs and not name.startswith("keepstep==")} == set()
+
+
+def test_only_what_was_asked_for(store: Images, aws_image: str, installed: set[str]) -> None:
+    """An image for AWS alone carries no OCI SDK, no database driver, no build tool and no pip."""
+    names = {name.split("==")[0] for name in installed}
+    assert {"keepstep", "boto3"} <= names
+    assert names & {"oci", "psycopg", "pymysql", "oracledb", "dbos", "hatchling", "uv", "pip", "fdk"} == set()
+
+
+def test_the_sbom_names_what_is_installed(store: Images, aws_image: str, installed: set[str]) -> None:
+    """/opt/keepstep/sbom.cdx.json is CycloneDX, has every package with its version, and no moment in it."""
+    bom = json.loads(store.python(aws_image, "print(open('/opt/keepstep/sbom.cdx.json').read())"))
+    assert (bom["bomFormat"], bom["metadata"]["component"]["name"]) == ("CycloneDX", "keepstep")
+    parts = [*bom["components"], bom["metadata"]["component"]]
+    named = {f"{re.sub('[-_.]+', '-', part['name']).lower()}=={part.get('version')}" for part in parts}
+    assert {name for name in installed if name not in named and not name.startswith("keepstep==")} == set()
+    assert "serialNumber" not in bom
+
+
+def test_nobody_can_write_the_program(store: Images, aws_image: str) -> None:
+    """Root owns the program, others cannot write it, and the image's user is not root and has a name."""
+    assert store.python(aws_image, _WRITABLE) == ""
+    config = store.inspect(aws_image)["Config"]
+    assert config["User"] == "65532:65532"
+    assert store.python(aws_image, "import getpass; print(getpass.getuser())") == "keepstep\n"
+    assert config["Labels"]["org.opencontainers.image.version"] == "1"
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_arguments_make_it_the_command(store: Images, aws_image: str) -> None:
+    """No argument: the drop-in, which says what it lacks. Arguments: the command, with or without its name."""
+    bare = store.run(aws_image)
+    assert (bare.returncode, bare.stderr.splitlines()[0]) == (5, "error: SYNC_FROM is not set")
+    for words in (["--version"], ["keepstep", "--version"]):
+        ran = store.run(aws_image, *words)
+        assert (ran.returncode, ran.stdout.split()[0]) == (0, "keepstep")
+    assert store.run(aws_image, "oci-secretsync", "--help").returncode == 0
+
+
+def test_a_sync_at_startup(store: Images, aws_image: str, moto: Aws, tmp_path: Path) -> None:
+    """With a root that cannot be written, no capability and a user of no machine, objects arrive in /data."""
+    bucket = f"image-{uuid.uuid4().hex[:10]}"
+    client = moto.client("s3")
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="in/a", Body=b"1")
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    options = ("--cap-drop=all", "--security-opt=no-new-privileges", "--volume", f"{data}:/data")
+    variables = {**moto.env, "SYNC_MODE": "STARTUP", "SYNC_FROM": f"s3://{bucket}/in/", "SYNC_TO": "/data"}
+    ran = store.run(aws_image, options=options, **variables)
+    assert ran.returncode == 0, ran.stderr
+    assert (data / "a").read_text() == "1"
+    assert (data / "a").stat().st_uid == 65532
+
+
+def test_health_without_a_daemon(store: Images, aws_image: str) -> None:
+    """Where nothing is served the check passes: a container that waits, or syncs once, is well while it runs."""
+    store.podman("run", "-d", "--name", "still", "--env", "SYNC_MODE=", aws_image)
+    try:
+        assert store.podman("healthcheck", "run", "still", check=False).returncode == 0
+    finally:
+        store.podman("rm", "--force", "--time", "0", "still")

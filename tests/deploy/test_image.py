@@ -1,0 +1,66 @@
+"""The Containerfile, as far as it is built in seconds; the images themselves are tested in ``full``."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.images import CONTAINERFILE, REPOSITORY, UV_CACHE, Images, pins
+from tests.servers import program
+
+pytestmark = pytest.mark.xdist_group("images")
+
+
+@pytest.mark.parametrize(
+    ("extras", "group", "has", "has_not"),
+    [
+        ("aws", "", {"boto3"}, {"oci", "dbos", "psycopg", "uv", "hatchling", "fdk", "awslambdaric"}),
+        ("aws,postgres", "lambda", {"boto3", "psycopg", "awslambdaric"}, {"oci", "fdk"}),
+        ("oci,oracle", "function", {"oci", "oracledb", "fdk"}, {"boto3", "awslambdaric"}),
+    ],
+)
+def test_only_what_was_asked_for_and_only_from_the_lock(
+    tmp_path: Path, extras: str, group: str, has: set[str], has_not: set[str]
+) -> None:
+    """EXTRAS is resolved to the versions and hashes of requirements.lock, and to no package more."""
+    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    tools = tmp_path / "tools" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("uv", "python"):
+        (tools / name).symlink_to(program(name, name))
+    script = (CONTAINERFILE.parent / "install").read_text().replace("tools=/opt/tools", f"tools={tools.parent}")
+    (tmp_path / "install").write_text(script)
+    words = ["/bin/sh", "install", "resolved", extras, group]
+    subprocess.run(words, cwd=tmp_path, check=True, env={**os.environ, "UV_CACHE_DIR": str(UV_CACHE)})
+    found = pins((tmp_path / "keepstep.lock").read_text())
+    ours = pins((REPOSITORY / "requirements.lock").read_text())
+    assert {name for name, hashes in found.items() if not hashes <= ours.get(name, set())} == set()
+    names = {name.split("==")[0] for name in found}
+    assert has <= names
+    assert names & has_not == set()
+
+
+def test_the_runtime_stage(store: Images, small: str) -> None:
+    """Built and run: a user of its own that owns the places for data and state, and nothing else."""
+    image = store.build("runtime", base=small, target="runtime")
+    labels = store.inspect(image)["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == "1"
+    script = "id -un; stat -c %u:%a /data /var/lib/keepstep /home/keepstep /opt 2>&1; find / -xdev -user 65532"
+    ran = store.run(image, "/bin/sh", "-c", script, options=("--user", "65532:65532"))
+    assert ran.stdout.splitlines()[:4] == ["keepstep", *["65532:755"] * 3]
+    owned = {line for line in ran.stdout.splitlines() if line.startswith("/")}
+    assert owned == {"/data", "/var/lib/keepstep", "/home/keepstep"}
+
+
+def test_nothing_runs_as_root() -> None:
+    """Every stage that is shipped names a user by number, but Lambda's, for which the platform chooses one."""
+    stages = re.split(r"^FROM ", CONTAINERFILE.read_text(), flags=re.MULTILINE)[1:]
+    shipped = {stage.split(" AS ")[1].split()[0]: stage for stage in stages if "\nENTRYPOINT" in stage}
+    users = {name: re.findall(r"^USER (\S+)", stage, re.MULTILINE) for name, stage in shipped.items()}
+    assert users == {"keepstep": ["65532:65532"], "function": ["1000:1000"], "lambda": []}
