@@ -20,6 +20,9 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 
 test: venv lint  ## everything CI runs
 	@tools/debian.sh
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term
 
 test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
@@ -38,6 +41,9 @@ format: venv  ## mends what ruff can mend
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 
+test-sync-soak: venv  ## 100,000 objects from OCI to S3, one request in a hundred goes wrong (about twenty minutes)
+	SOAK=100000 $(BIN)/python -m pytest -q tests/cli/test_soundness.py -k soak --timeout 7200
+
 test-differential: venv  ## thousands of syncs, each by keepstep and by the aws CLI: the same, or it says where not
 	$(BIN)/python -m tests.differential
 
@@ -51,4 +57,4 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test test-differential test-secrets-full lint format bench lock clean
+.PHONY: help venv demo test coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean

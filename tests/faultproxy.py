@@ -7,6 +7,7 @@ any byte. One thread runs it; tests set faults and read counts from theirs.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import threading
 from collections import Counter
@@ -45,10 +46,13 @@ class Fault:
     """Changes the byte at this place of the response's body."""
     corrupt_upload: int | None = None
     """Changes the byte at this place of the request's body."""
+    share: float = 1
+    """Of those that match: so many, picked by a generator that always begins alike."""
     seen: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
 
     def hits(self, line: str) -> bool:
-        if not re.search(self.match, line):
+        if not re.search(self.match, line) or (self.share < 1 and self.chance.random() >= self.share):
             return False
         self.seen += 1
         return self.seen > self.after and (self.times is None or self.seen <= self.after + self.times)
@@ -64,19 +68,20 @@ class FaultProxy:
         """Seconds that every request waits, whatever else happens to it."""
         self.requests: list[str] = []
         """The request lines, in the order of their arrival."""
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
 
     def add(self, **fault: object) -> Fault:
         """``add(match="^GET", times=2, status=503)``; of several that match, the first set decides."""
         added = Fault(**fault)  # type: ignore[arg-type]
-        self._faults.append(added)
+        added.chance = random.Random(len(self.faults))
+        self.faults.append(added)
         return added
 
     def clear(self) -> None:
         """Forgets faults and counts."""
-        self._faults.clear()
+        self.faults.clear()
         self.requests.clear()
 
     @property
@@ -129,7 +134,7 @@ class FaultProxy:
 
     def _fault(self, line: str) -> Fault:
         self.requests.append(line)
-        return next((fault for fault in list(self._faults) if fault.hits(line)), Fault())
+        return next((fault for fault in list(self.faults) if fault.hits(line)), Fault())
 
 
 @dataclass

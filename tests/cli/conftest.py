@@ -52,7 +52,7 @@ class MainJob:
     def target(self) -> str:
         return f"s3://{self.bucket}/oci/"
 
-    def keepstep(self, *words: str, **changed: str | None) -> Ran:
+    def keepstep(self, *words: str, timeout: float = 120, **changed: str | None) -> Ran:
         """Runs the command; ``changed`` variables replace or, when None, remove those of the local clouds."""
         env = dict(os.environ) | self.variables
         for name, value in changed.items():
@@ -60,11 +60,11 @@ class MainJob:
             if value is not None:
                 env[name] = value
         command = [sys.executable, "-m", "keepstep", *words]
-        result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)
         return Ran(result.returncode, result.stdout, result.stderr)
 
     def sync(self, *options: str, **changed: str | None) -> Ran:
-        return self.keepstep("sync", self.source, self.target, *options, **changed)
+        return self.keepstep("sync", self.source, self.target, *options, timeout=120, **changed)
 
     def keys(self) -> list[str]:
         """What the bucket holds, asked by somebody else's client."""

@@ -84,6 +84,12 @@ def test_every_key_once_and_in_order(layout: str, count: int) -> None:
     assert listed(Keys(keys, seed=1)) == keys
 
 
+def test_keys_that_share_a_long_prefix() -> None:
+    """5,000 keys that differ behind their first 900 bytes come once and in order."""
+    keys = [f"{'d' * 225}/{'e' * 225}/{'f' * 448}/{n:06}" for n in range(5000)]
+    assert listed(Keys(keys, seed=1)) == keys
+
+
 name = st.text(st.sampled_from("ab/019-.~é\U0001f986 "), min_size=1, max_size=12)
 numbered = st.builds(
     lambda prefix, width, count, step: [f"{prefix}{n * step:0{width}}" for n in range(count)],

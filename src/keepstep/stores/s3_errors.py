@@ -18,6 +18,8 @@ EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequi
 
 _PASSING = frozenset(
     {
+        "BadDigest",  # what arrived is not what was sent
+        "IncompleteBody",
         "InternalError",
         "OperationAborted",
         "RequestTimeout",
@@ -26,6 +28,7 @@ _PASSING = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
+        "XAmzContentSHA256Mismatch",
     }
 )
 _CREDENTIALS = {
