@@ -10,6 +10,9 @@ import time
 
 from tests.differential.campaign import work
 
+_AT_ONCE = 100
+"""Cases that one process does before it says how they went."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
@@ -19,11 +22,13 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     stop = given.first + given.cases
-    tasks = [(given.first + n, stop, given.jobs) for n in range(given.jobs)]
+    tasks = [(first, min(stop, first + _AT_ONCE)) for first in range(given.first, stop, _AT_ONCE)]
+    done = found = 0
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
-        found = [text for texts in pool.map(work, tasks) for text in texts]
-    print(*found, sep="\n\n")
-    print(f"{given.cases} cases, {len(found)} differences, {time.monotonic() - began:.0f} s")
+        for differences, cases in pool.imap_unordered(work, tasks):
+            done, found = done + cases, found + len(differences)
+            print(*differences, sep="\n\n", end="\n\n" if differences else "")
+            print(f"{done} cases, {found} differences, {time.monotonic() - began:.0f} s", flush=True)
     return 1 if found else 0
 
 
