@@ -28,6 +28,9 @@ coverage: venv  ## the tests, and which lines they did not reach (takes a third 
 test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
 	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py
 
+test-rotation-full: venv  ## rotation: the whole model, kills of every strategy, 200 rotations under fire (an hour)
+	FULL=1 $(BIN)/python -m pytest -q tests/rotation --timeout 7200
+
 test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
 	$(BIN)/python -m tests.runs.soak
 

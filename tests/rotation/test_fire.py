@@ -58,16 +58,22 @@ class Client(threading.Thread):
         self.join()
 
 
-def under_fire(scene: Scene) -> tuple[Counter[str], list[float]]:
+def rotate(scene: Scene) -> None:
+    assert scene.tick(now=True).exit_code is ExitCode.DONE
+
+
+def under_fire(
+    scene: Scene, rotations: int = ROTATIONS, rotate: Callable[[Scene], None] = rotate
+) -> tuple[Counter[str], list[float]]:
     """Rotates while a client of each database reads each cloud. Gives the outcomes, and how long blips took."""
     outcomes: Counter[str] = Counter()
     clients = [Client(member, read, outcomes) for member in scene.members for read in (scene.aws, scene.oci)]  # type: ignore[arg-type]
     for client in clients:
         client.start()
     try:
-        for gen in range(2, ROTATIONS + 2):
-            assert scene.tick(now=True).exit_code is ExitCode.DONE
-            assert scene.is_in_step(gen)
+        for _ in range(rotations):
+            rotate(scene)
+            assert scene.all_let_in(scene.aws())
     finally:
         for client in clients:
             client.stop()
