@@ -13,6 +13,7 @@ from keepstep.errors import Error, ExitCode
 
 COMMANDS = {
     "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
+    "verify": "compares the contents of two folders, and changes nothing",
     "secrets": "brings files in step with the secrets of both clouds, and tells the containers that use them",
     "rotate": "rotates database passwords in two clouds, and finishes what was begun",
     "exec": "runs a program with secrets in its environment",

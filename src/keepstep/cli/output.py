@@ -68,8 +68,10 @@ class Terminal:
             self._progress.add_object()
         if not self._says_actions or (action.action == "skip" and not self._explains):
             return
-        line = f"{self._prefix}{action.action}: {_objects(action.source, action.target)}"
-        self._say(line + (f" ({action.reason})" if self._explains else ""))
+        is_finding = action.action == "different"
+        objects = _objects(action.source, action.target, " and " if is_finding else " to ")
+        reason = f" ({action.reason})" if self._explains or is_finding else ""
+        self._say(f"{self._prefix}{action.action}: {objects}{reason}")
 
     def failed(self, failure: Failure) -> None:
         what = _objects(failure.source, failure.target) if failure.action in _OBJECT_ACTIONS else ""
@@ -88,10 +90,7 @@ class Terminal:
             self._progress.stop()
         if not self._says_actions or not (sys.stderr.isatty() or self._is_verbose):
             return
-        moved = sum(report.counts[word] for word in ("upload", "download", "copy"))
-        parts = [f"{moved} moved ({human(report.bytes)})", f"{report.counts['unchanged']} unchanged"]
-        parts += [f"{report.counts[w]} {name}" for w, name in _COUNTED.items() if report.counts[w]]
-        click.echo(", ".join(parts), err=True)
+        click.echo(", ".join(_summary(report)), err=True)
         if self._is_verbose:
             asked = ", ".join(f"{count} {name}" for name, count in sorted(report.requests.items()))
             click.echo(f"requests: {asked or 'none'}", err=True)
@@ -116,7 +115,22 @@ class Terminal:
 
 
 _OBJECT_ACTIONS = ("upload", "download", "copy", "delete", "compare")
-_COUNTED = {"delete": "deleted", "skip": "skipped", "failed": "failed"}
+_COUNTED = {
+    "source_only": "only at the source",
+    "target_only": "only at the target",
+    "delete": "deleted",
+    "skip": "skipped",
+    "failed": "failed",
+}
+
+
+def _summary(report: Report) -> list[str]:
+    counts = report.counts
+    moved = sum(counts[word] for word in ("upload", "download", "copy"))
+    parts = [f"{moved} moved ({human(report.bytes)})", f"{counts['unchanged']} unchanged"]
+    if report.kind == "verify":
+        parts = [f"{counts['equal']} equal", f"{counts['different']} different"]
+    return parts + [f"{counts[w]} {name}" for w, name in _COUNTED.items() if counts[w]]
 
 
 class _Progress:
@@ -180,14 +194,19 @@ class _Progress:
         )
 
 
-def exit_code(report: Report, interrupted: ExitCode | None) -> ExitCode:
-    return interrupted or report.exit_code
+def hand_in(report: Report, interrupted: ExitCode | None, *, as_json: bool) -> ExitCode:
+    """Ends a run's output: with the report, where it was asked for."""
+    report.exit_code = interrupted or report.exit_code
+    if as_json:
+        report.write_json(sys.stdout)
+    sys.stdout.flush()
+    return report.exit_code
 
 
-def _objects(source: str | None, target: str | None) -> str:
+def _objects(source: str | None, target: str | None, between: str = " to ") -> str:
     """``a to s3://b/c``, local paths relative to the present folder as the AWS CLI prints them."""
     shown = [printable(_relative(address)) for address in (source, target) if address]
-    return " to ".join(shown)
+    return between.join(shown)
 
 
 def _relative(address: str) -> str:

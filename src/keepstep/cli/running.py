@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 from keepstep.errors import ExitCode
+from keepstep.runs.report import Report
 
 T = TypeVar("T")
 
@@ -37,6 +39,24 @@ def _give_large_blocks_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+class Engine(Protocol):
+    """What runs, may be asked to stop, and leaves a report either way."""
+
+    report: Report
+
+    def stop(self) -> None: ...
+
+    async def run(self) -> Report: ...
+
+
+async def carried_out(engine: Engine) -> tuple[Report, ExitCode | None]:
+    """The report of a run, and the exit code of the signal that ended it, if one did."""
+    with Interruption(engine.stop) as interruption:
+        with suppress(asyncio.CancelledError):
+            await engine.run()
+        return engine.report, interruption.code
 
 
 class Interruption:

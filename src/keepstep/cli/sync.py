@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from contextlib import AsyncExitStack, ExitStack, closing, suppress
+from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +12,9 @@ import click
 from keepstep.assembly import Assembly, CloudSettings, direction
 from keepstep.cli.aws_options import NO_EFFECT, aws_options
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
-from keepstep.cli.output import Terminal
+from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.recording import recording_of
-from keepstep.cli.running import Interruption, run
+from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_ending import finishing, trash_of
 from keepstep.cli.sync_job import configured, settings_of, with_params
 from keepstep.cli.transfer_options import transfer_options
@@ -97,7 +96,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         journal = stack.enter_context(
             closing(Journal(state_folder(state_url), options["source"], options["target"]))
         )
-        sys.exit(_run(options, _overridden(settings, options), journal, recording))
+        sys.exit(_run(options, overridden(settings, options), journal, recording))
 
 
 def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, recording: Recording) -> ExitCode:
@@ -118,7 +117,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
             terminal.noted(f"{NO_EFFECT[name]} has no effect: keepstep has no such output")
         assembly = Assembly(settings, transfer_options(options, source, target))
         if "s3" in (source.kind, target.kind):
-            assembly = _with_s3_block(assembly, options)
+            assembly = with_s3_block(assembly, options)
         sync_options = replace(
             _sync_options(options, source, target),
             transfer=assembly.options,
@@ -132,11 +131,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
         if not report.counts["source_keys"] and not report.counts["failed"]:
             _advise(source, report, terminal)
         terminal.summarize(report)
-    report.exit_code = interrupted or report.exit_code
-    if options["as_json"]:
-        report.write_json(sys.stdout)
-    sys.stdout.flush()
-    return report.exit_code
+    return hand_in(report, interrupted, as_json=options["as_json"])
 
 
 async def _sync(
@@ -155,11 +150,7 @@ async def _sync(
         kept = assembly.trash(trash) if trash else None
         if kept:
             stack.push_async_callback(kept.close)
-        sync = Sync(ours, theirs, options, observer, trash=kept, journal=journal)
-        with Interruption(sync.stop) as interruption:
-            with suppress(asyncio.CancelledError):
-                await sync.run()
-            return sync.report, interruption.code
+        return await carried_out(Sync(ours, theirs, options, observer, trash=kept, journal=journal))
 
 
 def _advise(source: Address, report: Report, terminal: Terminal) -> None:
@@ -169,7 +160,7 @@ def _advise(source: Address, report: Report, terminal: Terminal) -> None:
         terminal.warned(advice)
 
 
-def _with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
+def with_s3_block(assembly: Assembly, options: dict[str, Any]) -> Assembly:
     """What the profile's ``s3 =`` block says, where the command line says nothing."""
     block = assembly.s3_block
     options["jobs"] = options["jobs"] or block.max_concurrent_requests
@@ -222,7 +213,7 @@ def _pace(options: dict[str, Any], source: Address) -> Pace | None:
     return Pace(**said)
 
 
-def _overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSettings:
+def overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSettings:
     """What the options say goes before what the file says."""
     names = ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
     said = {name: options[name] for name in names if options[name]}

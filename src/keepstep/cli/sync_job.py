@@ -36,8 +36,19 @@ def configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
 
 def with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict[str, Any]:
     """The job's own options, and before them those that stand on the command line."""
-    words = [*shlex.split(job.params), "--", job.source, job.target]
-    options = ctx.command.make_context("params", words).params
+    return completed(ctx, given, words_of(job), ctx.command)
+
+
+def words_of(job: SyncJob) -> list[str]:
+    """The command line that the job stands for."""
+    return [*shlex.split(job.params), "--", job.source, job.target]
+
+
+def completed(
+    ctx: click.Context, given: dict[str, Any], words: list[str], command: click.Command
+) -> dict[str, Any]:
+    """What ``words`` mean to ``command``, and before that what stands on the command line."""
+    options = command.make_context("params", words).params
     for name, value in given.items():
         if name not in ("source", "target") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             options[name] = value

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+_CREDIT = 0.25
+"""Seconds that were not made use of and still count: what one transfer takes itself must not slow it down."""
+
 
 @dataclass
 class Bandwidth:
-    """So many bytes a second on the average; whoever comes waits until those before are through."""
+    """So many bytes a second; whoever comes waits until those before and they themselves could be through."""
 
     rate: float
     """Bytes a second."""
-    _free_at: float = 0.0
+    _free_at: float | None = None
 
     async def take(self, size: int) -> None:
-        """Waits until ``size`` bytes may travel."""
+        """Waits until ``size`` bytes may have travelled."""
         now = asyncio.get_running_loop().time()
-        begins = max(now, self._free_at)
-        self._free_at = begins + size / self.rate
-        if begins > now:
-            await asyncio.sleep(begins - now)
+        earliest = now if self._free_at is None else max(self._free_at, now - _CREDIT)
+        self._free_at = earliest + size / self.rate
+        if self._free_at > now:
+            await asyncio.sleep(self._free_at - now)

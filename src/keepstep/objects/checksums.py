@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 
 from keepstep.errors import ConfigError, Conflict, Denied, NotFound
 from keepstep.objects.account import Observer
+from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.checksums_read import PartsDigest, part_sizes, read_through
 from keepstep.objects.journal import Journal
@@ -39,12 +40,14 @@ class Comparison:
         budget: Budget,
         observer: Observer,
         *,
+        bandwidth: Bandwidth | None = None,
         journal: Journal | None = None,
         part_size_for: Callable[[int], int],
     ) -> None:
         """``part_size_for`` tells in parts of which size an object of so many bytes would have come from us."""
         self.budget = budget
         self.observer = observer
+        self.bandwidth = bandwidth
         self.journal = journal
         self.part_size_for = part_size_for
         self._source = source
@@ -113,7 +116,8 @@ class _Object:
         return any(each.digest().hex() == md5 for each in parts)
 
     async def _read(self, *hashers: Hasher) -> None:
-        await read_through(self._store, self.entry, hashers, self._comparison.budget, self._comparison.observer)
+        common = self._comparison
+        await read_through(self._store, self.entry, hashers, common.budget, common.observer, common.bandwidth)
 
     def _learn(self, algorithm: str, running: Hasher) -> None:
         self.known[algorithm] = text_of(running)

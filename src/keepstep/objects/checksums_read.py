@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 
 from keepstep.errors import Conflict, Denied, Error
 from keepstep.objects.account import Observer
+from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.stores.checksums import Hasher
 from keepstep.stores.interface import Buffer, Entry, Source, Store
@@ -28,7 +29,12 @@ _USUAL = tuple(
 
 
 async def read_through(
-    store: Store, entry: Entry, hashers: Sequence[Hasher], budget: Budget, observer: Observer
+    store: Store,
+    entry: Entry,
+    hashers: Sequence[Hasher],
+    budget: Budget,
+    observer: Observer,
+    bandwidth: Bandwidth | None = None,
 ) -> None:
     """Feeds the contents of this state of the object to the hashers.
 
@@ -39,11 +45,13 @@ async def read_through(
         raise Denied(f"{store.address.of(entry.key)} {entry.unfit}")
     observer.planned(0, entry.size)
     async with budget.hold(max(1, min(entry.size, _AT_ONCE * _CHUNK))):
+        if bandwidth:
+            await bandwidth.take(min(entry.size, _CHUNK))
         source = await store.open(entry, _CHUNK)
         try:
             if (source.state, source.size) != (entry.etag, entry.size):
                 raise Conflict(f"{store.address.of(entry.key)} has changed since it was listed")
-            async with aclosing(_chunks(source)) as chunks:
+            async with aclosing(_chunks(source, bandwidth)) as chunks:
                 async for data in chunks:
                     await _feed(data, hashers)
                     observer.moved(len(data))
@@ -54,7 +62,7 @@ async def read_through(
         await source.close()
 
 
-async def _chunks(source: Source) -> AsyncGenerator[Buffer, None]:
+async def _chunks(source: Source, bandwidth: Bandwidth | None) -> AsyncGenerator[Buffer, None]:
     """In order; while one is looked at the next ones are fetched."""
     first, source.first = source.first, b""
     waiting: deque[asyncio.Task[Buffer]] = deque()
@@ -62,7 +70,7 @@ async def _chunks(source: Source) -> AsyncGenerator[Buffer, None]:
     try:
         yield first
         for offset in range(len(first), source.size, _CHUNK):
-            waiting.append(loop.create_task(_read(source, offset)))
+            waiting.append(loop.create_task(_read(source, offset, bandwidth)))
             if len(waiting) == _AT_ONCE - 1:
                 yield await waiting.popleft()
         while waiting:
@@ -73,8 +81,11 @@ async def _chunks(source: Source) -> AsyncGenerator[Buffer, None]:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def _read(source: Source, offset: int) -> Buffer:
-    return await source.read(offset, min(_CHUNK, source.size - offset))
+async def _read(source: Source, offset: int, bandwidth: Bandwidth | None) -> Buffer:
+    length = min(_CHUNK, source.size - offset)
+    if bandwidth:
+        await bandwidth.take(length)
+    return await source.read(offset, length)
 
 
 async def _feed(data: Buffer, hashers: Sequence[Hasher]) -> None:

@@ -15,6 +15,7 @@ from keepstep.clock import Clock, SystemClock
 from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
 from keepstep.objects.account import Account, Observer
 from keepstep.objects.bandwidth import Bandwidth
+from keepstep.objects.blocks import plans
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
 from keepstep.objects.checksums import Comparison
@@ -23,20 +24,19 @@ from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap, Objection, object_to_places
 from keepstep.objects.high_water import HighWater, Pace
-from keepstep.objects.join import Side, walk
+from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
-from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules, plan_block
+from keepstep.objects.pipeline import Pipeline, Put
+from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules
 from keepstep.objects.reach import reach
-from keepstep.objects.transfer import MIB, Mover, Vanished, first_of
+from keepstep.objects.transfer import MIB, Mover, Vanished
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Action, Failure, Report, action_log
-from keepstep.stores.interface import Page, Store
+from keepstep.stores.interface import Store
 from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
 """So many refusals without a single success mean that the rest would be refused too."""
-
-_Queue = asyncio.Queue[Decision | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,6 @@ class Sync:
         self._right = Side(target.list(spans), "target", options.filters)
         self._is_stopping = False
         self._is_aborted = False
-        self._planner: asyncio.Task[None] | None = None
         self._refusals = 0
         self._has_success = False
         self._fatal: Error | None = None
@@ -109,6 +108,7 @@ class Sync:
         )
         self._account = Account(self.report, observer, source.address, target.address)
         budget = Budget(options.memory)
+        bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
         self._trash = None
         if trash is not None:
             keys = TransferOptions(source_key=options.transfer.target_key, target_key=options.transfer.target_key)
@@ -127,21 +127,26 @@ class Sync:
             budget,
             self._account.moved,
             options=options.transfer,
-            bandwidth=Bandwidth(options.bandwidth) if options.bandwidth else None,
+            bandwidth=bandwidth,
             journal=journal,
         )
         self._comparison = Comparison(
-            source, target, budget, observer, journal=journal, part_size_for=self._mover.part_size_for
+            source,
+            target,
+            budget,
+            observer,
+            bandwidth=bandwidth,
+            journal=journal,
+            part_size_for=self._mover.part_size_for,
         )
-        self._slots = Concurrency(options.jobs, lambda: source.strains + target.strains)
+        self._pipeline = Pipeline(Concurrency(options.jobs, lambda: source.strains + target.strains))
         is_download = options.rules.direction is Direction.DOWNLOAD
         policy = options.case_conflict if is_download else OnConflict.IGNORE
         self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)
 
     def stop(self) -> None:
         self._is_stopping = True
-        if self._planner:
-            self._planner.cancel()
+        self._pipeline.stop()
 
     async def run(self) -> Report:
         """Runs to the end and returns the report; its exit code says how it went. Does not raise for faults."""
@@ -161,7 +166,7 @@ class Sync:
         return self.report
 
     async def _run(self) -> None:
-        await self._move_all()
+        await self._pipeline.run(self._plan, self._do)
         self._account_for(self._left, self._source)
         self._account_for(self._right, self._target)
         if self._goes_on():
@@ -174,47 +179,18 @@ class Sync:
 
     # planning
 
-    async def _move_all(self) -> None:
-        """Plans and moves at the same time. A fault of ours in one of the tasks ends them all, and raises."""
-        slots = self._slots
-        queue: _Queue = asyncio.Queue(2 * slots.most)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(slots.most):
-                    group.create_task(self._work(queue))
-                self._planner = group.create_task(self._plan(queue))
-                if self._is_stopping:
-                    self._planner.cancel()
-                await asyncio.wait([self._planner])
-                for _ in range(slots.most):
-                    await queue.put(None)
-        except BaseExceptionGroup as exc:
-            raise first_of(exc) from None
-
-    async def _plan(self, queue: _Queue) -> None:
-        left, right, options = self._left, self._right, self._options
-        unsure: list[str] = []
-        strays = 0
-        async with aclosing(walk(left, right)) as blocks:
-            async for ours, theirs in blocks:
+    async def _plan(self, put: Put) -> None:
+        options, strays = self._options, 0
+        found = plans(options.rules, self._left, self._right, self._comparison, explain=options.explain)
+        async with aclosing(found) as blocks:
+            async for ours, plan in blocks:
                 strays = self._warn_of_strays(strays)
-                unsure += (ours.keys[n] + "/" for n in ours.unfit if ours.sizes[n] < 0)
                 if self._water:
                     self._water.see(ours)
-                plan = plan_block(
-                    options.rules,
-                    ours,
-                    theirs,
-                    source_holes=[*unsure, *(prefix for prefix, _ in left.holes)],
-                    target_holes=[prefix for prefix, _ in right.holes],
-                    proved=self._comparison.proved(ours, theirs) if options.rules.contents else None,
-                    explain=options.explain,
-                )
-                unsure = _ahead_of(unsure, ours, theirs)
                 self._account.planned(plan)
                 self._deletes.extend(entry.key for entry in plan.deletes)
-                for decision in filter(self._admits, [*plan.transfers, *plan.unknown]):
-                    await queue.put(decision)
+                for decision in [*filter(self._admits, plan.transfers), *plan.unknown]:
+                    await put(decision)
                 if self._is_aborted:
                     return
         self._warn_of_strays(strays)
@@ -258,12 +234,9 @@ class Sync:
 
     # moving
 
-    async def _work(self, queue: _Queue) -> None:
-        while (decision := await queue.get()) is not None:
-            async with self._slots:
-                if self._goes_on() and (settled := await self._settled(decision)):
-                    await self._move(settled)
-            self._slots.done(decision.source.size if decision.source else 0)
+    async def _do(self, decision: Decision) -> None:
+        if self._goes_on() and (settled := await self._settled(decision)):
+            await self._move(settled)
 
     async def _settled(self, decision: Decision) -> Decision | None:
         """The decision, once contents are compared where they have to be; None when nothing is to be moved."""
@@ -278,7 +251,7 @@ class Sync:
             self._account.failed(self._account.action("compare", decision), _internal(exc))
             return None
         self._account.settled(decision, tell=self._options.explain)
-        return decision if decision.reason in TRANSFERS else None
+        return decision if decision.reason in TRANSFERS and self._admits(decision) else None
 
     async def _move(self, decision: Decision) -> None:
         account, entry = self._account, decision.source
@@ -312,9 +285,9 @@ class Sync:
         self._account.failed(action, error)
         if isinstance(error, ConfigError | Denied):
             self._refusals += 1
-            if not self._has_success and self._refusals == _HOPELESS and self._planner:
+            if not self._has_success and self._refusals == _HOPELESS:
                 self._fatal = error
-                self._planner.cancel()
+                self._pipeline.stop()
 
     # around it
 
@@ -372,9 +345,3 @@ class Sync:
 
 def _internal(exc: Exception) -> Error:
     return Error(f"internal error: {exc!r}", hint="please report this")
-
-
-def _ahead_of(prefixes: list[str], *block: Page) -> list[str]:
-    """Those of the prefixes that keys behind this block may still have."""
-    last = max((page.keys[-1] for page in block if page), default="")
-    return [prefix for prefix in prefixes if prefix > last or last.startswith(prefix)]

@@ -19,7 +19,8 @@ class Action(NamedTuple):
     """One object or secret, and what was done about it (under ``--dryrun``: what would be)."""
 
     action: str
-    """``upload``, ``download``, ``copy``, ``delete`` or ``skip``; of secrets ``update``, ``keep`` or ``notify``."""
+    """``upload``, ``download``, ``copy``, ``delete`` or ``skip``; of a verification ``different`` or ``skip``; of
+    secrets ``update``, ``keep`` or ``notify``."""
     source: str | None
     """Address; None for a delete."""
     target: str | None
@@ -75,6 +76,7 @@ def _text_log() -> Records[str]:
 
 _COUNTED = {
     "sync": ("upload", "download", "copy", "delete", "skip", "failed", "unchanged", "warnings"),
+    "verify": ("equal", "different", "source_only", "target_only", "skip", "failed", "warnings"),
     "secrets": ("update", "unchanged", "notify", "stale", "failed", "warnings"),
     "rotate": ("rotate", "step", "failed", "warnings"),
 }

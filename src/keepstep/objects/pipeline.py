@@ -1,0 +1,54 @@
+"""Planning and doing at the same time: what is planned first is done while the rest is planned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from keepstep.objects.concurrency import Concurrency
+from keepstep.objects.plan import Decision
+from keepstep.objects.transfer import first_of
+
+Put = Callable[[Decision], Awaitable[None]]
+"""Hands on what is to be done; waits while much is waiting already."""
+_Queue = asyncio.Queue[Decision | None]
+
+
+class Pipeline:
+    """One task that plans and several that do. Runs once."""
+
+    def __init__(self, slots: Concurrency) -> None:
+        self._slots = slots
+        self._planner: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Plans nothing more. What was handed on is still given to those who do it."""
+        self._is_stopping = True
+        if self._planner:
+            self._planner.cancel()
+
+    async def run(
+        self, plan: Callable[[Put], Coroutine[Any, Any, None]], do: Callable[[Decision], Awaitable[None]]
+    ) -> None:
+        """Returns when all is done. A fault of ours in one of the tasks ends them all, and raises."""
+        queue: _Queue = asyncio.Queue(2 * self._slots.most)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._slots.most):
+                    group.create_task(self._work(queue, do))
+                self._planner = group.create_task(plan(queue.put))
+                if self._is_stopping:
+                    self._planner.cancel()
+                await asyncio.wait([self._planner])
+                for _ in range(self._slots.most):
+                    await queue.put(None)
+        except BaseExceptionGroup as exc:
+            raise first_of(exc) from None
+
+    async def _work(self, queue: _Queue, do: Callable[[Decision], Awaitable[None]]) -> None:
+        while (decision := await queue.get()) is not None:
+            async with self._slots:
+                await do(decision)
+            self._slots.done(decision.source.size if decision.source else 0)
