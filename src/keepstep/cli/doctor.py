@@ -1,0 +1,150 @@
+"""``keepstep doctor``: what a job needs, looked at without changing anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keepstep.assembly import CloudSettings, instance_by_default
+from keepstep.cli.identities import settings_of
+from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.rotate_job import NAME, job_of_environment
+from keepstep.cli.running import run
+from keepstep.cli.transfer_options import transfer_options
+from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, find, job_of, load
+from keepstep.doctor.check import Check, Verdict, exit_code
+from keepstep.doctor.examination import examined
+from keepstep.doctor.patient import Patient
+from keepstep.errors import ConfigError
+from keepstep.secrets.map import DEFAULT_PATHS, Map, read_map
+from keepstep.secrets.plan import make_plan
+from keepstep.stores.address import parse
+
+_MARKS = {Verdict.OK: ("ok", "green"), Verdict.FAIL: ("FAIL", "red"), Verdict.UNKNOWN: ("?", "yellow")}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("job", metavar="[JOB|MAP]", required=False)
+@click.option(
+    "--probe-fencing",
+    metavar="SECRET",
+    multiple=True,
+    help="Proves on this scratch secret (OCID, aws-sm:NAME) that a second writer is refused. It gets new versions.",
+)
+@global_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Checks everything that JOB needs, or every job, and says what to do; changes nothing.
+
+    Without a keepstep.toml it looks at what the variables of the container or of the rotation describe, or at the
+    map file. Ends with 0 when nothing fails (what is unknown is no failure), and with 1 otherwise.
+    """
+    options = merge_globals(ctx, options)
+    path = find((ctx.find_root().obj or {}).get("config"))
+    config = load(path) if path else Config()
+    patients = _patients(ctx, config, options["job"], is_configured=path is not None)
+    if not patients and not options["probe_fencing"]:
+        raise ConfigError("there is nothing to look at", hint=_NOTHING)
+    settings = patients[0].settings if options["job"] else settings_of(config.identity)
+    checks = run(
+        examined(config, patients, settings, options["probe_fencing"], is_recorded=bool(path) and bool(config.job))
+    )
+    if options["as_json"]:
+        document = {"version": 1, "kind": "doctor", "checks": [asdict(check) for check in checks]}
+        click.echo(json.dumps(document, indent=1))
+    else:
+        _tell(checks, quiet=options["quiet"])
+    sys.exit(exit_code(checks))
+
+
+_NOTHING = "write a keepstep.toml with jobs, name a map file, or set SYNC_FROM and SYNC_TO, or AWS_SECRET_ID"
+
+
+def _patients(ctx: click.Context, config: Config, name: str | None, *, is_configured: bool) -> list[Patient]:
+    """The jobs that are meant. Raises :class:`ConfigError`."""
+    if name is None:
+        if is_configured and config.job:
+            return [_patient(ctx, config, each) for each in config.job]
+        return _of_environment(ctx, config)
+    if "/" in name or name.endswith(".csv"):
+        return [_of_secrets(config, SecretsJob(kind="secrets", map=name), name)]
+    job_of(config, name)
+    return [_patient(ctx, config, name)]
+
+
+def _patient(ctx: click.Context, config: Config, name: str) -> Patient:
+    job = config.job[name]
+    if isinstance(job, SyncJob):
+        return _of_sync(ctx, config, job, name)
+    if isinstance(job, SecretsJob):
+        return _of_secrets(config, job, name)
+    return Patient(name=name, job=job, settings=settings_of(job.identity or config.identity))
+
+
+def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> Patient:
+    """With the options that the job's params stand for."""
+    from keepstep.cli.sync import command as sync
+
+    words = [*shlex.split(job.params), "--", job.source, job.target]
+    options = sync.make_context("params", words, parent=ctx).params
+    source, target = parse(job.source), parse(job.target)
+    said = {
+        word: options[word]
+        for word in ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
+        if options[word]
+    }
+    settings: CloudSettings = settings_of(job.identity or config.identity)
+    return Patient(
+        name=name,
+        job=job,
+        settings=replace(settings, **said, no_sign_request=options["no_sign_request"]),
+        transfer=transfer_options(options, source, target),
+        deletes=options["delete"],
+        trash=parse(options["trash"]) if options["trash"] else None,
+    )
+
+
+def _of_secrets(config: Config, job: SecretsJob, name: str) -> Patient:
+    map_ = read_map(Path(job.map)) if job.map else Map()
+    settings = instance_by_default(settings_of(job.identity or config.identity))
+    return Patient(name=name, job=job, settings=settings, plan=make_plan(map_, job.file, job.set))
+
+
+def _of_environment(ctx: click.Context, config: Config) -> list[Patient]:
+    """What the replaced tools' variables and files say."""
+    if os.environ.get("SYNC_FROM"):
+        from keepstep.hosts.container import read_settings
+
+        given = read_settings(os.environ)
+        job = SyncJob(kind="sync", source=str(given.source), target=str(given.target), params=given.params)
+        patient = _of_sync(ctx, config, job, "sync")
+        roles = (given.role,) if given.role else ()
+        return [replace(patient, settings=replace(patient.settings, role_arn=roles))]
+    if os.environ.get("AWS_SECRET_ID"):
+        rotation: RotateJob = job_of_environment(os.environ)
+        return [Patient(name=NAME, job=rotation, settings=settings_of(config.identity))]
+    found = next((str(path) for path in DEFAULT_PATHS if path.exists()), None)
+    return [_of_secrets(config, SecretsJob(kind="secrets", map=found), found)] if found else []
+
+
+def _tell(checks: list[Check], *, quiet: bool) -> None:
+    """Failures with their fix; a line for each of the others unless ``quiet``."""
+    for check in checks:
+        if quiet and check.verdict is not Verdict.FAIL:
+            continue
+        mark, colour = _MARKS[check.verdict]
+        where = f"{check.job}: " if check.job and check.job != check.about else ""
+        click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {check.name}  {where}{check.about}: {check.text}")
+        if check.fix:
+            click.echo(f"      fix: {check.fix}")
+    if not quiet:
+        counts = Counter(check.verdict for check in checks)
+        click.echo(f"{counts[Verdict.OK]} ok, {counts[Verdict.FAIL]} fail, {counts[Verdict.UNKNOWN]} unknown")

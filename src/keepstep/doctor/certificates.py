@@ -1,0 +1,147 @@
+"""Certificates that end: the databases', those of CA files, and wallets'."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from keepstep.config import Database, RotateJob
+from keepstep.databases.endpoint import PORTS, Endpoint, trust
+from keepstep.databases.interface import Engine
+from keepstep.databases.wallet import Wallet
+from keepstep.doctor.check import Check, fail, ok
+from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.probe import Probe
+from keepstep.errors import ConfigError, Error, Transient
+from keepstep.rotation_assembly import RotationAssembly
+from keepstep.runs.durations import in_words
+
+SOON = timedelta(days=14)
+"""Less than this, and somebody has to renew it now."""
+_PATIENCE = 10.0
+_HOST = re.compile(r"\(\s*HOST\s*=\s*([^)\s]+)\s*\)", re.IGNORECASE)
+_PORT = re.compile(r"\(\s*PORT\s*=\s*(\d+)\s*\)", re.IGNORECASE)
+_EASY = re.compile(r"(?:tcps:)?(?://)?([\w.-]+):(\d+)", re.IGNORECASE)
+_PROTOCOL_41, _SSL, _SECURE = 0x200, 0x800, 0x8000
+"""Capabilities of MySQL's protocol (SSLRequest)."""
+
+
+def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+    assert isinstance(patient.job, RotateJob)
+    for member in patient.job.database:
+        about = f"{member.engine} {member.host or member.dsn or ''}"
+        yield Probe("tls", about, partial(_tls, practice, patient, member, about))
+        if member.ca:
+            yield Probe("ca", member.ca, partial(_ca, practice, member.ca))
+        if member.wallet:
+            yield Probe("wallet", member.wallet, partial(_wallet, practice, patient, member.wallet))
+
+
+class _Wallets(RotationAssembly):
+    """Reads a wallet from wherever it is, as a rotation does."""
+
+    def __init__(self, practice: Practice, patient: Patient) -> None:
+        super().__init__(practice.assembly(patient.settings), practice.stack, lambda text: None)
+
+    async def get(self, address: str) -> Wallet:
+        return await self._wallet(address)
+
+
+async def _tls(practice: Practice, patient: Patient, member: Database, about: str) -> Check:
+    context, dsn = None, member.dsn
+    if member.wallet:
+        wallet = await _Wallets(practice, patient).get(member.wallet)
+        context, dsn = wallet.trust(), wallet.names.get((dsn or "").lower(), dsn)
+    engine = Engine(member.engine)
+    host, port = (member.host, member.port or PORTS[engine]) if member.host else _place_of(dsn or "")
+    endpoint = Endpoint(engine, host, port, member.name or "", member.ca)
+    der = await asyncio.to_thread(server_certificate, endpoint, context or trust(endpoint))
+    return _judged("tls", f"{about}:{port}", _end_of(der), practice.clock.now(), "renew the server's certificate")
+
+
+async def _ca(practice: Practice, path: str) -> Check:
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificates(await asyncio.to_thread(Path(path).read_bytes))
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="correct ca") from exc
+    except ValueError as exc:
+        raise ConfigError(f"{path} holds no certificate", hint="it has to be a PEM file") from exc
+    # One of several authorities may end: the last one to do so decides.
+    ends = max(certificate.not_valid_after_utc for certificate in found)
+    return _judged("ca", path, ends, practice.clock.now(), "get the new CA bundle; for RDS: global-bundle.pem")
+
+
+async def _wallet(practice: Practice, patient: Patient, address: str) -> Check:
+    wallet = await _Wallets(practice, patient).get(address)
+    wallet.trust()
+    fix = "download a new wallet (oci db autonomous-database generate-wallet), and put it where this one is"
+    return _judged("wallet", address, wallet.expires, practice.clock.now(), fix)
+
+
+def _place_of(dsn: str) -> tuple[str, int]:
+    """Host and port of a connect descriptor, or of ``host:port/service``."""
+    if (host := _HOST.search(dsn)) and (port := _PORT.search(dsn)):
+        return host[1], int(port[1])
+    if found := _EASY.match(dsn):
+        return found[1], int(found[2])
+    raise ConfigError(
+        "the dsn names neither host nor port", hint="host:port/service, a descriptor, or a wallet's name"
+    )
+
+
+def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
+    """The certificate that the server shows, DER, verified to its name. Blocks.
+
+    PostgreSQL and MySQL speak a few words before TLS (SSLRequest, of the "Message Flow" of each protocol's manual).
+    """
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), _PATIENCE) as plain:
+            _ask_for_tls(plain, endpoint)
+            with context.wrap_socket(plain, server_hostname=endpoint.host) as secured:
+                return secured.getpeercert(binary_form=True) or b""
+    except ssl.SSLCertVerificationError as exc:
+        hint = "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded"
+        raise Error(f"{endpoint} could not prove its name: {exc.verify_message}", hint=hint) from exc
+    except OSError as exc:
+        raise Transient(
+            f"{endpoint} cannot be reached: {exc.strerror or exc}", hint="see routes and firewalls"
+        ) from exc
+
+
+def _ask_for_tls(plain: socket.socket, endpoint: Endpoint) -> None:
+    match endpoint.engine:
+        case Engine.POSTGRES:
+            plain.sendall(struct.pack("!ii", 8, 80877103))
+            if plain.recv(1) != b"S":
+                raise Error(f"{endpoint} speaks no TLS", hint="ssl = on in postgresql.conf")
+        case Engine.MYSQL | Engine.MARIADB:
+            with plain.makefile("rb") as stream:
+                stream.read(int.from_bytes(stream.read(4)[:3], "little"))
+            asked = struct.pack("<IIB23x", _PROTOCOL_41 | _SSL | _SECURE, 1 << 24, 45)
+            plain.sendall(len(asked).to_bytes(3, "little") + b"\x01" + asked)
+        case Engine.ORACLE:
+            return
+
+
+def _end_of(der: bytes) -> datetime:
+    from cryptography import x509
+
+    return x509.load_der_x509_certificate(der).not_valid_after_utc
+
+
+def _judged(name: str, about: str, ends: datetime, now: datetime, fix: str) -> Check:
+    left = ends - now
+    if left <= timedelta():
+        return fail(name, about, f"ended on {ends:%Y-%m-%d}", fix)
+    if left < SOON:
+        return fail(name, about, f"ends in {in_words(left)}, on {ends:%Y-%m-%d}", fix)
+    return ok(name, about, f"good until {ends:%Y-%m-%d} ({in_words(left)})")

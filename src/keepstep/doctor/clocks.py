@@ -1,0 +1,65 @@
+"""This machine's clock against both clouds', by the Date of any answer."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from keepstep.clock import Clock
+from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.aws_chain import open_session
+from keepstep.clouds.http import HttpPool
+from keepstep.clouds.oci import OciIdentity
+from keepstep.doctor.check import Check, fail, ok, unknown
+
+TOLERANCE = timedelta(minutes=5)
+"""Signatures older than this are refused ("Request Signatures" of OCI; AWS's Signature Version 4 says the same)."""
+_NOTICED = timedelta(minutes=1)
+_FIX = "set the time, and keep it: timedatectl set-ntp true"
+
+
+async def aws_clock(identity: AwsIdentity, clock: Clock) -> Check:
+    url = await asyncio.to_thread(_sts_url, identity)
+    return _judged("aws-clock", url, await _date(url, identity.config.ca_bundle), clock.now())
+
+
+async def oci_clock(identity: OciIdentity, clock: Clock) -> Check:
+    url = await identity.endpoint("identity")
+    return _judged("oci-clock", url, await _date(url, identity.ca_bundle), clock.now())
+
+
+def _sts_url(identity: AwsIdentity) -> str:
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    session = open_session(identity.settings)
+    region = session.get_config_variable("region") or "us-east-1"
+    client = session.create_client("sts", region_name=region, config=Config(signature_version=UNSIGNED))
+    return str(client.meta.endpoint_url)
+
+
+async def _date(url: str, bundle: str | None) -> str:
+    """Of the answer to a request that nobody signed: whether it is a refusal does not matter."""
+    parts = urlsplit(url)
+    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle)
+    try:
+        response = await pool.request("GET", parts.path or "/", [("host", parts.netloc)])
+        return response.headers.get("date", "")
+    finally:
+        await pool.close()
+
+
+def _judged(name: str, url: str, date: str, now: datetime) -> Check:
+    host = urlsplit(url).netloc
+    try:
+        skew = now - parsedate_to_datetime(date)
+    except (TypeError, ValueError):
+        return unknown(name, host, "the answer has no date to compare with")
+    seconds = f"{abs(skew.total_seconds()):.0f} s {'ahead' if skew > timedelta() else 'behind'}"
+    if abs(skew) > TOLERANCE:
+        return fail(name, host, f"this clock is {seconds}; from 300 s on signatures are refused", _FIX)
+    if abs(skew) > _NOTICED:
+        return fail(name, host, f"this clock is {seconds}, and clocks that run away go on doing so", _FIX)
+    return ok(name, host, f"this clock is within {max(1, abs(round(skew.total_seconds())))} s")

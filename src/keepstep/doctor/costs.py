@@ -1,0 +1,64 @@
+"""Oracle's cost reports: in the right region, and coming."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from keepstep.clouds.oci import OciIdentity
+from keepstep.clouds.oci_service import OciService, quoted
+from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.identity import refusal
+from keepstep.doctor.patient import Patient, Practice
+from keepstep.errors import Denied
+from keepstep.runs.durations import in_words
+from keepstep.stores.address import Address
+from keepstep.stores.interface import Span
+
+_LATE = timedelta(hours=48)
+"""Reports may be late by so much ("Accessing Cost and Usage Reports")."""
+_FOLDER = "FOCUS Reports/"
+"""Older forms of the reports are in ``reports/``, which sorts behind it."""
+
+
+async def home_region(identity: OciIdentity, tenancy: str) -> Check:
+    """By ListRegionSubscriptions (IAM API)."""
+    ours = (await identity.key()).region
+    service = OciService("identity", identity)
+    try:
+        path = f"/20160918/tenancies/{quoted(tenancy)}/regionSubscriptions"
+        answer = await service.call(
+            "ListRegionSubscriptions", "GET", path, lambda response: refusal(response, identity)
+        )
+    except Denied as error:
+        return unknown("region", tenancy, f"the tenancy's home region cannot be seen; ours is {ours}", error.hint)
+    finally:
+        await service.close()
+    home = next((str(each["regionName"]) for each in json.loads(answer.body) if each["isHomeRegion"]), "")
+    if home and home != ours:
+        fix = f"set region = {home} in the OCI configuration, or OCI_CLI_REGION"
+        return fail("region", tenancy, f"cost reports are in the home region {home}, and ours is {ours}", fix)
+    return ok("region", tenancy, f"{ours} is the tenancy's home region")
+
+
+async def newest(practice: Practice, patient: Patient, address: Address) -> Check:
+    """The newest report of the last days, by a listing of these days alone."""
+    store = practice.assembly(patient.settings).source(address)
+    now = practice.clock.now()
+    times = []
+    try:
+        async for page in store.list(_days(now, address.prefix)):
+            times += page.times
+    finally:
+        await store.close()
+    if times:
+        age = now - datetime.fromtimestamp(max(times) / 1e6, UTC)
+        return ok("cost-reports", str(address), f"the newest is {in_words(age)} old")
+    fix = "see whether the tenancy is older than two days, and the source's prefix; Billing, Cost and Usage Reports"
+    return fail("cost-reports", str(address), f"no report of the last {in_words(_LATE * 2)}", fix)
+
+
+def _days(now: datetime, prefix: str) -> list[Span]:
+    first = now - _LATE * 2
+    whole = f"{_FOLDER}{first:%Y/%m/%d}/"
+    return [Span(whole.removeprefix(prefix) if whole.startswith(prefix) else "", None)]

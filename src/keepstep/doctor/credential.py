@@ -1,0 +1,184 @@
+"""What a rotation needs of its two secrets and its databases. Looks, and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+from keepstep.config import Audit, Config, RotateJob
+from keepstep.databases.interface import Answer
+from keepstep.doctor.buckets import bucket_of
+from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.objects import write
+from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.policy import Grant, simulated
+from keepstep.doctor.probe import Probe
+from keepstep.doctor.quotas import forecast
+from keepstep.errors import Conflict, Refused
+from keepstep.rotation.credential import partner
+from keepstep.rotation.pace import room_of
+from keepstep.rotation.tick import Rotation
+from keepstep.rotation_assembly import RotationAssembly
+from keepstep.stores.address import parse
+from keepstep.stores.options import TransferOptions
+from keepstep.vaults.interface import Stage
+from keepstep.vaults.staging import Look
+
+_NOBODY = "keepstep-doctor"
+"""An ETag that no secret has."""
+
+
+class Credential:
+    """One rotate job, wired as the job itself would be, once for all probes."""
+
+    def __init__(self, practice: Practice, patient: Patient) -> None:
+        assert isinstance(patient.job, RotateJob)
+        self._practice = practice
+        self._patient = patient
+        self.job = patient.job
+        self._wired: asyncio.Task[Rotation] | None = None
+
+    def probes(self) -> Iterator[Probe]:
+        job = self.job
+        yield Probe("second-rotator", job.aws_secret or "", lambda: self._writable(is_aws=True))
+        yield Probe("second-rotator", job.oci_secret or "", lambda: self._writable(is_aws=False))
+        yield Probe("second-rotator", "keepstep.toml", self._alone)
+        yield Probe("stage", job.oci_secret or "", self._stage)
+        yield Probe("policy", job.aws_secret or "", self._policy, is_needed=False)
+        yield Probe("credential", self._patient.name, self._same_user)
+        yield Probe("quota", job.oci_secret or "", self._quota)
+        yield Probe("database", self._patient.name, self._logins)
+        if job.audit:
+            audit = job.audit
+            yield Probe("audit", audit.log, lambda: self._audit(audit))
+
+    async def _rotation(self) -> Rotation:
+        if self._wired is None:
+            assembly = self._practice.assembly(self._patient.settings)
+            parts = RotationAssembly(assembly, self._practice.stack, lambda text: None)
+            job = self.job.model_copy(update={"audit": None})
+            self._wired = asyncio.ensure_future(parts.rotation(self._patient.name, job))
+        return await asyncio.shield(self._wired)
+
+    async def _look(self, *, is_aws: bool) -> Look:
+        stores = (await self._rotation()).stores
+        return await (stores.look_again() if is_aws else stores.look_at_secondary())
+
+    async def _writable(self, *, is_aws: bool) -> list[Check]:
+        about = (self.job.aws_secret if is_aws else self.job.oci_secret) or ""
+        try:
+            await self._look(is_aws=is_aws)
+        except Refused as error:
+            name = "second-rotator" if "itself" in error.message else "writable"
+            return [fail(name, about, error.message, error.hint)]
+        who = "Secrets Manager" if is_aws else "OCI Vault"
+        return [
+            ok("second-rotator", about, f"{who} does not rotate it"),
+            ok("writable", about, "can be written to: not pending deletion, no replica"),
+        ]
+
+    async def _alone(self) -> Check:
+        others = rivals(self._practice.config, self._patient.name, self.job)
+        if others:
+            text = f"{', '.join(others)} rotates the same secrets"
+            return fail("second-rotator", "keepstep.toml", text, "leave one of the jobs out")
+        return ok("second-rotator", "keepstep.toml", "no other job has these secrets")
+
+    async def _stage(self) -> Check:
+        """Making the current version current again, on the condition of a wrong ETag: nothing could come of it."""
+        look = await self._look(is_aws=False)
+        stores = (await self._rotation()).stores
+        try:
+            await stores.secondary.promote(replace(look, etag=_NOBODY), look.stages[Stage.CURRENT])
+        except Conflict:
+            return ok("stage", look.name, "would take a change (it refused only the wrong ETag)")
+        fix = "keepstep doctor --probe-fencing OCID of a scratch secret; do not rotate before it is ok"
+        return fail("stage", look.name, "took a change with a wrong ETag", fix)
+
+    async def _policy(self) -> Check:
+        look = await self._look(is_aws=True)
+        actions = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
+        aws = self._practice.assembly(self._patient.settings).aws
+        return await simulated("policy", look.name, aws, [Grant(action, look.id) for action in actions])
+
+    async def _same_user(self) -> Check:
+        stores = (await self._rotation()).stores
+        theirs = await self._look(is_aws=False)
+        ours = await self._look(is_aws=True)
+        a = (await stores.primary_content(ours.stages[Stage.CURRENT])).payload.credential
+        o = (await stores.secondary_content(theirs.stages[Stage.CURRENT])).payload.credential
+        about = self._patient.name
+        if o.username not in (a.username, partner(a.username)):
+            text = f"AWS has the user {a.username}, OCI has {o.username}"
+            return fail("credential", about, text, "correct the secret that is wrong: both must be of one user")
+        expected = self.job.username
+        if expected and expected not in (a.username, partner(a.username)):
+            return fail(
+                "credential", about, f"the secrets are of {a.username}, the job of {expected}", "see username"
+            )
+        state = "pending" if Stage.PENDING in ours.stages else "no rotation is under way"
+        return ok("credential", about, f"{a.username}, generation {a.gen} on AWS and {o.gen} on OCI; {state}")
+
+    async def _quota(self) -> Check:
+        look = await self._look(is_aws=False)
+        versions = await (await self._rotation()).stores.secondary.versions(look.name)
+        deletions = [version.deletion for version in look.versions if version.deletion]
+        made = [version.created for version in versions if version.created]
+        now = self._practice.clock.now()
+        found = forecast(len(look.versions) - len(deletions), deletions, self.job.interval, made, now)
+        room = room_of(look)
+        if not room.has_room and room.prunable is None:
+            again = f"; there is room again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
+            return fail("quota", look.name, found.text + again, 'interval = "1h" or more')
+        if found.ends:
+            return fail("quota", look.name, found.text, 'interval = "1h" or more; rotations are paced until then')
+        return ok("quota", look.name, found.text)
+
+    async def _logins(self) -> list[Check]:
+        rotation = await self._rotation()
+        look = await self._look(is_aws=True)
+        login = (await rotation.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential.login
+        checks = []
+        for base in rotation.bases:
+            probe = await base.database.probe(login)
+            why = f": {probe.why}" if probe.why else ""
+            if probe.answer is Answer.ACCEPT:
+                checks.append(ok("database", base.database.name, f"lets {login.username} in"))
+            elif probe.answer is Answer.REJECT:
+                fix = f"keepstep rotate {self._patient.name} --plan; {base.database.remedy(login.username)}"
+                checks.append(fail("database", base.database.name, f"rejects {login.username}{why}", fix))
+            elif probe.answer is Answer.WITHHELD:
+                checks.append(unknown("database", base.database.name, probe.why))
+            else:
+                checks.append(
+                    fail("database", base.database.name, f"{probe.answer}{why}", _FIXES.get(probe.answer))
+                )
+        return checks
+
+    async def _audit(self, audit: Audit) -> Check:
+        address = parse(f"{audit.log.rstrip('/')}/{self._patient.name}/")
+        assembly = self._practice.assembly(self._patient.settings)
+        bucket = bucket_of(assembly, address, TransferOptions(), is_target=True)
+        try:
+            await bucket.first()
+            return await write(bucket, "audit", address)
+        finally:
+            await bucket.close()
+
+
+_FIXES = {
+    Answer.UNREACHABLE: "see routes, security groups and the name; rotations stop before they change anything",
+    Answer.TLS_ERROR: "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded",
+    Answer.LOCKED: "unlock the account; ALTER USER … ACCOUNT UNLOCK",
+}
+
+
+def rivals(config: Config, name: str, job: RotateJob) -> list[str]:
+    """Other jobs that have one of the secrets."""
+    ours = {job.aws_secret, job.oci_secret} - {None}
+    return [
+        other
+        for other, theirs in config.job.items()
+        if other != name and isinstance(theirs, RotateJob) and ours & {theirs.aws_secret, theirs.oci_secret}
+    ]

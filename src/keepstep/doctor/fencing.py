@@ -1,0 +1,117 @@
+"""Whether the vaults refuse a second writer, proved on a scratch secret: what alone writes, and only there.
+
+What the rotation's protocol stands on: OCI refuses a change that carries an old ETag, also where all that happened
+since is a new version, and a version's name that is taken; Secrets Manager refuses another content under an id that
+is taken, and to move a label from where it is not. It also measures how long what was written stays unseen.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Iterable, Iterator
+from functools import partial
+
+from keepstep.assembly import CloudSettings
+from keepstep.doctor.check import Check, fail, ok
+from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.probe import Probe
+from keepstep.doctor.vaults import addresses
+from keepstep.errors import Conflict, NotFound, Refused
+from keepstep.secret import Secret
+from keepstep.vaults.address import SecretAddress, parse
+from keepstep.vaults.aws_staging import SecretsManagerStages
+from keepstep.vaults.interface import Stage, VersionId
+from keepstep.vaults.oci_staging import OciVaultStages
+from keepstep.vaults.staging import Look
+
+_STOP = "do not rotate with this vault: two workers could undo each other"
+
+
+def probes(
+    practice: Practice, settings: CloudSettings, scratch: Iterable[str], patients: list[Patient]
+) -> Iterator[Probe]:
+    """Raises :class:`Refused` for a secret that a job uses, and :class:`ConfigError` for what is none."""
+    used = {address.name for patient in patients for address in addresses(patient)}
+    for text in scratch:
+        address = parse(text)
+        if address.name in used:
+            raise Refused(f"{text} is in use by a job", hint="make a secret of its own to probe on")
+        if address.vault == "aws-ssm":
+            raise Refused(f"{text} is a parameter: rotations keep credentials in secrets", hint="name a secret")
+        yield Probe("fencing", text, partial(_probe, practice, settings, address))
+
+
+async def _probe(practice: Practice, settings: CloudSettings, address: SecretAddress) -> list[Check]:
+    assembly = practice.assembly(settings)
+    if address.vault == "oci-vault":
+        oci = OciVaultStages(assembly.oci)
+        practice.stack.push_async_callback(oci.close)
+        return await _oci(oci, address.name)
+    aws = SecretsManagerStages(assembly.aws)
+    practice.stack.push_async_callback(aws.close)
+    return await _aws(aws, address.name)
+
+
+async def _oci(vault: OciVaultStages, name: str) -> list[Check]:
+    before = await vault.look(name)
+    version = f"keepstep-doctor-{secrets.token_hex(4)}"
+    await vault.stage(before, version, _content())
+    began = time.monotonic()
+    after = await vault.look(name)
+    lag = await _until_seen(vault, name, after, began)
+    return [
+        await _refused(
+            name,
+            "a change with an ETag from before a version was added",
+            vault.stage(before, f"{version}-2", _content()),
+        ),
+        await _refused(name, "a version's name that is taken", vault.stage(after, version, _content())),
+        ok("fencing", name, f"what was written could be read after {lag * 1000:.0f} ms"),
+    ]
+
+
+async def _until_seen(vault: OciVaultStages, name: str, look: Look, began: float) -> float:
+    """Seconds until the retrieval plane gave the version that the management plane took."""
+    newest: VersionId = look.stages[Stage.PENDING]
+    while True:
+        try:
+            await vault.get(name, newest)
+        except NotFound:
+            continue
+        return time.monotonic() - began
+
+
+async def _aws(vault: SecretsManagerStages, name: str) -> list[Check]:
+    version, label = str(uuid.uuid4()), "KEEPSTEP_DOCTOR"
+    await vault.put(name, version, _content(), label)
+    began = time.monotonic()
+    while version not in (look := await vault.look(name)).labels.values():
+        pass
+    lag = time.monotonic() - began
+    elsewhere = look.stages[Stage.CURRENT]
+    try:
+        return [
+            await _refused(
+                name, "other content under an id that is taken", vault.put(name, version, _content(), label)
+            ),
+            await _refused(
+                name, "to move a label from where it is not", vault.move(name, label, to=None, away_from=elsewhere)
+            ),
+            ok("fencing", name, f"what was written could be seen after {lag * 1000:.0f} ms"),
+        ]
+    finally:
+        await vault.move(name, label, to=None, away_from=VersionId(version))
+
+
+async def _refused(name: str, what: str, write: Awaitable[object]) -> Check:
+    try:
+        await write
+    except Conflict:
+        return ok("fencing", name, f"refuses {what}")
+    return fail("fencing", name, f"does not refuse {what}", _STOP)
+
+
+def _content() -> Secret:
+    return Secret(f'{{"made by": "keepstep doctor --probe-fencing", "nonce": "{secrets.token_hex(8)}"}}')

@@ -1,0 +1,103 @@
+"""Where secrets are written: the map, the folders, what they are mounted on. Blocks no longer than a stat does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from keepstep.doctor.check import Check, fail, of_error, ok, unknown
+from keepstep.doctor.objects import existing
+from keepstep.doctor.patient import Patient
+from keepstep.doctor.probe import Probe, blocking
+from keepstep.errors import Error, NotFound
+from keepstep.secrets.delivery import Look, Target
+from keepstep.secrets.folders import opened, printable
+from keepstep.secrets.memory_fs import is_in_memory
+from keepstep.secrets.place import folder_of
+
+
+def probes(patient: Patient) -> Iterator[Probe]:
+    assert patient.plan
+    plan = patient.plan
+    yield Probe("map", patient.name, blocking(_map, patient))
+    for folder, targets in by_folder(plan.targets).items():
+        yield Probe("folder", folder, blocking(_folder, folder, targets))
+        yield Probe("tmpfs", folder, blocking(_tmpfs, folder))
+    yield Probe("bind-mount", patient.name, blocking(_mounts, plan.targets))
+
+
+def by_folder(targets: list[Target]) -> dict[str, list[Target]]:
+    found: dict[str, list[Target]] = {}
+    for target in targets:
+        found.setdefault(folder_of(target), []).append(target)
+    return found
+
+
+def _map(patient: Patient) -> list[Check]:
+    assert patient.plan
+    wrong = [of_error("map", mistake.where, mistake.error) for mistake in patient.plan.mistakes]
+    return wrong or [ok("map", patient.name, f"{len(patient.plan.targets)} files or sets make sense")]
+
+
+def _folder(folder: str, targets: list[Target]) -> Check:
+    look: Look = max((d.look for t in targets for d in t.deliveries), key=lambda each: each.folder_mode)
+    about = printable(folder)
+    try:
+        with opened(folder, look, create=False):
+            pass
+    except NotFound:
+        above = existing(Path(folder))
+        if not os.access(above, os.W_OK | os.X_OK):
+            return fail(
+                "folder", about, f"is missing, and we may not make it in {above}", f"install -d -m 0700 {folder}"
+            )
+        return ok("folder", about, "will be made when it is needed")
+    except Error as error:
+        return of_error("folder", about, error)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return fail("folder", about, "we may not write it", "run as its owner, or as root")
+    return ok("folder", about, "can be written, and others have no hand in it")
+
+
+def _tmpfs(folder: str) -> Check:
+    about = printable(folder)
+    descriptor = os.open(existing(Path(folder)), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        answer = is_in_memory(descriptor)
+    finally:
+        os.close(descriptor)
+    if answer is None:
+        return unknown("tmpfs", about, "it cannot be seen what file system it is on")
+    if answer:
+        return ok("tmpfs", about, "is in memory")
+    fix = (
+        "deliver to /run/secrets, and systemctl enable --now run-secrets.mount; or "
+        f"mount -t tmpfs -o mode=0700,noexec,nosuid,nodev,size=8M tmpfs {folder}"
+    )
+    return fail("tmpfs", about, "is on a disk, where what is deleted can be found again", fix)
+
+
+def _mounts(targets: list[Target]) -> list[Check]:
+    mounted = mount_points()
+    wrong = [
+        fail(
+            "bind-mount",
+            printable(delivery.path),
+            "is mounted by itself, so it cannot be replaced",
+            f"mount the folder {printable(folder_of(target))} instead of the file",
+        )
+        for target in targets
+        for delivery in target.deliveries
+        if delivery.path in mounted
+    ]
+    return wrong or [ok("bind-mount", "this host", "no file is mounted by itself")]
+
+
+def mount_points() -> set[str]:
+    """As proc(5) has them, octal escapes undone."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return set()
+    return {line.split()[4].encode("latin-1", "replace").decode("unicode_escape") for line in lines}

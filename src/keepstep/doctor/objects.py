@@ -1,0 +1,128 @@
+"""What a sync needs of both its sides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from keepstep.config import SyncJob
+from keepstep.doctor import costs
+from keepstep.doctor.buckets import Bucket, bucket_of
+from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.policy import Grant, simulated
+from keepstep.doctor.probe import Probe, blocking
+from keepstep.stores import bling
+from keepstep.stores.address import Address, parse
+
+
+def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+    job = patient.job
+    assert isinstance(job, SyncJob)
+    source, target = parse(job.source), parse(job.target)
+    yield from _side(practice, patient, source, "source")
+    yield from _side(practice, patient, target, "target")
+    if patient.trash:
+        yield from _written(practice, patient, patient.trash, "trash-write")
+    if patient.deletes and target.kind != "local":
+        yield Probe("target-delete", str(target), lambda: _delete(practice, patient, target))
+    if source.namespace == bling.NAMESPACE:
+        oci = practice.assembly(patient.settings).oci
+        yield Probe("region", source.bucket, lambda: costs.home_region(oci, source.bucket))
+        yield Probe("cost-reports", str(source), lambda: costs.newest(practice, patient, source))
+
+
+def _side(practice: Practice, patient: Patient, address: Address, side: str) -> Iterator[Probe]:
+    if address.kind == "local":
+        look = _local_source if side == "source" else _local_target
+        name = "source-list" if side == "source" else "target-write"
+        yield Probe(name, address.path, blocking(look, address.path))
+        return
+    is_target = side == "target"
+    with_bucket = _asking(practice, patient, address, is_target=is_target)
+    yield Probe(f"{side}-list", str(address), lambda: with_bucket(lambda bucket: _list(bucket, side, address)))
+    if is_target:
+        yield from _written(practice, patient, address, "target-write")
+    else:
+        yield Probe("source-read", str(address), lambda: with_bucket(lambda bucket: _read(bucket, address)))
+
+
+def _written(practice: Practice, patient: Patient, address: Address, name: str) -> Iterator[Probe]:
+    if address.kind == "local":
+        yield Probe(name, address.path, blocking(_local_target, address.path))
+        return
+    with_bucket = _asking(practice, patient, address, is_target=True)
+    yield Probe(name, str(address), lambda: with_bucket(lambda bucket: write(bucket, name, address)))
+
+
+def _asking(
+    practice: Practice, patient: Patient, address: Address, *, is_target: bool
+) -> Callable[[Callable[[Bucket], Awaitable[Check]]], Awaitable[Check]]:
+    async def ask(question: Callable[[Bucket], Awaitable[Check]]) -> Check:
+        assembly = practice.assembly(patient.settings)
+        bucket = bucket_of(assembly, address, patient.transfer, is_target=is_target)
+        try:
+            return await question(bucket)
+        finally:
+            await bucket.close()
+
+    return ask
+
+
+async def _list(bucket: Bucket, side: str, address: Address) -> Check:
+    first = await bucket.first()
+    return ok(f"{side}-list", str(address), "can be listed" + ("" if first else "; nothing is in it"))
+
+
+async def _read(bucket: Bucket, address: Address) -> Check:
+    first = await bucket.first()
+    if first is None:
+        return unknown("source-read", str(address), "there is no object yet that could be read")
+    await bucket.read(first)
+    return ok("source-read", str(address), "its first object can be read")
+
+
+async def write(bucket: Bucket, name: str, address: Address) -> Check:
+    """Whether the bucket would take an object."""
+    await bucket.try_write()
+    return ok(name, str(address), "would take an object (it refused only an upload that was never begun)")
+
+
+async def _delete(practice: Practice, patient: Patient, target: Address) -> Check:
+    assembly = practice.assembly(patient.settings)
+    bucket = bucket_of(assembly, target, patient.transfer, is_target=True)
+    try:
+        if await bucket.try_delete():
+            return ok("target-delete", str(target), "would let an object be deleted")
+    finally:
+        await bucket.close()
+    grant = Grant("s3:DeleteObject", f"arn:aws:s3:::{target.bucket}/{target.prefix}*")
+    return await simulated("target-delete", str(target), assembly.aws, [grant])
+
+
+def _local_source(path: str) -> Check:
+    name = "source-list"
+    folder = Path(path)
+    if not folder.is_dir():
+        return fail(name, path, "there is no such folder", f"mkdir -p {path}, or correct the job's source")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return fail(name, path, "we may not read it", f"chmod o+rx {path}, or run as its owner")
+    return ok(name, path, "can be listed")
+
+
+def _local_target(path: str) -> Check:
+    name = "target-write"
+    there = existing(Path(path).absolute())
+    if not there.is_dir():
+        return fail(name, path, f"{there} is not a folder", "name a folder as the job's target")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return fail(name, path, f"we may not write {there}", f"chown it to the user that runs keepstep: {there}")
+    return ok(name, path, "can be written" if there == Path(path).absolute() else "will be made when it is needed")
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

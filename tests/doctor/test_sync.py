@@ -1,0 +1,189 @@
+"""A sync job, looked at: cost reports in a local OCI, a bucket in a local S3, and what can be wrong with either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from keepstep.assembly import CloudSettings
+from keepstep.cli.running import run
+from keepstep.config import Config, SyncJob
+from keepstep.doctor.check import Verdict
+from keepstep.doctor.examination import examined
+from keepstep.doctor.patient import Patient
+from tests.cli.conftest import Edit, MainJob
+from tests.doctor.worlds import Clock, Report, configure, doctor
+
+DENIED = {"status": 403, "code": "AccessDenied"}
+
+
+@pytest.fixture
+def look(main_job: MainJob, tmp_path: Path) -> Callable[..., Report]:
+    """``look(params)``: the doctor's report on a job that copies cost reports; ``env`` changes variables."""
+
+    def visit(params: str = "", *, source: str = "", target: str = "", **env: str | None) -> Report:
+        job = f'source = "{source or main_job.source}"\ntarget = "{target or main_job.target}"\nparams = "{params}"'
+        config = configure(tmp_path, f'[job.reports]\nkind = "sync"\n{job}\n')
+        return doctor(config, "reports", env={**main_job.variables, **env})
+
+    return visit
+
+
+def test_a_healthy_job_has_nothing_that_fails(look: Callable[..., Report], main_job: MainJob) -> None:
+    """Where everything is right all checks are ok, the exit code is 0, and nothing was changed."""
+    before = main_job.keys()
+    report = look()
+    assert report.failed == set() and report.code == 0
+    for name in ("aws-identity", "oci-identity", "aws-clock", "oci-clock", "region", "cost-reports"):
+        assert report.verdict(name) == "ok"
+    for name in ("source-list", "source-read", "target-list", "target-write", "state", "schedule", "history"):
+        assert report.verdict(name) == "ok"
+    s3 = main_job.aws.client("s3")
+    assert main_job.keys() == before == []
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=main_job.bucket)
+
+
+def test_it_says_who_we_are(look: Callable[..., Report], main_job: MainJob) -> None:
+    """Both identities are named with their source, and no key or secret is."""
+    report = look()
+    assert report.of("aws-identity")["about"].startswith("arn:aws:")
+    assert "by env" in report.of("aws-identity")["text"]
+    assert report.of("oci-identity")["about"].startswith("ocid1.user.")
+    assert main_job.cloud.tenancy in report.of("oci-identity")["text"]
+    assert main_job.variables["AWS_SECRET_ACCESS_KEY"] not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("operation", "check", "action"),
+    [("ListObjectsV2", "target-list", "s3:ListBucket"), ("UploadPart", "target-write", "s3:PutObject")],
+)
+def test_a_missing_permission_of_s3_is_named(
+    look: Callable[..., Report], main_job: MainJob, operation: str, check: str, action: str
+) -> None:
+    """What S3 denies fails, and the fix is the IAM statement with its action and bucket."""
+    main_job.aws.fault(operation, DENIED, times=None, match=main_job.bucket)
+    report = look()
+    assert (report.code, report.failed) == (1, {check})
+    assert action in report.of(check)["fix"] and main_job.bucket in report.of(check)["fix"]
+
+
+def test_a_missing_permission_of_oci_is_named(look: Callable[..., Report], main_job: MainJob) -> None:
+    """A 404 of OCI fails with both its meanings, and the policy that cost reports need."""
+    main_job.cloud.fault("ListObjects", times=None, status=404)
+    report = look()
+    assert report.failed == {"source-list", "source-read", "cost-reports"}
+    assert "missing and for what is forbidden" in report.of("source-list")["text"]
+    assert "endorse group <your group> to read objects in tenancy usage-report" in report.of("source-list")["fix"]
+
+
+def test_an_object_that_cannot_be_read_is_found(look: Callable[..., Report], main_job: MainJob) -> None:
+    """Listing is allowed and reading is not: source-read alone fails."""
+    main_job.cloud.fault("GetObject", times=None, status=404)
+    assert look().failed == {"source-read"}
+
+
+def test_writing_to_oci_is_tried_without_a_trace(
+    look: Callable[..., Report], main_job: MainJob, tmp_path: Path
+) -> None:
+    """A bucket of OCI that takes objects is ok, one that is read-only to us fails, with `manage objects`."""
+    (tmp_path / "in").mkdir()
+    report = look("--delete", source=str(tmp_path / "in"), target=main_job.source)
+    assert {"target-write", "target-delete"} <= report.failed
+    assert "to manage objects" in report.of("target-write")["fix"]
+
+
+def test_reports_are_looked_for_in_the_home_region(look: Callable[..., Report], oci_config: Edit) -> None:
+    """No bling data: another region than the tenancy's home is named, and what to set."""
+    report = look(OCI_CLI_CONFIG_FILE=str(oci_config(region="eu-frankfurt-1")))
+    assert report.failed == {"region"}
+    assert "set region = us-ashburn-1" in report.of("region")["fix"]
+
+
+def test_without_a_permission_to_look_the_region_is_unknown(look: Callable[..., Report], main_job: MainJob) -> None:
+    """The job needs no `inspect tenancies`: what cannot be seen is unknown, with the statement, and no failure."""
+    main_job.cloud.fault("ListRegionSubscriptions", times=None, status=404)
+    report = look()
+    assert report.code == 0 and report.verdict("region") == "unknown" and report.verdict("oci-identity") == "ok"
+    assert "inspect tenancies" in report.of("region")["fix"]
+
+
+def test_a_key_that_is_not_registered_is_found(look: Callable[..., Report], main_job: MainJob) -> None:
+    """A 401 of the identity service fails, with the places to look at."""
+    main_job.cloud.fault("*", times=None, status=401)
+    report = look()
+    assert "oci-identity" in report.failed and "API Keys" in report.of("oci-identity")["fix"]
+
+
+def test_an_empty_key_file_is_found(look: Callable[..., Report], oci_config: Edit, tmp_path: Path) -> None:
+    """key.pem empty: the file is named, and that it is empty."""
+    key = tmp_path / "key.pem"
+    key.touch(0o600)
+    report = look(OCI_CLI_CONFIG_FILE=str(oci_config(key_file=str(key))))
+    assert "oci-identity" in report.failed
+    assert "is empty" in report.of("oci-identity")["text"] and str(key) in report.of("oci-identity")["text"]
+
+
+def test_missing_credentials_of_aws_are_found(look: Callable[..., Report]) -> None:
+    """EC2 IMDS error: the places that were looked in are listed, and what to set."""
+    report = look(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    assert "aws-identity" in report.failed and "EC2 instance metadata" in report.of("aws-identity")["text"]
+
+
+def test_a_role_that_may_not_be_assumed_is_found(
+    look: Callable[..., Report], main_job: MainJob, tmp_path: Path
+) -> None:
+    """Trouble with an explicit role: the trust policy and the caller's statement are printed."""
+    main_job.aws.fault("AssumeRole", {**DENIED, "message": "not authorized"}, times=None)
+    env = {
+        "SYNC_FROM": main_job.source,
+        "SYNC_TO": main_job.target,
+        "ROLE_ARN": "arn:aws:iam::123456789012:role/sync",
+    }
+    report = doctor(None, env={**main_job.variables, **env})
+    found = report.of("aws-identity")
+    assert found["verdict"] == "fail", found
+    assert "sts:AssumeRole" in (found["fix"] or "") and "role/sync" in found["text"]
+
+
+def test_a_delete_that_cannot_be_tried_is_unknown(look: Callable[..., Report]) -> None:
+    """--delete to S3 where IAM's simulator is not to be asked: unknown, with the statement that it takes."""
+    report = look("--delete")
+    assert report.code == 0
+    assert report.verdict("target-delete") == "unknown" and "s3:DeleteObject" in report.of("target-delete")["fix"]
+
+
+def test_a_folder_that_is_missing_is_found(look: Callable[..., Report], tmp_path: Path) -> None:
+    """A local source that is not there fails; a local target that is not there yet will be made."""
+    report = look(source=str(tmp_path / "none"), target=str(tmp_path / "a/b"))
+    assert report.failed == {"source-list"} and "will be made" in report.of("target-write")["text"]
+
+
+@pytest.mark.parametrize("minutes", [-7, 7])
+def test_a_wrong_clock_is_found(main_job: MainJob, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """A clock that is more than five minutes off, either way, fails against both clouds, with the command."""
+    for name, value in main_job.variables.items():
+        monkeypatch.setenv(name, value)
+    job = SyncJob(kind="sync", source=main_job.source, target=main_job.target)
+    patient = Patient(name="reports", job=job, settings=CloudSettings())
+    clock = Clock(timedelta(minutes=minutes))
+    checks = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, clock=clock))
+    off = {check.name: check for check in checks if check.name.endswith("-clock")}
+    assert {check.verdict for check in off.values()} == {Verdict.FAIL} and len(off) == 2
+    assert all("ahead" in check.text or minutes < 0 for check in off.values())
+    assert "timedatectl" in (off["oci-clock"].fix or "")
+
+
+def test_silence_ends_at_the_deadline(main_job: MainJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cloud that takes connections and says nothing costs no more than the deadline, and the others are asked."""
+    main_job.cloud.fault("ListObjects", times=None, latency_ms=60_000)
+    for name, value in main_job.variables.items():
+        monkeypatch.setenv(name, value)
+    job = SyncJob(kind="sync", source=main_job.source, target=main_job.target)
+    patient = Patient(name="reports", job=job, settings=CloudSettings())
+    checks = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, deadline=4))
+    found = {check.name: check for check in checks}
+    assert "no answer within 4 s" in found["source-list"].text and found["source-list"].verdict is Verdict.FAIL
+    assert found["target-list"].verdict is Verdict.OK
