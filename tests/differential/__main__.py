@@ -24,7 +24,7 @@ def main() -> int:
     stop = given.first + given.cases
     tasks = [(first, min(stop, first + _AT_ONCE)) for first in range(given.first, stop, _AT_ONCE)]
     done = found = 0
-    with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
         for differences, cases in pool.imap_unordered(work, tasks):
             done, found = done + cases, found + len(differences)
             print(*differences, sep="\n\n", end="\n\n" if differences else "")
