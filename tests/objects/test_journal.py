@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,57 @@ def test_without_a_usable_file_there_is_no_journal_and_no_error(tmp_path: Path, 
     journal.close()
     if trouble == "link":
         assert (tmp_path / "victim").read_bytes() == b""
+
+
+OLD, OTHER = "fe00-1f-5-17b6a0-17b6a1", "fe00-1f-5-17b6a0-17b6a2"
+"""States of a file (device, inode, size, and times in nanoseconds of 1970): what differs is the change time."""
+
+
+def test_what_was_proved_equal_is_found_by_range(tmp_path: Path) -> None:
+    """By any later run of the pair, the latest proof of each key, and by no other pair."""
+    first = Journal(tmp_path / "state", "a", "b")
+    for key, source, target in (("a", "1", "2"), ("b", "1", "2"), ("b", "3", OLD), ("c", "1", "2"), ("d", "", "2")):
+        first.note_equal(key, source, target)
+    first.close()
+    second, other = Journal(tmp_path / "state", "a", "b"), Journal(tmp_path / "state", "a", "c")
+    assert second.proved("b", "d") == {"b": ("3", OLD), "c": ("1", "2")}
+    assert other.proved("a", "z") == {}
+    second.close()
+    other.close()
+
+
+def test_digests_of_files_are_anybodys(tmp_path: Path) -> None:
+    """Whichever pair a file was read for; in another state, or under a tag that is no state, nothing is known."""
+    ours, other = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "c")
+    ours.note_digest(OLD, "md5")
+    ours.note_digest("v1", "md5")
+    ours.close()
+    assert (other.digest_of(OLD), other.digest_of(OTHER), other.digest_of("v1")) == ("md5", None, None)
+    other.note_digest(OTHER, "new")
+    other.close()
+    assert (ours.digest_of(OLD), ours.digest_of(OTHER)) == (None, "new"), "a row for each file"
+    ours.close()
+
+
+@pytest.mark.parametrize("age", [-1, 0, 1])
+def test_states_that_are_too_fresh_are_not_relied_on(tmp_path: Path, age: int) -> None:
+    """A file written within two seconds of the run's start may change once more and look the same."""
+    state = f"fe00-1f-5-{time.time_ns() - age * 10**9:x}-17b6a1"
+    for _ in range(2):
+        journal = Journal(tmp_path, "a", "b")
+        assert (journal.proved("", "z"), journal.digest_of(state)) == ({}, None)
+        journal.note_equal("key", "1", state)
+        journal.note_equal("yek", state, "1")
+        journal.note_digest(state, "md5")
+        journal.close()
+
+
+def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
+    """A run that is killed loses a few hundred of them at the most."""
+    ours = Journal(tmp_path, "a", "b")
+    for n in range(1200):
+        ours.note_equal(f"{n:04}", "1", "2")
+    with sqlite3.connect(tmp_path / "objects.db") as database:
+        assert database.execute("select count(*) from equal").fetchone() == (1000,)
+    database.close()
+    ours.close()
