@@ -21,6 +21,8 @@ from tests.database_servers.oracle import OracleServer
 from tests.rotation.scene import Clouds, Scene, Server, log_in
 
 ROTATIONS = 200 if os.environ.get("FULL") else 2
+PAUSE = 0.002 if os.environ.get("FULL") else 0.02
+"""Seconds between two logins of one client."""
 Real = Callable[..., Scene]
 
 
@@ -38,7 +40,7 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         failing_since = 0.0
-        while not self._end.wait(0.002):
+        while not self._end.wait(PAUSE):
             payload = self._read()
             assert payload
             try:

@@ -40,7 +40,7 @@ class Watch:
     def run(self, *words: str) -> int:
         import os
 
-        command = [sys.executable, "-X", "dev", "-m", "keepstep", *words]
+        command = [sys.executable, "-m", "keepstep", *words]
         pipe = subprocess.PIPE
         env = {**os.environ, **self.scene.clouds.env}
         with subprocess.Popen(command, cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True) as process:

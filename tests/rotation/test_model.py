@@ -40,7 +40,7 @@ def check(findings: Findings, *strategies: Strategy) -> None:
     assert not trouble
 
 
-@pytest.mark.parametrize("strategies", EVERY, ids=str)
+@pytest.mark.parametrize("strategies", EVERY if FULL else (EVERY[0], EVERY[3]), ids=str)
 def test_two_workers_on_one_database(strategies: tuple[Strategy, ...]) -> None:
     """Every invariant holds and every state heals, for each strategy."""
     findings = explored(*strategies, rotations=2 if FULL else 1)
@@ -85,8 +85,16 @@ ROWS = {
 """What heals each thing that an operator can do to a single user."""
 
 
-@pytest.mark.parametrize("edit", sorted(EDITS))
-@pytest.mark.parametrize("strategies", EVERY if FULL else (EVERY[0], EVERY[3]), ids=str)
+@pytest.mark.parametrize(
+    ("strategies", "edit"),
+    [
+        (strategies, edit)
+        for strategies in EVERY
+        for edit in sorted(EDITS)
+        if FULL or strategies == (SINGLE,) or (strategies == (ALTERNATING,) and "-" in edit)
+    ],
+    ids=str,
+)
 def test_what_an_operator_does_is_healed(strategies: tuple[Strategy, ...], edit: str) -> None:
     """Whatever was done by hand, at any point of a rotation that was given up, heals; and nothing gets worse.
 
@@ -99,8 +107,9 @@ def test_what_an_operator_does_is_healed(strategies: tuple[Strategy, ...], edit:
 
 def test_a_policy_that_refuses_is_healed() -> None:
     """D6: a database that does not take the first fresh password gets another one; pruning goes on beside it."""
-    findings = explored(ALTERNATING, rotations=1, unfit=frozenset({0}), kept=0)
-    check(findings, ALTERNATING)
+    strategy = ALTERNATING if FULL else SINGLE
+    findings = explored(strategy, rotations=1, unfit=frozenset({0}), kept=0)
+    check(findings, strategy)
     assert any(name.startswith("D6") for name in findings.rows)
     assert "S7" in findings.rows
 
@@ -113,7 +122,8 @@ def test_secrets_of_another_tool() -> None:
 def test_without_an_administrator() -> None:
     """A credential that changes itself keeps every invariant, and heals while a stored password logs in."""
     check(explored(SINGLE, rotations=1, has_admin=False), SINGLE)
-    check(explored(DUAL, rotations=1, has_admin=False), DUAL)
+    if FULL:
+        check(explored(DUAL, rotations=1, has_admin=False), DUAL)
 
 
 @pytest.mark.parametrize(

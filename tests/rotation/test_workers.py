@@ -22,7 +22,7 @@ from tests.rotation.memory import Died, Gate, MemoryScene, Turns
 from tests.rotation.scene import Scene
 
 FULL = bool(os.environ.get("FULL"))
-SEEDS = range(1000 if FULL else 8)
+SEEDS = range(1000 if FULL else 5)
 SEAMLESS = (Strategy.ALTERNATING, Strategy.DUAL, Strategy.ROLLOVER)
 Real = Callable[..., Scene]
 
