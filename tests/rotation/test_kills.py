@@ -17,7 +17,7 @@ from tests.rotation.scene import Clouds, Scene, lets_in
 
 Real = Callable[..., Scene]
 FULL = bool(os.environ.get("FULL"))
-"""``make test-rotation-full``: every strategy; and before each write too, which leaves what after the last one does."""
+"""``make test-rotation-full``: every strategy, and before each write too, which is after the one before it."""
 HERE = Path(__file__).parent
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import pytest
 from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.postgres import PostgresServer
 from tests.rotation.scene import FIRST, Scene
+from tests.secrets.test_leaks import command_lines
 
 Real = Callable[..., Scene]
 
@@ -38,8 +40,6 @@ class Watch:
         self.said: list[tuple[str, str]] = []
 
     def run(self, *words: str) -> int:
-        import os
-
         command = [sys.executable, "-m", "keepstep", *words]
         pipe = subprocess.PIPE
         env = {**os.environ, **self.scene.clouds.env}
@@ -52,14 +52,6 @@ class Watch:
                     self.said.append(("the process list", "\n".join(command_lines())))
         self.said.append((" ".join(words), out + err))
         return process.returncode
-
-
-def command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield path.read_bytes().decode("latin-1")
-        except OSError:
-            continue
 
 
 @pytest.fixture

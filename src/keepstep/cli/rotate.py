@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings
+from keepstep.assembly import Assembly
+from keepstep.cli.identities import settings_of
 from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import Work, work_of
@@ -20,9 +21,6 @@ from keepstep.errors import ExitCode
 from keepstep.rotation.tick import Tick
 from keepstep.rotation_assembly import RotationAssembly
 from keepstep.runs.report import Report, action_log
-
-if TYPE_CHECKING:
-    from keepstep.config import Identities
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,7 +63,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 async def _tick(work: Work, report: Report, lines: Lines, options: dict[str, Any]) -> ExitCode | None:
     async with AsyncExitStack() as stack:
-        assembly = RotationAssembly(Assembly(_settings_of(work.identity)), stack, lines.warned)
+        assembly = RotationAssembly(Assembly(settings_of(work.identity)), stack, lines.warned)
         tick = Tick(
             await assembly.rotation(work.name, work.job),
             report,
@@ -77,16 +75,3 @@ async def _tick(work: Work, report: Report, lines: Lines, options: dict[str, Any
         with Interruption(tick.stop) as interruption:
             await tick.run()
             return interruption.code
-
-
-def _settings_of(identity: Identities) -> CloudSettings:
-    return CloudSettings(
-        profile=identity.aws.profile,
-        region=identity.aws.region,
-        endpoint_url=identity.aws.endpoint_url,
-        ca_bundle=identity.aws.ca_bundle,
-        role_arn=tuple(identity.aws.role_arn),
-        oci_auth=identity.oci.auth,
-        oci_profile=identity.oci.profile,
-        oci_config_file=identity.oci.config_file,
-    )
