@@ -81,7 +81,7 @@ async def _container(engines: Engines, notice: Notice, files: list[str]) -> list
         checks += _mounts(container, notice, files)
         if notice.what != RESTART:
             pid = int(container.attrs.get("State", {}).get("Pid") or 0)
-            checks.append(_listens(container.name, pid, notice.what))
+            checks.append(listens(container.name, pid, notice.what))
     return checks
 
 
@@ -93,7 +93,7 @@ def _mounts(container: Any, notice: Notice, files: list[str]) -> Iterator[Check]
             yield fail("bind-mount", path, text, "mount its folder instead, or write restart as the signal")
 
 
-def _listens(name: str, pid: int, signal: str) -> Check:
+def listens(name: str, pid: int, signal: str) -> Check:
     """By the signals that its first process catches (proc(5), SigCgt); a namespace's first one ignores the rest."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines() if pid else []
@@ -124,4 +124,4 @@ def _pid_file(notice: Notice) -> Check:
         return fail("container", notice.whom, f"the process {pid} is gone", "start what writes the file")
     if notice.what in (RESTART, RELOAD):
         return ok("container", notice.whom, f"the process {pid} runs")
-    return _listens(notice.whom, pid, notice.what)
+    return listens(notice.whom, pid, notice.what)
