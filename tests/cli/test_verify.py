@@ -17,12 +17,12 @@ import pytest
 
 from tests.cli.conftest import MainJob
 from tests.cli.inprocess import keepstep
-from tests.cli.test_compare import LARGE, Pair
+from tests.cli.test_compare import Pair
 from tests.cli.test_pairs import KINDS, Places
 from tests.servers import FaultProxy
 
-FILES = {"same": b"same", "d/other": b"1234", "size": b"12", "here": b"1", "large": LARGE}
-THEIRS = {"same": b"same", "d/other": b"4321", "size": b"123", "there": b"2", "large": LARGE}
+FILES = {"same": b"same", "d/other": b"1234", "size": b"12", "here": b"1", "empty": b""}
+THEIRS = {"same": b"same", "d/other": b"4321", "size": b"123", "there": b"2", "empty": b""}
 
 
 @pytest.fixture

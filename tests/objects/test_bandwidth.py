@@ -7,7 +7,7 @@ import random
 from collections.abc import Coroutine
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepstep.objects.bandwidth import Bandwidth
@@ -47,7 +47,7 @@ def most_and_least(passed: list[tuple[float, int]]) -> tuple[int, int]:
     return max(totals), min(totals)
 
 
-@examples
+@settings(examples, max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0, 0.1))
 def test_within_five_seconds_the_rate_is_kept(seed: int, jobs: int, pause: float) -> None:
     """However many transfers share it, of whatever sizes, and however long each takes itself: within a tenth."""
