@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than there are processors: many tests wait, for servers, signals and deadlines.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 # Without bytecode every process of the tests would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,10 +22,10 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 
 test: venv lint  ## everything CI runs
 	@tools/debian.sh
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
 test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
 	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py

@@ -18,9 +18,11 @@ from keepstep.localcloud.server import LocalCloud
 from tests.cli.conftest import MainJob, Ran, new_job
 from tests.cli.test_pairs import Places
 from tests.servers import Aws, FaultProxy
+from tests.unprivileged import unprivileged
 
-OBJECTS = 1100
-"""A little more than a page."""
+OBJECTS = 120
+"""A little more than a page of a hundred."""
+PAGES = ("--page-size", "100")
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ class TestDeleteMatrix:
         match = {"match": bucket.partition("://")[2].partition("/")[0]}
         do = {"status": status, "code": "AccessDenied" if status == 403 else "InternalError"}
         main_job.aws.fault("ListObjectsV2", do, after=1, times=None, **match)
-        result = main_job.keepstep("sync", bucket, target, "--delete", "--max-delete", "100%", "--json")
+        result = main_job.keepstep("sync", bucket, target, *PAGES, "--delete", "--max-delete", "100%", "--json")
         main_job.aws.clear_faults()
         unharmed(places, target, result, 1)
         assert "withheld" in str(result.report["failures"])
@@ -75,10 +77,7 @@ class TestDeleteMatrix:
         """A source folder that cannot be read: exit 1, no delete, and the rest is compared."""
         folder, _, target = full
         os.chmod(f"{folder}/3", 0)
-        for path in (Path(folder), *Path(folder).parents):
-            if str(path).startswith("/tmp/"):
-                path.chmod(path.stat().st_mode | 0o055)
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-m", "keepstep"]
+        command = unprivileged([sys.executable, "-m", "keepstep"])
         result = _run(main_job, [*command, "sync", folder, target, "--delete", "--max-delete", "100%", "--json"])
         os.chmod(f"{folder}/3", 0o755)
         unharmed(places, target, result, 1)
@@ -114,7 +113,7 @@ def test_second_page_of_an_oci_listing_fails(main_job: MainJob, places: Places) 
     (Path(folder) / f"{OBJECTS + 5:05}").write_bytes(b"new, but nobody knows whether the target has it")
     (Path(folder) / "00000").unlink()
     main_job.cloud.fault("ListObjects", after=1, times=None, status=500)
-    result = main_job.keepstep("sync", folder, target, "--delete", "--json")
+    result = main_job.keepstep("sync", folder, target, *PAGES, "--delete", "--json")
     main_job.cloud.clear_faults()
     assert result.code == 1
     assert [a["source"] for a in result.report["actions"]] == [f"{folder}/00001"]

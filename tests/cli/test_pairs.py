@@ -21,7 +21,7 @@ FILES = {
     "a.txt": b"small",
     "a/b/c d+e%20.csv": b"1,2\n" * 1000,
     "ünï/日本.bin": random.Random(1).randbytes(70_000),
-    "large.bin": random.Random(2).randbytes(33 * MIB + 5),
+    "large.bin": random.Random(2).randbytes(16 * MIB + 5),
 }
 
 

@@ -19,7 +19,7 @@ from tests.cli.conftest import MainJob
 from tests.servers import FaultProxy, program
 
 MIB = 1024 * 1024
-PARTS = 6
+PARTS = 4
 DATA = random.Random(20).randbytes(16 * MIB) * (PARTS - 1) + b"the last part"
 
 
@@ -123,6 +123,7 @@ def test_a_transfer_that_was_cut_short_goes_on(
     assert target.uploads() == []
 
 
+@pytest.mark.parametrize("target", ["oci"], indirect=True)
 def test_a_file_that_changed_meanwhile_is_sent_anew(source: Path, target: Target, tmp_path: Path) -> None:
     """Parts of another state of the file are removed, not mixed in."""
     cut_short(source, target, tmp_path, signal.SIGKILL)
@@ -134,6 +135,7 @@ def test_a_file_that_changed_meanwhile_is_sent_anew(source: Path, target: Target
     assert target.uploads() == []
 
 
+@pytest.mark.parametrize("target", ["s3"], indirect=True)
 def test_what_nobody_needs_any_more_is_removed(source: Path, target: Target, tmp_path: Path) -> None:
     """When the file is gone from the source, the next run removes the parts that had been sent of it."""
     cut_short(source, target, tmp_path, signal.SIGKILL)
