@@ -44,6 +44,8 @@ class Images:
             "HOME": str(folder),
         }
         (folder / "containers.conf").write_text(_CONTAINERS)
+        self.context = folder / "context"
+        _copy_context(self.context)
 
     def add_base(self, name: str, archive: Path) -> str:
         """Overlay file systems where the machine has them; copies where it has not."""
@@ -72,7 +74,7 @@ class Images:
         command += ["--no-cache" if again else "--layers", "--file", str(CONTAINERFILE), "--target", target]
         command += ["--tag", tag, "--build-arg", f"BASE={base}", "--build-arg", "VERSION=1", *self._visible()]
         command += ["--build-arg", f"EXTRAS={extras}"] if extras else []
-        made = self._call([*command, str(REPOSITORY)], 1500)
+        made = self._call([*command, str(self.context)], 1500)
         assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-3000:]
         return f"localhost/{tag}"
 
@@ -120,6 +122,15 @@ class Images:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
+
+def _copy_context(folder: Path) -> None:
+    """What the Containerfile copies, as it is now: whoever edits it meanwhile changes no image."""
+    folder.mkdir()
+    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, folder)
+    for name in ("src", "deploy/container"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def pins(text: str) -> dict[str, set[str]]:

@@ -1,0 +1,111 @@
+# Entries that nobody can change or delete before their time, and the key that encrypts what this module keeps.
+
+resource "aws_kms_key" "this" {
+  description         = "keepstep: audit log, queue, logs and the function's settings"
+  enable_key_rotation = true
+  policy              = data.aws_iam_policy_document.key.json
+}
+
+resource "aws_kms_alias" "this" {
+  name          = "alias/${var.name}"
+  target_key_id = aws_kms_key.this.key_id
+}
+
+data "aws_iam_policy_document" "key" {
+  #checkov:skip=CKV_AWS_109:a key's policy speaks of the key alone, and the account must not lose it
+  #checkov:skip=CKV_AWS_111:a key's policy speaks of the key alone
+  #checkov:skip=CKV_AWS_356:in a key's policy * is the key
+  statement {
+    sid       = "Account"
+    actions   = ["kms:*"]
+    resources = ["*"]
+    principals {
+      type        = "AWS"
+      identifiers = ["${local.arn}:iam::${local.account}:root"]
+    }
+  }
+  statement {
+    sid       = "Logs"
+    actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+    resources = ["*"]
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${data.aws_region.here.name}.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnEquals"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+      values   = ["${local.arn}:logs:${data.aws_region.here.name}:${local.account}:log-group:/aws/lambda/${var.name}"]
+    }
+  }
+}
+
+resource "aws_s3_bucket" "audit" {
+  #checkov:skip=CKV_AWS_18:CloudTrail's data events tell more than access logs; they are the account's matter
+  #checkov:skip=CKV_AWS_144:the second copy that matters is the anchor in the other cloud, see docs/audit.md
+  #checkov:skip=CKV2_AWS_61:entries are kept
+  #checkov:skip=CKV2_AWS_62:nobody waits for entries
+  bucket_prefix       = "${var.name}-audit-"
+  object_lock_enabled = true
+}
+
+resource "aws_s3_bucket_versioning" "audit" {
+  bucket = aws_s3_bucket.audit.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_object_lock_configuration" "audit" {
+  bucket = aws_s3_bucket.audit.id
+  rule {
+    default_retention {
+      mode = "COMPLIANCE"
+      days = var.audit_retention_days
+    }
+  }
+  depends_on = [aws_s3_bucket_versioning.audit]
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "audit" {
+  bucket = aws_s3_bucket.audit.id
+  rule {
+    bucket_key_enabled = true
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = local.own_key
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "audit" {
+  bucket                  = aws_s3_bucket.audit.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+data "aws_iam_policy_document" "audit" {
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.audit.arn, "${aws_s3_bucket.audit.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "audit" {
+  bucket     = aws_s3_bucket.audit.id
+  policy     = data.aws_iam_policy_document.audit.json
+  depends_on = [aws_s3_bucket_public_access_block.audit]
+}

@@ -1,0 +1,46 @@
+"""OpenTofu or Terraform on a copy of a module, where one of them and its providers happen to be installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.hcl import FOLDER
+
+_MIRRORS = ("/opt/tf-plugins", "/usr/share/terraform/providers", "/usr/local/share/terraform/plugins")
+"""Folders with providers; nothing is fetched from anywhere else."""
+
+
+@dataclass
+class Terraform:
+    """A working folder."""
+
+    program: str
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [self.program, f"-chdir={self.folder}", *words, *(["-no-color"] if words[0] != "fmt" else [])]
+        ran = subprocess.run(
+            command, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert not check or ran.returncode == 0, ran.stdout + ran.stderr
+        return ran
+
+
+def terraform(module: str, tmp_path: Path) -> Terraform:
+    """Skips without a binary or a provider: neither can be had from a package registry."""
+    program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)
+    mirror = next((path for path in _MIRRORS if Path(path, "registry.terraform.io/hashicorp/aws").is_dir()), None)
+    if not program or not mirror:
+        pytest.skip("OpenTofu or Terraform with AWS's provider is not here: modules are read, and not validated")
+    settings = tmp_path / "terraform.rc"
+    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
+    folder = tmp_path / module
+    shutil.copytree(FOLDER / module, folder)
+    return Terraform(program, folder, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1"})

@@ -1,0 +1,153 @@
+"""The modules of deploy/tofu: right as far as can be seen without a cloud account."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+
+from tests.deploy.hcl import FOLDER, MODULES, read, resources
+from tests.deploy.images import REPOSITORY
+from tests.deploy.oci_schema import EXTRACT
+from tests.deploy.terraform import terraform
+
+_OWN = {"count", "for_each", "provider", "depends_on", "lifecycle", "dynamic"}
+_SECRET = re.compile(
+    r"aws_(iam_access_key|secretsmanager_secret_version|ssm_parameter|db_instance)|oci_vault_secret"
+    r"|oci_identity_(auth_token|customer_secret_key|smtp_credential)|random_password|tls_private_key"
+)
+"""Resources whose attributes would bring a secret into the state."""
+EXPECTED = ["aws-rotation", "aws-sync", "oci-cost-reports", "oci-rotation", "oci-secrets-host"]
+
+
+def unknown(content: dict[str, Any], table: dict[str, Any], where: str) -> Iterator[str]:
+    """What a resource has that its schema has not, and what it lacks."""
+    attributes, blocks = table["attributes"], table["blocks"]
+    for dynamic in content.get("dynamic", ()):
+        for name, block in dynamic.items():
+            for inner in block["content"] if isinstance(block["content"], list) else [block["content"]]:
+                yield from unknown(inner, blocks.get(name, {"attributes": {}, "blocks": {}}), f"{where}.{name}")
+    for name, value in content.items():
+        if name in blocks and isinstance(value, list):
+            for each in value:
+                yield from unknown(each, blocks[name], f"{where}.{name}")
+        elif name not in _OWN and name not in attributes:
+            yield f"{where}.{name} is not known"
+    given = {*content, *(name for dynamic in content.get("dynamic", ()) for name in dynamic)}
+    needed = {*(name for name, must in attributes.items() if must)}
+    yield from (f"{where}.{name} is missing" for name in sorted(needed - given))
+
+
+def test_all_modules_are_there() -> None:
+    """The five of the documentation, each with its files."""
+    assert MODULES == EXPECTED
+    for module in MODULES:
+        names = {path.name for path in (FOLDER / module).iterdir()}
+        assert names >= {
+            "README.md",
+            "main.tf",
+            "outputs.tf",
+            "terraform.tfvars.example",
+            "variables.tf",
+            "versions.tf",
+        } - ({"main.tf"} if module == "oci-cost-reports" else set())
+
+
+@pytest.mark.parametrize("module", EXPECTED)
+def test_variables_are_described_and_the_example_is_whole(module: str) -> None:
+    """Variables and outputs say what they are; the example gives every one that must be given."""
+    variables = {name: body for block in read(module)["variable"] for name, body in block.items()}
+    outputs = {name: body for block in read(module)["output"] for name, body in block.items()}
+    assert [name for name, body in {**variables, **outputs}.items() if not body.get("description")] == []
+    assert [name for name, body in variables.items() if "type" not in body] == []
+    with (FOLDER / module / "terraform.tfvars.example").open() as text:
+        example = {name for name in hcl2.load(text) if not name.startswith("__")}
+    needed = {name for name, body in variables.items() if "default" not in body}
+    assert needed <= example <= set(variables)
+
+
+@pytest.mark.parametrize("module", EXPECTED)
+def test_versions_are_pinned(module: str) -> None:
+    """OpenTofu's and Terraform's least version, and each provider within one major version."""
+    (block,) = read(module)["terraform"]
+    assert block["required_version"] == ">= 1.8"
+    (providers,) = block["required_providers"]
+    assert {name: each["version"] for name, each in providers.items()}.items() <= {
+        "aws": "~> 5.100",
+        "oci": "~> 7.19",
+    }.items()
+    used = {kind.removeprefix("data.").split("_")[0] for kind, _, _ in resources(module)}
+    assert used == set(providers)
+
+
+@pytest.mark.parametrize("module", EXPECTED)
+def test_attributes_of_oci_exist(module: str) -> None:
+    """Every attribute and block of an OCI resource is in the provider's schema, and none is missing."""
+    schema = json.loads(EXTRACT.read_text())
+    faults = [
+        fault
+        for kind, name, content in resources(module)
+        if "oci_" in kind
+        for fault in unknown(content, schema[kind], f"{kind}.{name}")
+        if not fault.endswith(".filter is not known")
+    ]
+    assert faults == []
+
+
+def test_a_wrong_attribute_is_found() -> None:
+    """The check above finds a misspelt attribute, one within a block, and one that is missing."""
+    table = json.loads(EXTRACT.read_text())["oci_core_nat_gateway"]
+    assert list(unknown({"compartment_id": "x", "vcnid": "y"}, table, "x")) == [
+        "x.vcnid is not known",
+        "x.vcn_id is missing",
+    ]
+    instance = json.loads(EXTRACT.read_text())["oci_core_instance"]
+    found = unknown({"source_details": [{"source_type": "image", "souce_id": "y"}]}, instance, "x")
+    assert "x.source_details.souce_id is not known" in list(found)
+
+
+@pytest.mark.parametrize("module", EXPECTED)
+def test_no_secret_is_in_the_state(module: str) -> None:
+    """No resource holds a secret's value; the only variable that could is marked, and empty."""
+    assert [f"{kind}.{name}" for kind, name, _ in resources(module) if _SECRET.fullmatch(kind)] == []
+    variables = {name: body for block in read(module)["variable"] for name, body in block.items()}
+    marked = {name: body["default"] for name, body in variables.items() if body.get("sensitive")}
+    assert marked == ({"inject": {}} if module == "oci-cost-reports" else {})
+
+
+@pytest.mark.parametrize("module", EXPECTED)
+def test_the_readme_has_a_diagram_and_the_way(module: str) -> None:
+    """A diagram, what to do, what it costs in rights, and how far it was tried."""
+    text = (FOLDER / module / "README.md").read_text()
+    assert "```mermaid" in text
+    assert "tofu apply" in text
+    assert "## How far this is tested" in text
+
+
+@pytest.mark.parametrize("module", ["oci-cost-reports", "oci-secrets-host"])
+def test_machines_get_the_units_of_the_repository(module: str) -> None:
+    """Every unit that cloud-init writes is one of deploy/systemd."""
+    text = "".join(path.read_text() for path in (FOLDER / module).glob("*.tf"))
+    (names,) = re.findall(r"units\s+= (\[.*\])", text)
+    for name in json.loads(names):
+        assert (REPOSITORY / "deploy" / "systemd" / name).is_file()
+
+
+@pytest.mark.parametrize("module", ["aws-rotation", "aws-sync"])
+def test_terraform_finds_no_fault(module: str, tmp_path: Path) -> None:
+    """``validate`` knows every attribute of AWS's provider; files are as ``fmt`` would write them."""
+    tool = terraform(module, tmp_path)
+    tool.run("init", "-input=false")
+    tool.run("validate")
+    tool.run("fmt", "-check", "-diff")
+
+
+def test_either_tool_reads_them() -> None:
+    """Nothing in the modules is of OpenTofu alone or of Terraform alone, and none chooses a place for the state."""
+    text = "".join(path.read_text() for path in FOLDER.rglob("*.tf"))
+    assert not re.search(r'^\s*(encryption \{|cloud \{|ephemeral "|backend ")', text, re.MULTILINE)
