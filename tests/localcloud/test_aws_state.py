@@ -10,7 +10,9 @@ import itertools
 import signal
 import sqlite3
 import stat
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +144,9 @@ def finish_upload(s3: Any, upload: dict[str, Any]) -> None:
 def write_until_killed(server: Aws) -> list[str]:
     """The keys whose writes were acknowledged."""
     assert server.process
-    client, written = server.client("s3"), []
-    killer = threading.Timer(0.5, server.process.send_signal, [signal.SIGKILL])
+    client = server.client("s3")
+    written: list[str] = []
+    killer = threading.Thread(target=_kill_in_the_middle, args=(server.process, written))
     killer.start()
     with contextlib.suppress(BotoCoreError):
         for number in itertools.count():
@@ -152,6 +155,14 @@ def write_until_killed(server: Aws) -> list[str]:
     killer.join()
     server.process.wait()
     return written
+
+
+def _kill_in_the_middle(process: subprocess.Popen[bytes], written: list[str]) -> None:
+    """Once some writes were acknowledged, at a moment that no write knows."""
+    while len(written) < 10:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
 
 
 def count_rows(path: Path) -> dict[str, int]:

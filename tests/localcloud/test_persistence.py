@@ -78,7 +78,9 @@ def test_a_kill_loses_nothing_that_was_answered(alone: Callable[..., LocalCloud]
     threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.6)
+    deadline = time.monotonic() + 60
+    while len(answered) <= 60 and time.monotonic() < deadline:
+        time.sleep(0.05)
     cloud.kill()
     for thread in threads:
         thread.join()

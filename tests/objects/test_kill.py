@@ -112,13 +112,13 @@ def test_killed_at_any_moment_nothing_is_torn(tmp_path: Path) -> None:
 def test_asked_to_end(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """SIGTERM, SIGINT: what is in flight is finished, nothing else begun, no litter; the next run does the rest."""
     world = World(tmp_path)
-    for n in range(3000):
+    for n in range(1500):
         world._write(f"many/{n}", b"x")
     process = world.start()
     world.wait_for_work(process)
     process.send_signal(number)
     assert finish(process, timeout=10) == code
-    assert world.check() < 3302
+    assert world.check() < 1802
     assert not world.litter()
     assert finish(world.start()) == 0
     assert world.is_equal()
