@@ -24,6 +24,9 @@ test: venv lint  ## everything CI runs
 	@tools/debian.sh
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
+test-long: venv  ## the tests that make test leaves out because they take long
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long
+
 coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
@@ -35,6 +38,10 @@ test-rotation-full: venv  ## rotation: the whole model, kills of every strategy,
 
 test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
 	$(BIN)/python -m tests.runs.soak
+
+test-deploy-full: venv  ## deployments: every image built from Debian and run, modules applied to a local AWS (half an hour)
+	@tools/debian.sh
+	FULL=1 $(BIN)/python -m pytest --timeout 1800 tests/deploy
 
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .
@@ -62,4 +69,4 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean
+.PHONY: help venv demo test test-deploy-full coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean

@@ -34,7 +34,9 @@ def bucket(moto: Aws, tmp_path: Path) -> str:
 
 
 def options(name: str, moto: Aws, bucket: str, *more: str) -> list[str]:
-    variables = {**moto.env, "KEEPSTEP_CONFIG": f"s3://{bucket}/keepstep.toml"}
+    """Where the configuration is, is the value of a secret: so it is seen that secrets become variables."""
+    moto.client("secretsmanager").create_secret(Name=bucket, SecretString=f"s3://{bucket}/keepstep.toml")
+    variables = {**moto.env, "KEEPSTEP_SECRETS": f"KEEPSTEP_CONFIG=aws-sm:{bucket}"}
     given = [word for key, value in variables.items() for word in ("--env", f"{key}={value}")]
     return ["run", "--rm", "--read-only", "--name", name, *given, *more]
 

@@ -1,0 +1,101 @@
+"""Wheel and sdist: what is in them, and that they install and run where nothing else of ours is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.images import REPOSITORY, UV_CACHE
+from tests.servers import program
+
+_LEFT_OUT = {"bench", "tests", "tools", ".ci"}
+
+
+def uv(*words: str, cwd: Path = REPOSITORY) -> None:
+    env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE), "SOURCE_DATE_EPOCH": "1700000000"}
+    ran = subprocess.run(
+        [program("uv", "uv"), *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    uv("build", "--quiet", "--sdist", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder))
+    (sdist,) = folder.glob("*.tar.gz")
+    uv("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, str(sdist))
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
+
+
+def tracked(folder: str) -> set[str]:
+    ran = subprocess.run(["git", "ls-files", folder], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return {name for name in ran.stdout.splitlines() if (REPOSITORY / name).exists()}
+
+
+def test_the_sdist_has_the_source_and_no_workshop(built: tuple[Path, Path]) -> None:
+    """Everything that is needed to build and read, nothing of the tests, the bench or somebody's machine."""
+    with tarfile.open(built[0]) as tar:
+        members = tar.getmembers()
+    names = {member.name.partition("/")[2] for member in members if member.isfile()}
+    assert tracked("src") | tracked("deploy") | tracked("docs") <= names
+    assert {"README.md", "LICENSE", "SECURITY.md", "pyproject.toml", "requirements.lock"} <= names
+    assert {name for name in names if name.split("/")[0] in _LEFT_OUT or name.endswith(".pyc")} == set()
+    assert {(member.uid, member.uname) for member in members} <= {(0, ""), (0, "root")}
+
+
+def test_the_wheel_has_the_package_alone(built: tuple[Path, Path]) -> None:
+    """One package, typed, with its licence; what git has is in it."""
+    with zipfile.ZipFile(built[1]) as packed:
+        names = set(packed.namelist())
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"keepstep"}
+    assert {name.removeprefix("src/") for name in tracked("src")} <= names
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+    assert "keepstep/py.typed" in names
+
+
+def test_building_again_gives_the_same_bytes(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """With SOURCE_DATE_EPOCH a wheel built from the same sdist is the same, byte for byte."""
+    words = ["--no-build-isolation", "--python", sys.executable, "--out-dir", str(tmp_path)]
+    uv("build", "--quiet", "--wheel", *words, str(built[0]))
+    assert (tmp_path / built[1].name).read_bytes() == built[1].read_bytes()
+
+
+def test_it_runs_from_a_clean_environment(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """Installed with what the lock has, without the checkout: the commands run, and a folder is synced."""
+    lock = tmp_path / "lock"
+    lock.write_text((REPOSITORY / "requirements.lock").read_text())
+    more = ["--extra", "aws", "--extra", "oci", "--generate-hashes", "--no-header", "--no-annotate"]
+    uv("pip", "compile", "--quiet", "pyproject.toml", *more, "--python", sys.executable, "--output-file", str(lock))
+    clean = tmp_path / "clean"
+    uv("venv", "--quiet", "--python", sys.executable, str(clean))
+    install = ["pip", "install", "--quiet", "--python", str(clean / "bin" / "python")]
+    uv(*install, "--require-hashes", "--requirement", str(lock))
+    uv(*install, "--no-deps", str(built[1]))
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "a").write_text("1")
+    for words in (["keepstep", "--version"], ["oci-secretsync", "--help"], ["keepstep", "config", "schema"]):
+        assert run(clean, tmp_path, *words).stdout
+    run(clean, tmp_path, "keepstep", "sync", str(source), str(target))
+    assert (target / "a").read_text() == "1"
+    where = run(clean, tmp_path, "python", "-c", "import keepstep; print(keepstep.__path__[0])").stdout
+    assert where.startswith(str(clean))
+
+
+def run(clean: Path, folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the environment, with nothing of this one."""
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    ran = subprocess.run(
+        [str(clean / "bin" / name), *words], cwd=folder, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran
