@@ -34,7 +34,7 @@ test-secrets-full: venv  ## secrets: killed also at the calls that change nothin
 	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py
 
 test-rotation-full: venv  ## rotation: the whole model, kills of every strategy, 200 rotations under fire (an hour)
-	FULL=1 $(BIN)/python -m pytest -q tests/rotation --timeout 7200
+	FULL=1 $(BIN)/python -m pytest -q tests/rotation -m "long or not long" --timeout 7200
 
 test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
 	$(BIN)/python -m tests.runs.soak

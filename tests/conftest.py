@@ -29,6 +29,13 @@ def _is_private(name: str) -> bool:
     return name.startswith(_PRIVATE) or name.lower() in _PROXIES
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one worker, so that what they share is made once; heavy servers have groups."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(autouse=True)
 def nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, and no variable of the developer's that a cloud's client would read."""

@@ -8,6 +8,7 @@ import random
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import oci
 import pytest
@@ -110,7 +111,18 @@ def places(main_job: MainJob, tmp_path: Path) -> Places:
     return Places(main_job, tmp_path)
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.product(KINDS, KINDS)))
+def often(pairs: list[tuple[str, str]], *chosen: tuple[str, str]) -> list[Any]:
+    """Those that are chosen run every time, the others with the long tests."""
+    return [pytest.param(*pair, marks=[] if pair in chosen else pytest.mark.long) for pair in pairs]
+
+
+PAIRS = often(
+    list(itertools.product(KINDS, KINDS)), ("local", "s3"), ("s3", "local"), ("local", "oci"), ("oci", "s3")
+)
+CLOUDS = often(list(itertools.product(("s3", "oci"), ("s3", "oci"))), ("oci", "s3"))
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_every_pair(main_job: MainJob, places: Places, source: str, target: str) -> None:
     """Small, empty, large and oddly named objects arrive; nothing moves twice; what is deleted is deleted."""
     here, there = places.new(source), places.new(target)
@@ -150,7 +162,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.product(("s3", "oci"), ("s3", "oci"))))
+@pytest.mark.parametrize(("source", "target"), CLOUDS)
 def test_hostile_keys_between_clouds(main_job: MainJob, places: Places, source: str, target: str) -> None:
     """Between clouds a key is copied byte for byte, and deleted as exactly."""
     here, there = places.new(source), places.new(target)

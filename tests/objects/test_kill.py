@@ -14,7 +14,7 @@ import pytest
 from keepstep.stores.local_paths import TEMPORARY
 from tests.servers import program
 
-KILLS = 15
+KILLS = 9
 MIB = 1024 * 1024
 
 

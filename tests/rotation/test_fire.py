@@ -103,6 +103,7 @@ def test_two_passwords(
     assert not outcomes["failed"], outcomes
 
 
+@pytest.mark.long
 def test_a_single_user_has_a_measured_blip(real: Real, record_property: Callable[[str, object], None]) -> None:
     """With one user and one password logins may fail between APPLY and PROMOTE, for less than a tick."""
     outcomes, blips = under_fire(real(strategy=Strategy.SINGLE))
