@@ -15,7 +15,7 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from keepstep.errors import ConfigError
 from keepstep.runs import durations
@@ -93,6 +93,10 @@ class Dashboard(_Model):
     """The status page."""
 
     listen: str = "127.0.0.1:8731"
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Asked of whoever looks; where ``listen`` is no loopback address nobody gets in without one."""
+    spend: list[str] | None = None
+    """Addresses of FOCUS reports; if not given, the targets of jobs that fetch OCI's."""
 
 
 class OciIdentityConfig(_Model):

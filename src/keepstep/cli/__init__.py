@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "verifies the log of rotations, entry by entry",
     "run": "the daemon: starts jobs when they are due, watches them, and calls for help",
     "status": "how each job stands, or the runs of one",
+    "dashboard": "the status page alone, where no daemon serves it",
     "doctor": "checks what jobs need, changes nothing, and says what to do",
     "config": "checks keepstep.toml, or prints its JSON Schema",
     "localcloud": "a local OCI and AWS on loopback until stopped",

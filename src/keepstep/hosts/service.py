@@ -1,4 +1,4 @@
-"""A daemon with everything around it: log, health, metrics."""
+"""A daemon with everything around it: log, health, metrics, the status page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import SystemClock
+from keepstep.dashboard.pages import Dashboard
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.hosts.daemon import Daemon
 from keepstep.hosts.logs import configure_logs
@@ -51,7 +52,10 @@ def _web(daemon: Daemon, log: Any) -> Web | None:
         return None
     host, port = listening.getsockname()[:2]
     log.info("serving", address=f"http://{host}:{port}/")
-    return Web(application(daemon.health, daemon.readiness, lambda: _metrics(daemon)), listening)
+    app = application(daemon.health, daemon.readiness, lambda: _metrics(daemon))
+    page = Dashboard(lambda: daemon.config, daemon.history, host)
+    app.mount("/", page.application())
+    return Web(app, listening)
 
 
 def _metrics(daemon: Daemon) -> tuple[bytes, str]:

@@ -1,0 +1,47 @@
+"""``keepstep dashboard``: the status page without a daemon, for state that runs elsewhere write to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import click
+
+from keepstep.config import find, load
+from keepstep.errors import ConfigError
+from keepstep.runs.database import open_database
+from keepstep.runs.history import History
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--listen", metavar="HOST:PORT", help="Instead of [dashboard] listen; port 0 is any free one.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Serves the status page of keepstep.toml's state until SIGTERM. It changes nothing.
+
+    The daemon, keepstep run, serves the same page itself; this is for hosts where cron or systemd starts the runs.
+    """
+    path = find((ctx.find_root().obj or {}).get("config"))
+    if path is None:
+        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    config = load(path)
+    try:
+        from keepstep.dashboard.pages import Dashboard
+        from keepstep.hosts.web import Web, bind
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"the status page needs the library {exc.name}, which is not installed",
+            hint="pip install 'keepstep[dashboard]'",
+        ) from exc
+    history = History(open_database(config.state.url, create=False))
+    listening = bind(options["listen"] or config.dashboard.listen)
+    host, port = listening.getsockname()[:2]
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    web = Web(Dashboard(lambda: config, history, host).application(), listening)
+    click.echo(f"serving http://{f'[{host}]' if ':' in host else host}:{port}/")
+    stopped.wait()
+    web.close()
+    history.database.close()

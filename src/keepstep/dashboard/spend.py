@@ -1,0 +1,169 @@
+"""What was spent, by day and by service, from the FOCUS reports that were synced: OCI's, AWS's, anybody's.
+
+Each report is read once, and its sums are kept in memory; one that is written anew (AWS does that all month) is
+read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from keepstep.assembly import Assembly, CloudSettings
+from keepstep.clock import Clock
+from keepstep.config import Config, SyncJob
+from keepstep.dashboard.focus import Cost, costs_in
+from keepstep.dashboard.looks import settings_of
+from keepstep.errors import Error
+from keepstep.stores import bling
+from keepstep.stores.address import parse
+from keepstep.stores.interface import Entry, Store
+
+K = TypeVar("K")
+
+DAYS = 31
+_FRESH = timedelta(minutes=30)
+_MOST = 3000
+"""Reports; OCI writes four a day, one for each service."""
+_LARGEST = 256 << 20
+"""Bytes of one."""
+_ENDINGS = (".csv", ".csv.gz", ".parquet", ".snappy.parquet")
+_AT_A_TIME = 32
+_AT_ONCE = 64 << 20
+"""Bytes of several; one that is larger comes alone."""
+
+
+@dataclass(slots=True)
+class Spend:
+    """All that is known now."""
+
+    at: datetime | None = None
+    error: str = ""
+    reports: int = 0
+    costs: list[Cost] = field(default_factory=list)
+
+    def by_day(self, currency: str) -> list[tuple[date, Decimal]]:
+        return sorted(_sums((cost.day, cost.amount) for cost in self.costs if cost.currency == currency).items())
+
+    def by_service(self, currency: str) -> list[tuple[tuple[str, str], Decimal]]:
+        """The dearest first."""
+        pairs = ((cost.provider, cost.service, cost.amount) for cost in self.costs if cost.currency == currency)
+        sums = _sums(((provider, service), amount) for provider, service, amount in pairs)
+        return sorted(sums.items(), key=lambda each: (-each[1], each[0]))
+
+    @property
+    def currencies(self) -> list[str]:
+        return sorted({cost.currency for cost in self.costs})
+
+
+def _sums(pairs: Iterable[tuple[K, Decimal]]) -> dict[K, Decimal]:
+    found: defaultdict[K, Decimal] = defaultdict(Decimal)
+    for key, amount in pairs:
+        found[key] += amount
+    return found
+
+
+class Books:
+    """Keeps the sums of each report. For one event loop; read behind the caller's back, as :class:`Looks` does."""
+
+    def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._known: dict[tuple[str, str], list[Cost]] = {}
+        """By address and state."""
+        self._spend = Spend()
+        self._under_way: asyncio.Task[None] | None = None
+
+    def spend(self) -> Spend | None:
+        """None where nothing says that there are reports."""
+        if not addresses_of(self._config()):
+            return None
+        is_old = self._spend.at is None or self._clock.now() - self._spend.at > _FRESH
+        if is_old and (self._under_way is None or self._under_way.done()):
+            self._under_way = asyncio.create_task(self._read_all())
+        return self._spend
+
+    @property
+    def mark(self) -> str:
+        """Changes whenever the reports have been read."""
+        return repr(self._spend.at)
+
+    async def _read_all(self) -> None:
+        spend = Spend()
+        seen: set[tuple[str, str]] = set()
+        for address, settings in addresses_of(self._config()):
+            try:
+                seen |= await self._read(address, settings)
+            except Error as error:
+                spend.error = error.message
+            except ModuleNotFoundError as error:
+                spend.error = f"this needs the library {error.name}: pip install 'keepstep[dashboard]'"
+        self._known = {key: costs for key, costs in self._known.items() if key in seen}
+        first = self._clock.now().date() - timedelta(days=DAYS)
+        spend.costs = [cost for costs in self._known.values() for cost in costs if cost.day >= first]
+        spend.reports = len(self._known)
+        spend.at = self._clock.now()
+        self._spend = spend
+
+    async def _read(self, address: str, settings: CloudSettings) -> set[tuple[str, str]]:
+        store = Assembly(settings).source(parse(address))
+        try:
+            entries = await _recent(store, self._clock.now())
+            new = [entry for entry in entries if _key(store, entry) not in self._known]
+            for batch in _batches(new):
+                contents = await asyncio.gather(*(_content(store, entry) for entry in batch))
+                named = [(entry.key, content) for entry, content in zip(batch, contents, strict=True)]
+                sums = await asyncio.to_thread(costs_in, named)
+                self._known |= {_key(store, entry): each for entry, each in zip(batch, sums, strict=True)}
+            return {_key(store, entry) for entry in entries}
+        finally:
+            await store.close()
+
+
+def addresses_of(config: Config) -> list[tuple[str, CloudSettings]]:
+    """Where reports are: what ``[dashboard] spend`` says, else the targets of jobs that fetch OCI's."""
+    if config.dashboard.spend is not None:
+        return [(address, settings_of(config.identity)) for address in config.dashboard.spend]
+    jobs = [job for job in config.job.values() if isinstance(job, SyncJob)]
+    ours = [job for job in jobs if parse(job.source).namespace == bling.NAMESPACE]
+    return [(job.target, settings_of(job.identity or config.identity)) for job in ours]
+
+
+def _key(store: Store, entry: Entry) -> tuple[str, str]:
+    return store.address.of(entry.key), f"{entry.etag}/{entry.time}/{entry.size}"
+
+
+async def _recent(store: Store, now: datetime) -> list[Entry]:
+    """Reports that can hold days that are shown, the newest first."""
+    since = (now - timedelta(days=DAYS + 3)).timestamp() * 1e6
+    found = []
+    async for page in store.list():
+        entries = (page.entry(number) for number in range(len(page)))
+        found += [entry for entry in entries if entry.key.endswith(_ENDINGS) and entry.time >= since]
+    found.sort(key=lambda entry: entry.time, reverse=True)
+    return [entry for entry in found if entry.size <= _LARGEST][:_MOST]
+
+
+async def _content(store: Store, entry: Entry) -> bytes:
+    source = await store.open(entry, _LARGEST)
+    try:
+        return bytes(source.first)
+    finally:
+        await source.close()
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Some at a time: so many, or so large."""
+    batch: list[Entry] = []
+    for entry in entries:
+        if batch and (len(batch) == _AT_A_TIME or sum(each.size for each in batch) + entry.size > _AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch

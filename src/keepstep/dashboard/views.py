@@ -1,0 +1,139 @@
+"""What the pages show, from the state: read in one place, so that templates ask nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from keepstep.assembly import schedule_of
+from keepstep.config import Config
+from keepstep.runs.alerting import Alerting
+from keepstep.runs.durations import in_words
+from keepstep.runs.history import History, Line
+from keepstep.runs.overview import Overview, is_silent, overview
+from keepstep.runs.run import GOOD, IDLE, MEANINGS, OPEN, Run
+
+STRIP = 30
+"""Runs of a job's history strip."""
+LINES = 500
+"""Actions on one page."""
+_MOVED = ("upload", "download", "copy")
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job, as the front page shows it."""
+
+    overview: Overview
+    runs: list[Run]
+    """The oldest first."""
+    state: str
+    is_silent: bool
+
+    @property
+    def name(self) -> str:
+        return self.overview.job
+
+    @property
+    def tone(self) -> str:
+        return tone_of(self.state if not self.is_silent else "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run with all that it had to say."""
+
+    run: Run
+    meaning: str
+    lines: list[Line]
+    page: int
+    pages: int
+    actions: list[Line]
+
+    def of(self, kind: str) -> list[Line]:
+        return [line for line in self.lines if line.kind == kind]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """Something that somebody was called for."""
+
+    job: str
+    name: str
+    since: datetime
+    text: str
+
+
+class Views:
+    """Reads the state; every method blocks."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def jobs(self, config: Config, now: datetime) -> list[JobView]:
+        return [self.job(config, name, now) for name in config.job]
+
+    def job(self, config: Config, name: str, now: datetime) -> JobView:
+        job = config.job[name]
+        found = overview(self._history, name, job.kind, schedule_of(job), now)
+        silent = found.running is not None and is_silent(found.running, now)
+        state = f"silent for {in_words(now - found.running.seen)}" if found.running and silent else found.word
+        return JobView(found, self._history.recent(name, STRIP)[::-1], state, silent)
+
+    def alerts(self) -> list[AlertView]:
+        active = Alerting(self._history.database, {}, timedelta()).active()
+        return [AlertView(job, name, alert.since, alert.text) for (job, name), alert in sorted(active.items())]
+
+    def run(self, key: str, page: int) -> RunView | None:
+        run = self._history.get(key)
+        if run is None:
+            return None
+        lines = self._history.lines(key)
+        actions = [line for line in lines if line.kind == "action"]
+        pages = max(1, -(-len(actions) // LINES))
+        page = min(max(page, 1), pages)
+        shown = actions[(page - 1) * LINES : page * LINES]
+        return RunView(run, MEANINGS.get(run.outcome, ""), lines, page, pages, shown)
+
+    def mark(self) -> str:
+        """Changes whenever a page would."""
+        running = [(run.id, run.outcome, str(run.progress)) for run in self._history.open()]
+        ended = [run.id for name in self._history.jobs() for run in self._history.recent(name, 1)]
+        return repr((running, ended, [(alert.job, alert.name) for alert in self.alerts()]))
+
+
+def tone_of(outcome: str) -> str:
+    """``good``, ``bad``, ``busy`` or ``idle``; pages add a sign to it, since colour alone tells not everybody."""
+    if outcome in GOOD:
+        return "good"
+    if outcome in OPEN:
+        return "busy"
+    return "idle" if outcome in (*IDLE, "never ran") else "bad"
+
+
+def did(run: Run) -> str:
+    """What a run achieved, in some words."""
+    if run.is_open:
+        progress = run.progress or {}
+        return f"{progress.get('done', 0)} of {progress['planned']} objects" if progress.get("planned") else ""
+    words = {
+        "moved": sum(run.counts.get(word, 0) for word in _MOVED),
+        "updated": run.counts.get("update", 0),
+        "deleted": run.counts.get("delete", 0),
+        "rotated": run.counts.get("rotate", 0),
+        "failed": run.counts.get("failed", 0),
+    }
+    said = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
+    return f"{said} ({size(run.bytes)})" if run.bytes else said
+
+
+def size(count: int) -> str:
+    """Bytes for people, in powers of 1024."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.1f} {units[0]}" if units[0] != "B" else f"{count} B"
+
+
+def moment(value: datetime | None) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if value else ""
