@@ -24,7 +24,7 @@ test: venv lint  ## everything CI runs
 	@tools/debian.sh
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-test-long: venv  ## the tests that make test leaves out because they take long
+test-long: venv  ## the tests that make test leaves out to stay short: daemon, image, logins under fire, the aws CLI ...
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long
 
 coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
@@ -41,7 +41,7 @@ test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fift
 
 test-deploy-full: venv  ## deployments: every image built from Debian and run, modules applied to a local AWS (half an hour)
 	@tools/debian.sh
-	FULL=1 $(BIN)/python -m pytest --timeout 1800 tests/deploy
+	FULL=1 $(BIN)/python -m pytest -m "long or not long" --timeout 1800 tests/deploy
 
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .

@@ -14,6 +14,8 @@ import pytest
 from tests.deploy.images import REPOSITORY, UV_CACHE
 from tests.servers import program
 
+pytestmark = pytest.mark.long
+
 _LEFT_OUT = {"bench", "tests", "tools", ".ci"}
 
 

@@ -15,6 +15,8 @@ from tests.differential.compare import compare_plans, compare_results
 from tests.differential.tools import Tools, captured, new_bucket, put
 from tests.differential.world import NOW, case, real_case
 
+pytestmark = pytest.mark.long
+
 PLANS, RESULTS, CHUNKS = 64, 24, 4
 
 

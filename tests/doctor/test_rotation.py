@@ -24,6 +24,8 @@ from tests.databases.test_wallet import pem_of
 from tests.doctor.worlds import Clock, Report, doctor
 from tests.rotation.scene import FIRST, Clouds, Scene
 
+pytestmark = pytest.mark.long
+
 Look = Callable[..., Report]
 
 

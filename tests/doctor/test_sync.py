@@ -17,6 +17,8 @@ from keepstep.doctor.patient import Patient
 from tests.cli.conftest import Edit, MainJob
 from tests.doctor.worlds import Clock, Report, configure, doctor
 
+pytestmark = pytest.mark.long
+
 DENIED = {"status": 403, "code": "AccessDenied"}
 
 

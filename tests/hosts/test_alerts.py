@@ -94,6 +94,7 @@ def test_a_run_by_hand_tells(place: Place, box: Mailbox, hook: Hook) -> None:
     assert len(hook.bodies) == 2
 
 
+@pytest.mark.long
 def test_the_daemon_tells_and_a_deaf_channel_costs_nothing(place: Place, box: Mailbox, hook: Hook) -> None:
     """The mail goes out though the webhook refuses; that is recorded and tried again; no password is written."""
     hook.status = 503

@@ -11,6 +11,8 @@ import pytest
 
 from tests.hosts.worlds import COPY, HANG, Place, Service, until
 
+pytestmark = pytest.mark.long
+
 EVERY_SECOND = COPY.replace("@hourly", "@every 2s")
 
 

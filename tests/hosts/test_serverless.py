@@ -16,6 +16,8 @@ import pytest
 from tests.hosts.serverless import Lambda, lambda_function, oci_function
 from tests.servers import Aws
 
+pytestmark = pytest.mark.long
+
 _TOML = """
 [state]
 url = "sqlite:///{folder}/state.db"

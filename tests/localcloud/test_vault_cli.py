@@ -16,6 +16,8 @@ import pytest
 
 from keepstep.localcloud.server import LocalCloud
 
+pytestmark = pytest.mark.long
+
 OCI = str(Path(sys.executable).with_name("oci"))
 
 

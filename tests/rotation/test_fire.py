@@ -20,6 +20,8 @@ from tests.database_servers.mysql8 import Mysql8Server
 from tests.database_servers.oracle import OracleServer
 from tests.rotation.scene import Clouds, Scene, Server, log_in
 
+pytestmark = pytest.mark.long
+
 ROTATIONS = 200 if os.environ.get("FULL") else 2
 PAUSE = 0.002 if os.environ.get("FULL") else 0.02
 """Seconds between two logins of one client."""
@@ -103,7 +105,6 @@ def test_two_passwords(
     assert not outcomes["failed"], outcomes
 
 
-@pytest.mark.long
 def test_a_single_user_has_a_measured_blip(real: Real, record_property: Callable[[str, object], None]) -> None:
     """With one user and one password logins may fail between APPLY and PROMOTE, for less than a tick."""
     outcomes, blips = under_fire(real(strategy=Strategy.SINGLE))
