@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,14 +58,37 @@ def prepared(module: str, tmp_path: Path, url: str) -> Terraform:
     return tool
 
 
+_FORGOTTEN = {
+    "aws-sync": {},
+    "aws-rotation": {
+        "aws_lambda_function.this": {"dead_letter_config", "image_config"},
+        "aws_iam_role_policy.scheduler": {"policy"},
+    },
+}
+"""What moto does not keep: a function's dead letters; and what waits for the function because of that."""
+
+
+def changes(tool: Terraform) -> dict[str, set[str]]:
+    """What a plan would change: attributes by resource."""
+    plan = str(tool.folder / "plan")
+    tool.run("plan", "-input=false", f"-out={plan}")
+    found = json.loads(tool.run("show", "-json", plan).stdout)["resource_changes"]
+    changing = [each for each in found if each["mode"] == "managed" and each["change"]["actions"] != ["no-op"]]
+    return {each["address"]: _differences(each["change"]) for each in changing}
+
+
+def _differences(change: dict[str, Any]) -> set[str]:
+    before, after = change["before"] or {}, (change["after"] or {}) | (change["after_unknown"] or {})
+    return {name for name in before | after if before.get(name) != after.get(name)}
+
+
 @pytest.mark.parametrize("module", ["aws-rotation", "aws-sync"])
 def test_the_second_plan_is_empty(module: str, tmp_path: Path, moto_url: str) -> None:
-    """What is applied is what was described; a second plan finds nothing to do, and destroying works."""
+    """What is applied is what was described: a second plan finds nothing to do but what moto forgets."""
     tool = prepared(module, tmp_path, moto_url)
     tool.run("apply", "-auto-approve", "-input=false")
-    assert tool.run("plan", "-detailed-exitcode", "-input=false", check=False).returncode == 0
-    state = json.loads(tool.run("show", "-json").stdout)
-    assert state["values"]["outputs"]
+    assert changes(tool) == _FORGOTTEN[module]
+    assert json.loads(tool.run("show", "-json").stdout)["values"]["outputs"]
     tool.run("destroy", "-auto-approve", "-input=false")
 
 
