@@ -22,12 +22,12 @@ _FIX = "set the time, and keep it: timedatectl set-ntp true"
 
 async def aws_clock(identity: AwsIdentity, clock: Clock) -> Check:
     url = await asyncio.to_thread(_sts_url, identity)
-    return _judged("aws-clock", url, await _date(url, identity.config.ca_bundle), clock.now())
+    return judged("aws-clock", url, await _date(url, identity.config.ca_bundle), clock.now())
 
 
 async def oci_clock(identity: OciIdentity, clock: Clock) -> Check:
     url = await identity.endpoint("identity")
-    return _judged("oci-clock", url, await _date(url, identity.ca_bundle), clock.now())
+    return judged("oci-clock", url, await _date(url, identity.ca_bundle), clock.now())
 
 
 def _sts_url(identity: AwsIdentity) -> str:
@@ -51,7 +51,8 @@ async def _date(url: str, bundle: str | None) -> str:
         await pool.close()
 
 
-def _judged(name: str, url: str, date: str, now: datetime) -> Check:
+def judged(name: str, url: str, date: str, now: datetime) -> Check:
+    """What a Date header says of our time."""
     host = urlsplit(url).netloc
     try:
         skew = now - parsedate_to_datetime(date)
