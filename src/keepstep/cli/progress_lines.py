@@ -15,7 +15,7 @@ class ProgressLines:
         self._frequency = frequency
         self._began = self._shown = time.monotonic()
         self._objects = self._planned = self._bytes = self._total = 0
-        self._line = ""
+        self._said: tuple[int, ...] = ()
 
     def grow(self, objects: int, size: int) -> None:
         self._planned += objects
@@ -41,14 +41,15 @@ class ProgressLines:
         now = time.monotonic()
         if now - self._shown < self._frequency and not is_last:
             return
+        state = (self._bytes, self._total, self._objects, self._planned)
+        if state == self._said:
+            return
+        self._shown, self._said = now, state
         speed = self._bytes / max(now - self._began, 0.001)
-        line = (
+        self.print(
             f"Completed {human(self._bytes)}/{human(self._total)} ({human(int(speed))}/s) "
             f"with {self._planned - self._objects} file(s) remaining"
         )
-        if line != self._line:
-            self._shown, self._line = now, line
-            self.print(line)
 
 
 def human(size: int) -> str:

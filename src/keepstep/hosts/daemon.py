@@ -127,6 +127,7 @@ class Daemon:
     async def _tick(self) -> None:
         while True:
             now = self._clock.now()
+            await self._runner.catch_up()
             if not self._is_draining:
                 async with self._scheduling:
                     self._runner.start(await self._asked(self.scheduler.tick, now) or [])

@@ -43,6 +43,8 @@ class Runner:
         self._slots = asyncio.Semaphore(limit or _MANY)
         self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unwritten: dict[str, Run] = {}
+        """Runs that ended while the state was away."""
         self._is_closed = False
 
     @property
@@ -53,6 +55,13 @@ class Runner:
     def start(self, runs: Iterable[Run]) -> None:
         for run in runs:
             self._tasks[run.id] = asyncio.create_task(self._carry_out(run))
+
+    async def catch_up(self) -> None:
+        """Writes down the ends that the state could not take when they came: until then their jobs look busy."""
+        for ended in list(self._unwritten.values()):
+            if await self._ask(self._settle, ended) is None:
+                return
+            del self._unwritten[ended.id]
 
     def close(self) -> None:
         """Nothing that waits will start."""
@@ -111,6 +120,8 @@ class Runner:
         now = self._clock.now()
         ended = replace(run, outcome=word, exit_code=code, finished=now, seen=now)
         stands: str | None = await self._ask(self._settle, ended)
+        if stands is None:
+            self._unwritten[run.id] = ended
         return stands or word
 
     def _settle(self, ended: Run) -> str:
