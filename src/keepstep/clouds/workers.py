@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import resource
 import threading
 import time
 from collections import deque
@@ -73,16 +74,17 @@ class Workers:
     async def acquire_briefly(self, function: Callable[[], T], release: Callable[[T], object]) -> T:
         """As ``acquire``, for what usually takes microseconds: here and now, and in a thread once that was slow.
 
-        A thread would cost more than such a call, most of it in waiting for the interpreter.
+        A thread would cost more than such a call, most of it in waiting for the interpreter. A call that took long
+        because the processor was taken away (getrusage(2): it never gave it up itself) was not slow.
         """
         if self._turns_in_thread:
             self._turns_in_thread -= 1
             return await self.acquire(function, release)
-        start = time.monotonic()
+        waits, start = _waits(), time.monotonic()
         try:
             return function()
         finally:
-            if time.monotonic() - start > _BRIEF:
+            if time.monotonic() - start > _BRIEF and _waits() > waits:
                 self._turns_in_thread = _TURNS
 
     def close(self) -> None:
@@ -150,6 +152,11 @@ class Workers:
                 future.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
             else:
                 future.set_exception(error)
+
+
+def _waits() -> int:
+    """How often this thread has given up the processor to wait for something."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 class _Hold(Generic[T]):

@@ -35,6 +35,7 @@ class GroupCommit:
         self._workers = workers
         self._waiting: list[tuple[TemporaryFile, asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = 0
         self._syncfs_again = 0.0 if _can_syncfs() else float("inf")
 
     def appear(self, temporary: TemporaryFile) -> asyncio.Future[None]:
@@ -44,27 +45,35 @@ class GroupCommit:
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((temporary, future))
-        if len(self._tasks) < _GROUPS:
+        if self._under_way < _GROUPS:
+            self._under_way += 1
             task = asyncio.get_running_loop().create_task(self._commit())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return future
 
     async def _commit(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            group = [temporary for temporary, _ in waiting]
-            if await self._flush(group):
-                errors = _appear(group)  # renaming is brief, and a thread would have to wait for the interpreter
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                await self._commit_group(group)
+        finally:
+            # At once, not when the loop comes to the task's callbacks: a file that comes meanwhile would have nobody.
+            self._under_way -= 1
+
+    async def _commit_group(self, waiting: list[tuple[TemporaryFile, asyncio.Future[None]]]) -> None:
+        group = [temporary for temporary, _ in waiting]
+        if await self._flush(group):
+            errors = _appear(group)  # renaming is brief, and a thread would have to wait for the interpreter
+        else:
+            errors = await self._workers.run(_flush_and_appear, group)
+        for (_, future), error in zip(waiting, errors, strict=True):
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
             else:
-                errors = await self._workers.run(_flush_and_appear, group)
-            for (_, future), error in zip(waiting, errors, strict=True):
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(error)
+                future.set_exception(error)
 
     async def _flush(self, group: list[TemporaryFile]) -> bool:
         """Whether the group was flushed as a whole."""

@@ -1,0 +1,73 @@
+"""Small files that are flushed together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from keepstep.clouds.workers import Workers
+from keepstep.stores.group_commit import GroupCommit
+from keepstep.stores.local_files import TemporaryFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files"
+
+
+def temporary(folder: Path, name: str) -> TemporaryFile:
+    file = TemporaryFile(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), name, name)
+    file.write(name.encode(), 0)
+    file.complete(None, len(name))
+    return file
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 8])
+def test_no_file_is_forgotten(folder: Path, at_once: int) -> None:
+    """Also one that comes in the very moment in which all groups have ended is given its name."""
+
+    async def scene() -> None:
+        workers = Workers()
+        group = GroupCommit(workers)
+
+        async def write(writer: int) -> None:
+            for number in range(150):
+                name = f"{writer}-{number}"
+                await group.appear(temporary(folder, name))
+                for _ in range((writer + number) % 4):
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*map(write, range(at_once)))
+        workers.close()
+
+    asyncio.run(scene())
+    names = {f"{writer}-{number}" for writer in range(at_once) for number in range(150)}
+    assert {path.name for path in folder.iterdir()} == names
+    assert all(path.read_text() == path.name for path in folder.iterdir())
+
+
+def test_a_file_that_comes_as_the_last_group_ends(folder: Path) -> None:
+    """Between a task's end and the loop's notice of it there are moments in which others run."""
+
+    class Instantly(GroupCommit):
+        async def _flush(self, group: list[TemporaryFile]) -> bool:
+            return True
+
+    async def scene() -> None:
+        workers = Workers()
+        group = Instantly(workers)
+        first = [group.appear(temporary(folder, name)) for name in "ab"]
+        await asyncio.sleep(0)
+        # Both groups have ended; the loop has not come to their tasks' callbacks yet.
+        later = [group.appear(temporary(folder, name)) for name in "cd"]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*first, *later)
+        workers.close()
+
+    asyncio.run(scene())
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "c", "d"]
