@@ -219,15 +219,24 @@ def test_threads_end_with_their_loop() -> None:
     wait_for_threads(before)
 
 
-def test_calls_stay_in_the_loop_until_one_is_slow(run: Any) -> None:
-    """Brief calls need no thread; after one that was not, the next ones get theirs and the loop stays free."""
+def test_calls_stay_in_the_loop_until_they_are_slow(run: Any) -> None:
+    """Brief calls need no thread, and a single pause none either; when pauses come close together, the loop stays
+    free."""
 
     async def main() -> None:
         workers = Workers(2)
         here = threading.get_ident()
         try:
-            assert await workers.acquire_briefly(threading.get_ident, lambda _: None) == here
-            await workers.acquire_briefly(lambda: time.sleep(0.05), lambda _: None)
+
+            async def pause() -> None:
+                await workers.acquire_briefly(lambda: time.sleep(0.05), lambda _: None)
+
+            for _ in range(20):
+                await pause()
+                for _ in range(20):
+                    assert await workers.acquire_briefly(threading.get_ident, lambda _: None) == here
+            await pause()
+            await pause()
             assert await workers.acquire_briefly(threading.get_ident, lambda _: None) != here
         finally:
             workers.close()

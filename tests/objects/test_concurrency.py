@@ -75,7 +75,7 @@ def test_a_fixed_number_is_kept() -> None:
 
         async def job() -> None:
             nonlocal active, most
-            async with slots:
+            async with slots.slot():
                 active += 1
                 most = max(most, active)
                 await asyncio.sleep(0.001)
@@ -97,7 +97,7 @@ def test_slots_grow_while_that_pays() -> None:
 
         async def job() -> None:
             nonlocal active, most
-            async with slots:
+            async with slots.slot():
                 active += 1
                 most = max(most, active)
                 try:
@@ -112,7 +112,7 @@ def test_slots_grow_while_that_pays() -> None:
             each.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
         assert active == 0
-        async with slots:
+        async with slots.slot():
             pass
         return most
 

@@ -297,7 +297,7 @@ def test_properties_travel() -> None:
     got: list[Properties] = []
     target = FaultyStore(MemoryStore())
 
-    async def look(key: str, data: bytes, properties: Properties) -> None:
+    async def look(key: str, data: bytes, properties: Properties, _: object) -> None:
         got.append(properties)
 
     target.before["put"] = look
@@ -320,7 +320,7 @@ def test_an_object_that_was_replaced_since_it_was_listed_brings_its_own_time() -
     async def replace(*_: object) -> None:
         cloud.add("a", b"new", time_us=7)
 
-    async def look(key: str, data: bytes, properties: Properties) -> None:
+    async def look(key: str, data: bytes, properties: Properties, _: object) -> None:
         got.append(properties.time)
 
     source = FaultyStore(cloud)

@@ -20,6 +20,7 @@ def microseconds(text: str) -> int:
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+@lru_cache(maxsize=4096)
 def http_microseconds(text: str | None) -> int | None:
     """Of an HTTP date (RFC 9110, section 5.6.7), which knows whole seconds; None where there is none to be read."""
     try:

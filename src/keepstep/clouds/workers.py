@@ -25,8 +25,10 @@ _PATIENCE = 0.005
 
 _BRIEF = 0.005
 """Seconds that a call may take up the event loop."""
+_SELDOM = 20
+"""One call in so many may take longer: file systems pause now and then."""
 _TURNS = 200
-"""After a call that took longer so many go to a thread."""
+"""So many calls go to a thread then."""
 
 
 class Workers:
@@ -45,6 +47,7 @@ class Workers:
         self._is_check_due = False
         self._is_closed = False
         self._turns_in_thread = 0
+        self._since_slow = _SELDOM
         self._last_taken = time.monotonic()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -77,6 +80,7 @@ class Workers:
         A thread would cost more than such a call, most of it in waiting for the interpreter. A call that took long
         because the processor was taken away (getrusage(2): it never gave it up itself) was not slow.
         """
+        self._since_slow += 1
         if self._turns_in_thread:
             self._turns_in_thread -= 1
             return await self.acquire(function, release)
@@ -85,7 +89,9 @@ class Workers:
             return function()
         finally:
             if time.monotonic() - start > _BRIEF and _waits() > waits:
-                self._turns_in_thread = _TURNS
+                if self._since_slow <= _SELDOM:
+                    self._turns_in_thread = _TURNS
+                self._since_slow = 0
 
     def close(self) -> None:
         """Lets every thread end once it is free; what was asked for before is still done."""

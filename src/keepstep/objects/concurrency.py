@@ -60,7 +60,7 @@ class Pacer:
 
 
 class Concurrency:
-    """Slots for objects in flight: ``async with slots: ...`` and then :meth:`done`.
+    """Slots for objects in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
     ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides. ``strains()`` counts how often a
     store has asked for less so far.
@@ -78,7 +78,11 @@ class Concurrency:
         self._units = 0
         self._finished = 0
 
-    async def __aenter__(self) -> None:
+    def slot(self) -> Slot:
+        return Slot(self)
+
+    async def enter(self) -> None:
+        """Waits until another one may begin."""
         while self._active >= self._limit:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
@@ -89,7 +93,7 @@ class Concurrency:
                 raise
         self._active += 1
 
-    async def __aexit__(self, *_: object) -> None:
+    def leave(self) -> None:
         self._active -= 1
         self._wake()
 
@@ -120,3 +124,24 @@ class Concurrency:
             if not future.done():
                 future.set_result(None)
                 return
+
+
+class Slot:
+    """One of them. ``as`` gives the function that gives it back before the end; calling it again does nothing."""
+
+    def __init__(self, slots: Concurrency) -> None:
+        self._slots = slots
+        self._is_held = False
+
+    async def __aenter__(self) -> Callable[[], None]:
+        await self._slots.enter()
+        self._is_held = True
+        return self._leave
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._slots.leave()

@@ -9,9 +9,12 @@ from typing import Any
 from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.plan import Decision
 from keepstep.objects.transfer import first_of
+from keepstep.stores.interface import OnSent
 
 Put = Callable[[Decision], Awaitable[None]]
 """Hands on what is to be done; waits while much is waiting already."""
+Do = Callable[[Decision, OnSent], Awaitable[None]]
+"""Does it; the function that it is given lets another one begin when this one waits for a device only."""
 _Queue = asyncio.Queue[Decision | None]
 
 
@@ -29,9 +32,7 @@ class Pipeline:
         if self._planner:
             self._planner.cancel()
 
-    async def run(
-        self, plan: Callable[[Put], Coroutine[Any, Any, None]], do: Callable[[Decision], Awaitable[None]]
-    ) -> None:
+    async def run(self, plan: Callable[[Put], Coroutine[Any, Any, None]], do: Do) -> None:
         """Returns when all is done. A fault of ours in one of the tasks ends them all, and raises."""
         queue: _Queue = asyncio.Queue(2 * self._slots.most)
         try:
@@ -47,8 +48,8 @@ class Pipeline:
         except BaseExceptionGroup as exc:
             raise first_of(exc) from None
 
-    async def _work(self, queue: _Queue, do: Callable[[Decision], Awaitable[None]]) -> None:
+    async def _work(self, queue: _Queue, do: Do) -> None:
         while (decision := await queue.get()) is not None:
-            async with self._slots:
-                await do(decision)
+            async with self._slots.slot() as leave:
+                await do(decision, leave)
             self._slots.done(decision.source.size if decision.source else 0)

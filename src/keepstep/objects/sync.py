@@ -32,7 +32,7 @@ from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Action, Failure, Report, action_log
-from keepstep.stores.interface import Store
+from keepstep.stores.interface import OnSent, Store
 from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
@@ -234,9 +234,9 @@ class Sync:
 
     # moving
 
-    async def _do(self, decision: Decision) -> None:
+    async def _do(self, decision: Decision, on_sent: OnSent) -> None:
         if self._goes_on() and (settled := await self._settled(decision)):
-            await self._move(settled)
+            await self._move(settled, on_sent)
 
     async def _settled(self, decision: Decision) -> Decision | None:
         """The decision, once contents are compared where they have to be; None when nothing is to be moved."""
@@ -253,7 +253,7 @@ class Sync:
         self._account.settled(decision, tell=self._options.explain)
         return decision if decision.reason in TRANSFERS and self._admits(decision) else None
 
-    async def _move(self, decision: Decision) -> None:
+    async def _move(self, decision: Decision, on_sent: OnSent) -> None:
         account, entry = self._account, decision.source
         assert entry is not None
         word = self._options.rules.direction.value
@@ -267,7 +267,7 @@ class Sync:
         try:
             if self._trash and decision.target:
                 await self._trash.keep(decision.target)
-            size = await self._mover.move(entry)
+            size = await self._mover.move(entry, on_sent)
         except Unsupported as exc:
             account.skipped(action, exc.message)
         except Error as exc:

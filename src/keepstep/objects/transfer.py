@@ -16,7 +16,7 @@ from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.journal import Begun, Journal
 from keepstep.objects.plan import have_same_digest
-from keepstep.stores.interface import Buffer, Entry, Properties, Source, Store, Upload
+from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source, Store, Upload
 from keepstep.stores.options import TransferOptions
 
 MIB = 1024 * 1024
@@ -52,24 +52,25 @@ class Mover:
     journal: Journal | None = None
     """Where large transfers are noted, for a later run to go on with."""
 
-    async def move(self, entry: Entry) -> int:
+    async def move(self, entry: Entry, on_sent: OnSent | None = None) -> int:
         """Brings one object to the target and returns its size in bytes.
 
+        ``on_sent`` is called, maybe more than once, when no store is busy with it any more and only a device is.
         Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target,
         but parts of a large object that the journal knows of; repeating is safe.
         """
         for _ in range(_ATTEMPTS - 1):
             with suppress(Conflict, Corrupt):
-                return await self._once(entry)
-        return await self._once(entry)
+                return await self._once(entry, on_sent)
+        return await self._once(entry, on_sent)
 
-    async def _once(self, entry: Entry) -> int:
+    async def _once(self, entry: Entry, on_sent: OnSent | None) -> int:
         tag = await self.target.copy(self.source, entry)
         if tag is not None:
             self.on_bytes(entry.size)
             self.note_equal(entry, tag)
             return entry.size
-        attempt = _Attempt(self, entry)
+        attempt = _Attempt(self, entry, on_sent)
         try:
             return await attempt.run()
         except BaseException as exc:
@@ -125,8 +126,9 @@ class Mover:
 class _Attempt:
     """One attempt at one object."""
 
-    def __init__(self, mover: Mover, entry: Entry) -> None:
+    def __init__(self, mover: Mover, entry: Entry, on_sent: OnSent | None) -> None:
         self._mover = mover
+        self._on_sent = on_sent
         self._entry = entry
         self._source: Source | None = None
         self._upload: Upload | None = None
@@ -142,7 +144,7 @@ class _Attempt:
             properties = self._properties(source)
             if source.size <= len(source.first):
                 await source.close()
-                tag = await mover.target.put(entry.key, source.first, properties)
+                tag = await mover.target.put(entry.key, source.first, properties, self._on_sent)
                 self._count(source.size)
                 self._note_equal(source, tag)
                 return source.size

@@ -26,7 +26,7 @@ from keepstep.objects.plan import BlockPlan, Decision, Direction, Reason, Rules
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, PART_SIZE
 from keepstep.runs.report import Action, Failure, Report, action_log
-from keepstep.stores.interface import Store
+from keepstep.stores.interface import OnSent, Store
 
 _RULES = Rules(Direction.COPY, delete=True, contents=True)
 _COUNTS = {Reason.SOURCE_ONLY: "source_only", Reason.TARGET_ONLY: "target_only", Reason.SAME_CONTENTS: "equal"}
@@ -132,7 +132,7 @@ class Verify:
         for decision in plan.idle:
             self._record(self._action("skip", decision))
 
-    async def _compare(self, decision: Decision) -> None:
+    async def _compare(self, decision: Decision, _: OnSent) -> None:
         assert decision.source and decision.target
         if self._is_stopping:
             return

@@ -16,16 +16,18 @@ import time
 from keepstep.clouds.workers import Workers
 from keepstep.stores.local_files import TemporaryFile
 
-_GROUPS = 2
-"""Groups under way at a time: one waits for the device while the other one is handed to it."""
-_FEW = 4
-"""So few files are flushed each by itself."""
-_LONG = 0.01
-"""Seconds for each file: when syncfs took longer, it is left alone for a while."""
+_FEW = 1
+"""So many files are flushed each by itself."""
+_LEAST, _MOST = 0.003, 0.05
+"""Seconds that a group waits for more files: half as long as the last flush took, but within these."""
+_LONG, _LONG_EACH = 1.0, 0.01
+"""Seconds: when syncfs took longer, and longer for each file, it is left alone for a while."""
 _PAUSE = 60.0
 """Seconds of that while."""
 _TELLS_ERRORS = (5, 8)
 """Since this version of Linux, syncfs reports what could not be written (syncfs(2))."""
+
+_Waiting = tuple[TemporaryFile, asyncio.Future[None]]
 
 
 class GroupCommit:
@@ -33,9 +35,9 @@ class GroupCommit:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._waiting: list[tuple[TemporaryFile, asyncio.Future[None]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way = 0
+        self._waiting: list[_Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+        self._took = 0.0
         self._syncfs_again = 0.0 if _can_syncfs() else float("inf")
 
     def appear(self, temporary: TemporaryFile) -> asyncio.Future[None]:
@@ -45,29 +47,30 @@ class GroupCommit:
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((temporary, future))
-        if self._under_way < _GROUPS:
-            self._under_way += 1
-            task = asyncio.get_running_loop().create_task(self._commit())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._commit())
         return future
 
     async def _commit(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(min(max(self._took / 2, _LEAST), _MOST))
                 group, self._waiting = self._waiting, []
                 await self._commit_group(group)
         finally:
-            # At once, not when the loop comes to the task's callbacks: a file that comes meanwhile would have nobody.
-            self._under_way -= 1
+            # Now, not in a callback of the task: a file that comes before it would have nobody.
+            self._task = None
 
-    async def _commit_group(self, waiting: list[tuple[TemporaryFile, asyncio.Future[None]]]) -> None:
-        group = [temporary for temporary, _ in waiting]
-        if await self._flush(group):
-            errors = _appear(group)  # renaming is brief, and a thread would have to wait for the interpreter
+    async def _commit_group(self, group: list[_Waiting]) -> None:
+        temporaries = [temporary for temporary, _ in group]
+        if await self._flush(temporaries):
+            # Renaming is brief, and a thread would have to wait for the interpreter.
+            errors = [_appear(temporary, is_flushed=True) for temporary in temporaries]
         else:
-            errors = await self._workers.run(_flush_and_appear, group)
-        for (_, future), error in zip(waiting, errors, strict=True):
+            # Flushes that come together share the work of the file system.
+            flushes = (self._workers.run(_appear, temporary, is_flushed=False) for temporary in temporaries)
+            errors = await asyncio.gather(*flushes)
+        for (_, future), error in zip(group, errors, strict=True):
             if future.done():
                 continue
             if error is None:
@@ -82,20 +85,13 @@ class GroupCommit:
         if len(group) <= _FEW or not is_one_place or start < self._syncfs_again:
             return False
         is_flushed = await self._workers.run(group[0].flush_file_system, _syncfs)
-        if time.monotonic() - start > _LONG * len(group):
+        self._took = time.monotonic() - start
+        if self._took > max(_LONG, _LONG_EACH * len(group)):
             self._syncfs_again = time.monotonic() + _PAUSE
         return is_flushed
 
 
-def _appear(group: list[TemporaryFile]) -> list[BaseException | None]:
-    return [_appear_one(temporary, is_flushed=True) for temporary in group]
-
-
-def _flush_and_appear(group: list[TemporaryFile]) -> list[BaseException | None]:
-    return [_appear_one(temporary, is_flushed=False) for temporary in group]
-
-
-def _appear_one(temporary: TemporaryFile, *, is_flushed: bool) -> BaseException | None:
+def _appear(temporary: TemporaryFile, *, is_flushed: bool) -> BaseException | None:
     try:
         temporary.appear(is_flushed=is_flushed)
     except BaseException as exc:  # noqa: BLE001 - handed to whoever waits for this file

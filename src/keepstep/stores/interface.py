@@ -12,7 +12,7 @@ Errors, everywhere: :class:`Transient` after the adapter's own retries, :class:`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from keepstep.errors import Error
 from keepstep.stores.address import Address
 
 Buffer = bytes | bytearray | memoryview
+OnSent = Callable[[], None]
 
 
 class Entry(NamedTuple):
@@ -225,10 +226,11 @@ class Store(Protocol):
         """The object as it is now, which may be newer than ``entry``. Raises :class:`NotFound` when it is gone."""
         ...
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+    async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key.
 
         Returns the tag that a listing will show (:attr:`Entry.tag`); empty where the store does not tell.
+        ``on_sent`` is called when nothing but a device is waited for any more, by stores that have one.
         """
         ...
 

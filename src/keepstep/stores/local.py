@@ -17,7 +17,7 @@ from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
-from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.local_files import (
     LocalSource,
     LocalUpload,
@@ -83,10 +83,13 @@ class LocalStore:
         acquire = self._workers.acquire_briefly if entry.size <= _SMALL else self._workers.acquire
         return await acquire(lambda: self._open(entry.key, limit), LocalSource.discard)
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> State:
+    async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> State:
         acquire = self._workers.acquire_briefly if len(data) <= _SMALL else self._workers.acquire
         temporary = await acquire(lambda: self._write(key, data, properties), TemporaryFile.remove)
-        await self._group.appear(temporary)
+        appeared = self._group.appear(temporary)
+        if on_sent:
+            on_sent()
+        await appeared
         return temporary.state
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> LocalUpload:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -129,7 +128,7 @@ class TemporaryFile:
     def _create(self) -> int:
         """Locked, which says to another run's sweep that somebody still writes here."""
         while True:
-            self._temporary = f".keepstep-{secrets.token_hex(8)}.part"
+            self._temporary = f".keepstep-{os.urandom(8).hex()}.part"
             descriptor = os.open(self._temporary, _CREATE, 0o666, dir_fd=self._folder)
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

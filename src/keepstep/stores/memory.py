@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
-from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, OnSent, Page, Properties, Span, Store
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class MemoryStore:
         stored = self._get(entry.key)
         return MemorySource(self, entry.key, stored, limit)
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+    async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         self.add(key, bytes(data), properties=properties)
         return self.objects[key].etag
 

@@ -22,7 +22,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
 from keepstep.stores.headers import from_headers, to_headers, whole_size
-from keepstep.stores.interface import EVERYTHING, Entry, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
 from keepstep.stores.oci_headers import storage_tier
@@ -77,7 +77,7 @@ class OciStore:
             await self._check(source, response)
         return source
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+    async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         response = await self._client.call(
             "PutObject",
             "PUT",

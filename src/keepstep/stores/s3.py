@@ -20,7 +20,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers, whole_size
-from keepstep.stores.interface import EVERYTHING, Entry, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
@@ -76,7 +76,7 @@ class S3Store:
             await self._check(source, response)
         return source
 
-    async def put(self, key: str, data: Buffer, properties: Properties) -> str:
+    async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         response = await self._client.call(
             "PutObject",
             "PUT",
