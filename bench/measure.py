@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,8 +29,6 @@ class Contender:
 
     name: str
     command: Sequence[str]
-    prepare: Callable[[], None] = lambda: None
-    """Sets the scene before each run; not counted."""
 
 
 class Failed(Exception):
@@ -41,6 +40,7 @@ def run(command: Sequence[str], env: dict[str, str], *, timeout: float = 900) ->
 
     A small process starts it: what a process needed before it became another program counts as that one's memory.
     """
+    os.sync()  # what the one before has left to be written is not this one's
     launch = [sys.executable, "-S", "-c", _LAUNCHER, *command]
     result = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=timeout, check=True)
     *said, figures = result.stdout.splitlines()
@@ -69,7 +69,6 @@ def alternate(contenders: Sequence[Contender], env: dict[str, str], runs: int) -
     costs: dict[str, list[Cost]] = {one.name: [] for one in contenders}
     for _ in range(runs):
         for one in contenders:
-            one.prepare()
             costs[one.name].append(run(one.command, env))
     return costs
 

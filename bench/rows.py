@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import peers, servers
@@ -33,6 +34,29 @@ class Row:
     @property
     def best_cpu(self) -> float:
         return min(cost.cpu for name, cost in self.costs.items() if name != "keepstep")
+
+
+Command = Callable[[str], Sequence[str]]
+"""A tool's command line, given the target."""
+
+
+def _in_turn(
+    commands: Mapping[str, Command], target: Callable[[], str], env: dict[str, str], runs: int
+) -> dict[str, Cost]:
+    """Medians by tool. Every run has a target of its own."""
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            costs[name].append(run(command(target()), env))
+    return {name: median(each) for name, each in costs.items()}
+
+
+def _tools(origin: str, url: str) -> dict[str, Command]:
+    return {
+        "keepstep": lambda target: peers.keepstep(origin, target),
+        "rclone": lambda target: peers.with_endpoint(peers.rclone(origin, target), url),
+        "s5cmd": lambda target: peers.s5cmd(origin, target),
+    }
 
 
 def _ratios(costs: dict[str, Cost]) -> tuple[float, float]:
@@ -99,12 +123,14 @@ def _small_files(count: int, size: int) -> Iterator[Path]:
         yield source
 
 
-def _fresh(path: Path) -> Callable[[], None]:
-    return lambda: shutil.rmtree(path, ignore_errors=True)
+class _Folders:
+    """A new folder for each run. ext4 is slow to use the inodes of files again that were deleted moments ago."""
 
+    def __init__(self, parent: Path) -> None:
+        self._numbers = (parent / f"down-{number}" for number in itertools.count())
 
-def _nothing() -> None:
-    """Some work needs no preparation."""
+    def __next__(self) -> str:
+        return str(next(self._numbers))
 
 
 def small_objects(runs: int) -> Iterator[Row]:
@@ -114,37 +140,23 @@ def small_objects(runs: int) -> Iterator[Row]:
         numbers = iter(range(10_000))
         servers.make_buckets(url, "bench")
 
-        def fresh(make: Callable[[str], list[str]]) -> list[Contender]:
-            """Every run has a target of its own: an empty prefix."""
-            return [Contender("", make(f"s3://bench/up-{next(numbers)}"))]
-
-        makers: dict[str, Callable[[str], list[str]]] = {
-            "keepstep": lambda target: peers.keepstep(str(source), target),
-            "rclone": lambda target: peers.with_endpoint(peers.rclone(str(source), target), url),
+        makers = _tools(str(source), url) | {
             "rclone --s3-no-head": lambda target: peers.with_endpoint(
                 peers.rclone(str(source), target, "--s3-no-head"), url
             ),
-            "s5cmd": lambda target: peers.s5cmd(str(source), target),
             "s5cmd, 64 workers": lambda target: peers.s5cmd(str(source), target, workers=64),
         }
-        all_costs: dict[str, list[Cost]] = {name: [] for name in makers}
-        for _ in range(runs):
-            for name, make in makers.items():
-                all_costs[name].append(run(fresh(make)[0].command, env))
-        costs = {name: median(each) for name, each in all_costs.items()}
+        costs = _in_turn(makers, lambda: f"s3://bench/up-{next(numbers)}", env, runs)
         wall, cpu = _ratios(costs)
         is_met = wall <= 0.67 and cpu <= 0.6
         yield Row("upload 10,000 x 4 KiB", "wall <= 0.67x, CPU <= 0.6x", is_met, costs)
 
-        down = source.parent / "down"
+        down = _Folders(source.parent)
         origin = "s3://bench/up-0"
-        contenders = [
-            Contender("keepstep", peers.keepstep(origin, str(down)), _fresh(down)),
-            Contender("rclone", peers.with_endpoint(peers.rclone(origin, str(down)), url), _fresh(down)),
-            Contender("s5cmd", peers.s5cmd(origin, str(down)), _fresh(down)),
-            Contender("s5cmd, 64 workers", peers.s5cmd(origin, str(down), workers=64), _fresh(down)),
-        ]
-        costs = {name: median(each) for name, each in alternate(contenders, env, runs).items()}
+        makers = _tools(origin, url) | {
+            "s5cmd, 64 workers": lambda target: peers.s5cmd(origin, target, workers=64),
+        }
+        costs = _in_turn(makers, lambda: next(down), env, runs)
         wall, cpu = _ratios(costs)
         yield Row("download 10,000 x 4 KiB", "wall <= 0.9x, CPU <= 0.9x", wall <= 0.9 and cpu <= 0.9, costs)
 
@@ -157,24 +169,15 @@ def large_object(runs: int) -> Iterator[Row]:
         (source / "00000.bin").unlink()
         env = servers.aws_env(url)
         servers.make_buckets(url, "bench")
-        down = source.parent / "down"
-        tools: dict[str, Callable[[str, str], list[str]]] = {
-            "keepstep": peers.keepstep,
-            "rclone": lambda a, b: peers.with_endpoint(peers.rclone(a, b), url),
-            "s5cmd": peers.s5cmd,
+        down, copies = _Folders(source.parent), itertools.count()
+        targets: dict[str, Callable[[], str]] = {
+            "1 GiB up": lambda: f"s3://bench/up-{next(copies)}",
+            "1 GiB down": lambda: next(down),
+            "1 GiB S3 to S3": lambda: f"s3://bench/copy-{next(copies)}",
         }
-        for work, origin, target, prepare in (
-            ("1 GiB up", str(source), "s3://bench/{}", _nothing),
-            ("1 GiB down", "s3://bench/keepstep-0", str(down), _fresh(down)),
-            ("1 GiB S3 to S3", "s3://bench/keepstep-0", "s3://bench/{}", _nothing),
-        ):
-            all_costs: dict[str, list[Cost]] = {}
-            for number in range(runs):
-                for name, make in tools.items():
-                    prepare()
-                    there = target.format(f"{name}-{number}" if work == "1 GiB up" else f"copy-{name}-{number}")
-                    all_costs.setdefault(name, []).append(run(make(origin, there), env))
-            costs = {name: median(each) for name, each in all_costs.items()}
+        for work, target in targets.items():
+            origin = str(source) if work == "1 GiB up" else "s3://bench/up-0"
+            costs = _in_turn(_tools(origin, url), target, env, runs)
             wall, _ = _ratios(costs)
             is_met = wall <= 1.05 and costs["keepstep"].memory < 400 * 2**20
             yield Row(work, "wall <= 1.05x, < 400 MiB", is_met, costs)
@@ -187,12 +190,12 @@ def between_clouds(runs: int) -> Iterator[Row]:
         with oci_bucket(count, size) as cloud, servers.seaweedfs() as url:
             servers.make_buckets(url, "bench")
             env = servers.aws_env(url) | cloud.env
-            all_costs: dict[str, list[Cost]] = {}
-            for number in range(runs):
-                for name, make in (("keepstep", cloud.keepstep), ("rclone", cloud.rclone)):
-                    command = make(f"s3://bench/{name}-{number}", url)
-                    all_costs.setdefault(name, []).append(run(command, env))
-            costs = {name: median(each) for name, each in all_costs.items()}
+            numbers = itertools.count()
+            makers: dict[str, Command] = {
+                "keepstep": partial(cloud.keepstep, url=url),
+                "rclone": partial(cloud.rclone, url=url),
+            }
+            costs = _in_turn(makers, lambda each=numbers: f"s3://bench/{next(each)}", env, runs)  # type: ignore[misc]
             wall, cpu = _ratios(costs)
             is_met = wall <= 0.8 and cpu <= 0.8
             yield Row(f"OCI to S3, {work}", "wall <= 0.8x, CPU <= 0.8x", is_met, costs)
