@@ -82,7 +82,12 @@ def _lines(ran: Ran) -> list[str]:
 
 
 def plan_with_us(case: Case, theirs: Ran) -> list[str]:
-    """The AWS CLI's plan without what we do not do: delete the copy of something that cannot be read."""
+    """The AWS CLI's plan without what we do not do: delete the copy of something that cannot be read.
+
+    A link that is not followed is nothing, for both.
+    """
+    if "--no-follow-symlinks" in case.words:
+        return _lines(theirs)
     links = [name for name, each in case.source.items() if each.link == "nothing"]
     return [line for line in _lines(theirs) if not (line.startswith("(dryrun) delete") and _ends(line, links))]
 

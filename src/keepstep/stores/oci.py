@@ -13,15 +13,17 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.times import microseconds
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
+from keepstep.errors import Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
-from keepstep.stores.headers import from_headers, to_headers, whole_size
+from keepstep.stores.cloud_source import CloudSource, first_bytes
+from keepstep.stores.headers import from_headers, to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
@@ -64,17 +66,14 @@ class OciStore:
     def list(self, spans: Sequence[Span] = EVERYTHING) -> OciListing:
         return OciListing(self._client, self.address.prefix, spans, self._options)
 
-    async def open(self, entry: Entry, limit: int) -> OciSource:
+    async def open(self, entry: Entry, limit: int) -> CloudSource:
         name = self.address.prefix + entry.key
-        span = ("range", f"bytes=0-{limit - 1}")
-        try:
-            response = await self._get(name, [span] if entry.size > limit else [], limit)
-        except TooLarge:
-            # It has grown since it was listed.
-            response = await self._get(name, [span], limit)
-        source = OciSource(self._client, name, response)
+        get = partial(self._get, name)
+        response = await first_bytes(get, entry.size, limit)
+        properties = from_headers(response.headers, _METADATA)
+        source = CloudSource(self._client.thing(name), response, properties, get)
         if source.size == len(source.first):
-            await self._check(source, response)
+            await self._check(name, source, response)
         return source
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
@@ -173,10 +172,10 @@ class OciStore:
     async def _get(self, name: str, headers: Sequence[HeaderPair], most: int) -> Response:
         return await self._client.call("GetObject", "GET", "o", name, headers=headers, most=most)
 
-    async def _check(self, source: OciSource, response: Response) -> None:
+    async def _check(self, name: str, source: CloudSource, response: Response) -> None:
         stored = response.headers.get("content-md5")
         if stored and await self._md5(source.first) != stored:
-            raise Corrupt(f"{self._client.thing(source.name)} did not arrive as it is stored (MD5 differs)")
+            raise Corrupt(f"{self._client.thing(name)} did not arrive as it is stored (MD5 differs)")
 
     async def _digests(self, data: Buffer) -> Sequence[HeaderPair]:
         """MD5, and the checksum that was asked for."""
@@ -245,39 +244,6 @@ class OciListing:
         if after:
             query.append(("startAfter", self._prefix + after))
         return await self._client.call("ListObjects", "GET", "o", query=query)
-
-
-class OciSource:
-    """One state of an object; later parts are asked for by its ETag."""
-
-    def __init__(self, client: OciClient, name: str, response: Response) -> None:
-        headers = response.headers
-        self.name = name
-        self.first: Buffer = response.body
-        self.size = whole_size(response)
-        self.etag = headers.get("etag", "").strip('"')
-        self.properties = from_headers(headers, _METADATA)
-        self._client = client
-
-    @property
-    def state(self) -> str:
-        return self.etag
-
-    async def read(self, offset: int, length: int) -> Buffer:
-        response = await self._client.call(
-            "GetObject",
-            "GET",
-            "o",
-            self.name,
-            headers=[("range", f"bytes={offset}-{offset + length - 1}"), ("if-match", self.etag)],
-            most=length,
-        )
-        if len(response.body) != length:
-            raise Conflict(f"{self._client.thing(self.name)} changed while it was read")
-        return response.body
-
-    async def close(self) -> None:
-        return
 
 
 class OciUpload:

@@ -12,14 +12,16 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from xml.sax.saxutils import escape
 
-from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
-from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers, whole_size
+from keepstep.stores.cloud_source import CloudSource, first_bytes
+from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
@@ -63,17 +65,13 @@ class S3Store:
     def list(self, spans: Sequence[Span] = EVERYTHING) -> S3Listing:
         return S3Listing(self._client, self.address.prefix, spans, self._options)
 
-    async def open(self, entry: Entry, limit: int) -> S3Source:
+    async def open(self, entry: Entry, limit: int) -> CloudSource:
         key = self.address.prefix + entry.key
-        is_large = entry.size > limit
-        try:
-            response = await self._get(key, ("range", f"bytes=0-{limit - 1}") if is_large else None, limit)
-        except TooLarge:
-            # It has grown since it was listed.
-            response = await self._get(key, ("range", f"bytes=0-{limit - 1}"), limit)
-        source = S3Source(self._client, key, response)
+        thing, get = f"s3://{self._client.bucket}/{key}", partial(self._get, key)
+        response = await first_bytes(get, entry.size, limit)
+        source = CloudSource(thing, response, from_headers(response.headers, _METADATA, S3_FIELDS), get)
         if source.size == len(source.first):
-            await self._check(source, response)
+            await self._check(thing, source, response)
         return source
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
@@ -193,20 +191,20 @@ class S3Store:
 
     # details
 
-    async def _get(self, key: str, span: HeaderPair | None, most: int) -> Response:
-        return await self._client.call("GetObject", "GET", key, headers=[span] if span else (), most=most)
+    async def _get(self, key: str, headers: Sequence[HeaderPair], most: int) -> Response:
+        return await self._client.call("GetObject", "GET", key, headers=headers, most=most)
 
-    async def _check(self, source: S3Source, response: Response) -> None:
+    async def _check(self, thing: str, source: CloudSource, response: Response) -> None:
         headers = response.headers
         for algorithm in ALGORITHMS if self._options.checksum_mode else ():
             stored = headers.get(f"x-amz-checksum-{algorithm.lower()}", "-")
             # One with a number behind a dash is of the parts' checksums.
             if "-" not in stored and await self._workers.run(checksum(algorithm), source.first) != stored:
-                raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive whole ({algorithm} differs)")
+                raise Corrupt(f"{thing} did not arrive whole ({algorithm} differs)")
         if not _is_md5(source.etag, headers):
             return
         if await self._hash("md5", source.first) != source.etag:
-            raise Corrupt(f"s3://{self._client.bucket}/{source.key} did not arrive as it is stored (MD5 differs)")
+            raise Corrupt(f"{thing} did not arrive as it is stored (MD5 differs)")
 
     async def _digest(self, data: Buffer) -> str:
         return await self._hash("sha256", data)
@@ -323,38 +321,6 @@ class S3Listing:
             headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
         )
         return response.body
-
-
-class S3Source:
-    """One state of an object; later parts are asked for by its ETag."""
-
-    def __init__(self, client: S3Client, key: str, response: Response) -> None:
-        headers = response.headers
-        self.key = key
-        self.first: Buffer = response.body
-        self.size = whole_size(response)
-        self.etag = headers.get("etag", "").strip('"')
-        self.properties = from_headers(headers, _METADATA, S3_FIELDS)
-        self._client = client
-
-    @property
-    def state(self) -> str:
-        return self.etag
-
-    async def read(self, offset: int, length: int) -> Buffer:
-        response = await self._client.call(
-            "GetObject",
-            "GET",
-            self.key,
-            headers=[("range", f"bytes={offset}-{offset + length - 1}"), ("if-match", f'"{self.etag}"')],
-            most=length,
-        )
-        if len(response.body) != length:
-            raise Conflict(f"s3://{self._client.bucket}/{self.key} changed while it was read")
-        return response.body
-
-    async def close(self) -> None:
-        return
 
 
 class S3Upload:
