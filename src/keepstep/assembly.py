@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keepstep.clouds.http import Timeouts
     from keepstep.clouds.oci import OciIdentity
     from keepstep.clouds.s3_block import S3Block
-    from keepstep.config import Config, RotateJob, SecretsJob, SyncJob
+    from keepstep.config import Config, Identities, RotateJob, SecretsJob, SyncJob
     from keepstep.runs.alerting import Alerting
     from keepstep.runs.conditions import Watch
     from keepstep.runs.database import Database
@@ -52,6 +52,20 @@ class CloudSettings:
     oci_auth: str | None = None
     oci_profile: str | None = None
     oci_config_file: str | None = None
+
+
+def settings_of(identity: Identities) -> CloudSettings:
+    """Who we are in each cloud, as keepstep.toml says it."""
+    return CloudSettings(
+        profile=identity.aws.profile,
+        region=identity.aws.region,
+        endpoint_url=identity.aws.endpoint_url,
+        ca_bundle=identity.aws.ca_bundle,
+        role_arn=tuple(identity.aws.role_arn),
+        oci_auth=identity.oci.auth,
+        oci_profile=identity.oci.profile,
+        oci_config_file=identity.oci.config_file,
+    )
 
 
 @dataclass

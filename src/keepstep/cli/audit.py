@@ -11,11 +11,10 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings
+from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
-from keepstep.cli.identities import settings_of
 from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.running import run
 from keepstep.config import Config, RotateJob, find, load

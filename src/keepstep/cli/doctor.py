@@ -13,8 +13,7 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import CloudSettings, instance_by_default
-from keepstep.cli.identities import settings_of
+from keepstep.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run

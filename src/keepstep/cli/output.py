@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from keepstep.cli.progress_lines import ProgressLines
-from keepstep.cli.progress_lines import human as human
 from keepstep.errors import ExitCode
 from keepstep.runs.report import Action, Failure, Report
+from keepstep.runs.words import size_in_words
 from keepstep.stores.local_tree import printable
 
 
@@ -127,7 +127,7 @@ _COUNTED = {
 def _summary(report: Report) -> list[str]:
     counts = report.counts
     moved = sum(counts[word] for word in ("upload", "download", "copy"))
-    parts = [f"{moved} moved ({human(report.bytes)})", f"{counts['unchanged']} unchanged"]
+    parts = [f"{moved} moved ({size_in_words(report.bytes)})", f"{counts['unchanged']} unchanged"]
     if report.kind == "verify":
         parts = [f"{counts['equal']} equal", f"{counts['different']} different"]
     return parts + [f"{counts[w]} {name}" for w, name in _COUNTED.items() if counts[w]]

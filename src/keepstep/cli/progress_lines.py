@@ -7,6 +7,8 @@ import time
 
 import click
 
+from keepstep.runs.words import size_in_words
+
 
 class ProgressLines:
     """A line when something has arrived, but no two within ``frequency`` seconds, and a last one."""
@@ -47,16 +49,6 @@ class ProgressLines:
         self._shown, self._said = now, state
         speed = self._bytes / max(now - self._began, 0.001)
         self.print(
-            f"Completed {human(self._bytes)}/{human(self._total)} ({human(int(speed))}/s) "
+            f"Completed {size_in_words(self._bytes)}/{size_in_words(self._total)} ({size_in_words(int(speed))}/s) "
             f"with {self._planned - self._objects} file(s) remaining"
         )
-
-
-def human(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly
-from keepstep.cli.identities import settings_of
+from keepstep.assembly import Assembly, settings_of
 from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import Work, work_of

@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from keepstep.assembly import CloudSettings, instance_by_default
-from keepstep.cli.identities import settings_of
+from keepstep.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.cli.running import run
 from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
 from keepstep.errors import ConfigError, ExitCode, Locked

@@ -12,7 +12,6 @@ import click
 
 from keepstep.assembly import alerting_of, schedule_of
 from keepstep.cli.options import global_options, merge_globals
-from keepstep.cli.output import human
 from keepstep.clock import SystemClock
 from keepstep.config import Config, find, job_of, load
 from keepstep.errors import ConfigError
@@ -22,6 +21,7 @@ from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
 from keepstep.runs.overview import Overview, is_silent, overview
 from keepstep.runs.run import MEANINGS, Run
+from keepstep.runs.words import achievement
 
 _SHOWN = 20
 """Runs of one job."""
@@ -81,7 +81,7 @@ def _row(view: Overview, now: datetime) -> tuple[str, ...]:
         _state(view, now),
         _ago(run, now),
         _took(run, now),
-        _did(run),
+        achievement(run),
         _ahead(view.next, now),
     )
 
@@ -98,21 +98,6 @@ def _ago(run: Run, now: datetime) -> str:
 
 def _took(run: Run, now: datetime) -> str:
     return in_words((run.finished or now) - run.started) if run.started else ""
-
-
-def _did(run: Run) -> str:
-    if run.is_open:
-        progress = run.progress or {}
-        return f"{progress.get('done', 0)} of {progress['planned']} objects" if progress.get("planned") else ""
-    words = {
-        "moved": sum(run.counts.get(word, 0) for word in ("upload", "download", "copy")),
-        "updated": run.counts.get("update", 0),
-        "deleted": run.counts.get("delete", 0),
-        "rotated": run.counts.get("rotate", 0),
-        "failed": run.counts.get("failed", 0),
-    }
-    said = ", ".join(f"{count} {word}" for word, count in words.items() if count)
-    return f"{said} ({human(run.bytes)})" if run.bytes else said
 
 
 def _ahead(moment: datetime | None, now: datetime) -> str:
@@ -137,7 +122,7 @@ def _one(view: Overview, history: History, now: datetime) -> Iterable[str]:
 def _run_row(run: Run, now: datetime) -> tuple[str, ...]:
     cost = f"${run.price:.4f}" if run.price else ""
     started = (run.started or run.queued).astimezone(UTC)
-    return (run.id, f"{started:%F %TZ}", _took(run, now), run.outcome, run.cause, _did(run), cost, run.host)
+    return (run.id, f"{started:%F %TZ}", _took(run, now), run.outcome, run.cause, achievement(run), cost, run.host)
 
 
 def _words_of(run: Run, history: History) -> Iterable[str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings, direction
+from keepstep.assembly import Assembly, CloudSettings, direction, settings_of
 from keepstep.cli.aws_options import NO_EFFECT, aws_options
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_ending import finishing, trash_of
-from keepstep.cli.sync_job import configured, settings_of, with_params
+from keepstep.cli.sync_job import configured, with_params
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.cli.values import Duration, Rate
 from keepstep.errors import ExitCode, Misuse
@@ -90,7 +90,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             state_url = config.state.url
             stack.enter_context(only_run(name, lock_folder(state_url)))
             options = with_params(ctx, options, job)
-            settings = settings_of(config, job)
+            settings = settings_of(job.identity or config.identity)
         options = merge_globals(ctx, options)
         recording = stack.enter_context(recording_of(config if not options["dryrun"] else None, name, "sync"))
         journal = stack.enter_context(

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from keepstep.cli import identities
 from keepstep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from keepstep.assembly import CloudSettings
     from keepstep.config import Config, SyncJob
 
 
@@ -54,7 +52,3 @@ def completed(
             options[name] = value
     options["filters"] = [*options["filters"], *given["filters"]]
     return options
-
-
-def settings_of(config: Config, job: SyncJob) -> CloudSettings:
-    return identities.settings_of(job.identity or config.identity)

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings
+from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.cli import sync
 from keepstep.cli.options import OrderedFilters, merge_globals
 from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.running import carried_out, run
-from keepstep.cli.sync_job import completed, configured, settings_of, words_of
+from keepstep.cli.sync_job import completed, configured, words_of
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.errors import ExitCode, NotFound
 from keepstep.objects.filters import Filters, Rule
@@ -52,7 +52,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         words = ["--", options["source"], options["target"]]
         if options["target"] is None:
             config, job = configured(ctx, options["source"])
-            settings, state_url, words = settings_of(config, job), config.state.url, words_of(job)
+            settings = settings_of(job.identity or config.identity)
+            state_url, words = config.state.url, words_of(job)
         options = merge_globals(ctx, completed(ctx, options, words, sync.command)) | _CONTENTS
         notes = Journal(state_folder(state_url), options["source"], options["target"])
         sys.exit(_run(options, sync.overridden(settings, options), stack.enter_context(closing(notes))))

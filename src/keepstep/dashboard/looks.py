@@ -12,14 +12,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from keepstep.assembly import Assembly, CloudSettings, instance_by_default
+from keepstep.assembly import Assembly, CloudSettings, instance_by_default, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, verify
 from keepstep.clock import Clock
-from keepstep.config import Config, Identities, RotateJob, SecretsJob
+from keepstep.config import Config, RotateJob, SecretsJob
 from keepstep.errors import Error
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.drift import Drift, FileState, Fingerprints
@@ -107,13 +106,6 @@ class Looks:
             look.at = self._clock.now()
             self._known[name] = look
             self._under_way.pop(name, None)
-
-
-def settings_of(identity: Identities) -> CloudSettings:
-    """The identities of the configuration as the assembly takes them."""
-    aws, oci = identity.aws.model_dump(), identity.oci.model_dump()
-    words: dict[str, Any] = {**aws, "role_arn": tuple(aws["role_arn"])}
-    return CloudSettings(**words, **{f"oci_{name}": value for name, value in oci.items()})
 
 
 async def _drift(job: SecretsJob, settings: CloudSettings, stack: AsyncExitStack) -> list[FileState]:

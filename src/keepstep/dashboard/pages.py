@@ -23,10 +23,11 @@ from keepstep.dashboard.access import HEADERS, Access
 from keepstep.dashboard.chart import bars
 from keepstep.dashboard.looks import Looks
 from keepstep.dashboard.spend import Books
-from keepstep.dashboard.views import Views, did, moment, size, tone_of
+from keepstep.dashboard.views import Views, moment, tone_of
 from keepstep.errors import Error
 from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
+from keepstep.runs.words import achievement, size_in_words
 from keepstep.secret import Secret
 
 _LOOK = 2.0
@@ -58,7 +59,13 @@ class Dashboard:
         self._followers = 0
         loader = PackageLoader("keepstep.dashboard")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        self._templates.globals |= {"did": did, "size": size, "tone": tone_of, "moment": moment, "words": in_words}
+        self._templates.globals |= {
+            "did": achievement,
+            "size": size_in_words,
+            "tone": tone_of,
+            "moment": moment,
+            "words": in_words,
+        }
 
     def application(self) -> Starlette:
         pages = {

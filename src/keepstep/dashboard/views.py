@@ -17,7 +17,6 @@ STRIP = 30
 """Runs of a job's history strip."""
 LINES = 500
 """Actions on one page."""
-_MOVED = ("upload", "download", "copy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +108,6 @@ def tone_of(outcome: str) -> str:
     if outcome in OPEN:
         return "busy"
     return "idle" if outcome in (*IDLE, "never ran") else "bad"
-
-
-def did(run: Run) -> str:
-    """What a run achieved, in some words."""
-    if run.is_open:
-        progress = run.progress or {}
-        return f"{progress.get('done', 0)} of {progress['planned']} objects" if progress.get("planned") else ""
-    words = {
-        "moved": sum(run.counts.get(word, 0) for word in _MOVED),
-        "updated": run.counts.get("update", 0),
-        "deleted": run.counts.get("delete", 0),
-        "rotated": run.counts.get("rotate", 0),
-        "failed": run.counts.get("failed", 0),
-    }
-    said = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
-    return f"{said} ({size(run.bytes)})" if run.bytes else said
-
-
-def size(count: int) -> str:
-    """Bytes for people, in powers of 1024."""
-    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.1f} {units[0]}" if units[0] != "B" else f"{count} B"
 
 
 def moment(value: datetime | None) -> str:
