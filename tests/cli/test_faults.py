@@ -157,6 +157,17 @@ def test_credentials_are_renewed_once_when_they_are_refused(main_job: MainJob) -
     assert len(main_job.keys()) == main_job.reports
 
 
+def test_a_refusal_that_comes_twice_in_mid_run(main_job: MainJob) -> None:
+    """Whoever was let in before is let in again soon; whoever never was is told after two tries."""
+    main_job.cloud.fault("GetObject", after=3, times=2, status=401)
+    result = main_job.sync("--json", "--jobs", "1")
+    assert result.code == 0, result.err
+    assert len(main_job.keys()) == main_job.reports
+    main_job.cloud.fault("*", times=2, status=401)
+    result = main_job.sync("--json", "--jobs", "1")
+    assert (result.code, result.report["requests"]["ListObjects"]) == (5, 2), result.err
+
+
 def test_corrupted_bodies_are_fetched_again(
     main_job: MainJob, places: Places, proxied: Callable[[str], FaultProxy]
 ) -> None:

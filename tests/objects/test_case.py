@@ -47,3 +47,10 @@ def test_a_key_at_both_sides_is_no_conflict_with_itself() -> None:
     guard = CaseGuard(OnConflict.ERROR, lambda key: True, pytest.fail)
     entry = Entry("a", 1, 0)
     assert guard.admit(Decision(Reason.SIZE_DIFFERS, entry, entry))
+
+
+def test_keys_at_both_sides_are_no_conflict() -> None:
+    """Two files that are there under both names show that the file system minds the case."""
+    guard = CaseGuard(OnConflict.ERROR, lambda key: False, pytest.fail)
+    for key in ("A", "a"):
+        assert guard.admit(Decision(Reason.SIZE_DIFFERS, Entry(key, 1, 0), Entry(key, 2, 0)))

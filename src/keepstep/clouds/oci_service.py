@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ HeaderPair = tuple[str, str]
 Explain = Callable[[Response], Error]
 
 _HASHED = ("POST", "PUT", "PATCH")
+_PAUSE = 0.5
+"""Seconds before a third try with a fresh key."""
 _TOLERANCE = timedelta(minutes=5)
 """How far a request's date may be off ("Request Signatures" in OCI's documentation)."""
 
@@ -28,7 +31,7 @@ class OciService:
     """Sends operations to one service of the identity's region, or of another one.
 
     Safe for many tasks of one event loop. A request is repeated up to seven times for passing faults, so it must be
-    one that may be, and once with a fresh key, or with the server's clock, when its signature is refused.
+    one that may be, and once or twice with a fresh key, or the server's clock, when its signature is refused.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class OciService:
         self._region = region
         self._timeouts = timeouts
         self._skew = timedelta()
+        self._was_let_in = False
         self._pool: HttpPool | None = None
         self._base = ""
 
@@ -104,8 +108,11 @@ class OciService:
         signed: Buffer | None,
         most: int | None,
     ) -> Response:
-        """One request, and a second one when the first was refused for its signature."""
-        is_second = False
+        """One request, and another one when it was refused for its signature; a third where others were let in.
+
+        The service's front ends learn of keys at different times.
+        """
+        refusals = 0
         while True:
             key = await self.identity.key()
             pool = self._pool or await self._connect()
@@ -116,11 +123,14 @@ class OciService:
             response = await pool.request(
                 method, full, [("host", pool.netloc), *headers, *signature], body, most=most
             )
-            if response.status != 401 or is_second:
+            self._was_let_in |= response.status < 300
+            if response.status != 401 or refusals > self._was_let_in:
                 return response
+            if refusals:
+                await asyncio.sleep(_PAUSE)
             if not self._learn_time(response):
                 await self.identity.refresh(key)
-            is_second = True
+            refusals += 1
 
     async def _connect(self) -> HttpPool:
         url = urlsplit(await self.identity.endpoint(self._service, self._region))

@@ -34,11 +34,15 @@ class CaseGuard:
 
     def admit(self, decision: Decision) -> bool:
         """Whether the object may be downloaded. Raises :class:`Error` where a conflict is to end the run."""
-        if self._policy is OnConflict.IGNORE or decision.source is None:
-            return True
+        if (
+            self._policy is OnConflict.IGNORE
+            or decision.source is None
+            or decision.reason is not Reason.SOURCE_ONLY
+        ):
+            return True  # what is at both sides has a file of its own
         key = decision.source.key
         lower = key.lower()
-        is_conflict = lower in self._taken or (decision.reason is Reason.SOURCE_ONLY and self._exists(key))
+        is_conflict = lower in self._taken or self._exists(key)
         if is_conflict and self._policy is OnConflict.ERROR:
             raise Error(
                 f"{key}: a file whose name differs only in case is there, or is being downloaded",
