@@ -117,3 +117,35 @@ def test_slots_grow_while_that_pays() -> None:
         return most
 
     assert asyncio.run(main()) >= 4 * FIRST
+
+
+def test_a_slot_that_is_left_early() -> None:
+    """Who waits for a device alone makes room at once, and only once."""
+
+    async def main() -> list[str]:
+        slots = Concurrency(1, lambda: 0)
+        said: list[str] = []
+        device = asyncio.Event()
+
+        async def first() -> None:
+            async with slots.slot() as leave:
+                leave()
+                leave()
+                await device.wait()
+                said.append("first is on the device")
+
+        async def later(name: str) -> None:
+            async with slots.slot():
+                said.append(f"{name} begins")
+                await asyncio.sleep(0.01)
+                said.append(f"{name} ends")
+                device.set()
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(first(), later("second"), later("third"))
+        return said
+
+    said = asyncio.run(main())
+    assert "first is on the device" in said
+    said.remove("first is on the device")
+    assert said == ["second begins", "second ends", "third begins", "third ends"]
