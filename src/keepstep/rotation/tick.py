@@ -156,6 +156,12 @@ class Tick:
                 if Answer.WITHHELD in self._answers.values():
                     return self._contended(WITHHELD)
                 raise self._stop_of(row)
+            if self._is_late() and not self._is_stopped and not self.report.counts["step"]:
+                raise ConfigError(
+                    f"there is no time for a single step: one may take {RESERVE.total_seconds():.0f} s, and the "
+                    "platform ends this run before",
+                    hint="nothing was written; give the function a timeout of 120 s at least, better 300 s",
+                )
             if self._is_stopped or self._is_late():
                 self._warn("the tick ends before all is done; the next one goes on")
                 return "interrupted"
