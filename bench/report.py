@@ -36,7 +36,7 @@ def write(rows: Sequence[Row], docs: Path, machine: str) -> None:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     details = "\n".join(_details(row) for row in rows)
-    body = f"{BEGIN}\nMedians; wall s / client CPU s / peak MiB. {machine}.\n\n{markdown(rows)}\n\n{details}\n{END}"
+    body = f"{BEGIN}\nWall s / client CPU s / peak MiB: {machine}.\n\n{markdown(rows)}\n\n{details}\n{END}"
     page.write_text(before + body + after)
     (docs / "performance.svg").write_text(chart(rows))
 

@@ -66,6 +66,11 @@ def _ratios(costs: dict[str, Cost]) -> tuple[float, float]:
     return ours.wall / row.best_wall, ours.cpu / row.best_cpu
 
 
+def of_listings(runs: int) -> int:
+    """They take minutes, and differ little: a third as many."""
+    return max(1, runs // 3)
+
+
 def _listing(layout: str, count: int, latency: float, runs: int) -> tuple[dict[str, Cost], dict[str, str]]:
     with servers.listing_s3(layout, count, latency) as url:
         env = servers.aws_env(url)
@@ -76,7 +81,7 @@ def _listing(layout: str, count: int, latency: float, runs: int) -> tuple[dict[s
             Contender("rclone --fast-list", [*rclone, "--fast-list"]),
             Contender("s5cmd", peers.s5cmd("s3://a", "s3://b", "--size-only")),
         ]
-        costs = {name: median(each) for name, each in alternate(contenders, env, runs).items()}
+        costs = {name: median(each) for name, each in alternate(contenders, env, of_listings(runs)).items()}
         servers.requests_of(url)
         run(contenders[0].command, env)
         return costs, {"requests": str(servers.requests_of(url))}
