@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,14 +205,32 @@ def test_the_usual_run_lists_one_page(main_job: MainJob, tmp_path: Path) -> None
             return job.keepstep("sync", job.source, target, "--json", *options).report
 
         assert sync()["counts"]["download"] == 1400
-        write(now, 99, now)
-        write(now - timedelta(days=200), 99, now)
+        for day in (now, now - timedelta(days=200)):
+            write(day, 99, now)
+            _wait_for(cloud, f"FOCUS Reports/{day:%Y/%m/%d}/{99:016}-00001.csv.gz")
         second = sync()
         assert second["counts"]["download"] == 1
         assert second["requests"] == {"ListObjects": 1, "GetObject": 1}
         third = sync("--full-every", "0s")
         assert third["counts"]["download"] == 1
         assert third["counts"]["unchanged"] == 1401
+
+
+def _wait_for(cloud: LocalCloud, name: str) -> None:
+    """Returns when the local cloud has seen a new report: it looks at its folder now and then."""
+    import oci
+
+    config = oci.config.from_file(str(cloud.config))
+    client = oci.object_storage.ObjectStorageClient(config, service_endpoint=cloud.endpoint)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client.head_object("bling", cloud.tenancy, name)
+        except oci.exceptions.ServiceError:
+            assert time.monotonic() < deadline, f"{name} has not appeared"
+            time.sleep(0.1)
+        else:
+            return
 
 
 def test_no_reports_yet(moto: Aws, tmp_path: Path, main_job: MainJob) -> None:
