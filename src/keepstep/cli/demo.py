@@ -98,7 +98,7 @@ class _Demo:
     def wait_for(self, count: int) -> None:
         """The bling bucket follows its folder with a little delay."""
         for _ in range(100):
-            if self._report("--dryrun")["counts"].get("source_keys") == count:
+            if self._report("--dryrun", "--full-every", "0s")["counts"].get("source_keys") == count:
                 return
             time.sleep(0.2)
         raise Error(f"the local OCI does not show {count} reports")
