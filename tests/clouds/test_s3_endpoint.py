@@ -135,7 +135,7 @@ def test_precedence_of_endpoint_urls(
     )
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert AwsConfig(AwsSettings()).endpoint_url("s3") == wanted
+    assert AwsConfig(AwsSettings()).s3_url == wanted
     assert AwsConfig(AwsSettings(endpoint_url="http://mine")).s3_endpoint("b").origin == "http://mine"
 
 
@@ -143,7 +143,7 @@ def test_a_missing_services_section_is_named(write: Callable[..., Path]) -> None
     """A profile that points to a services section which is not there is an error that names the section."""
     write(".aws/config", "[default]\nservices = nowhere\n")
     with pytest.raises(ConfigError, match="nowhere"):
-        AwsConfig(AwsSettings()).endpoint_url("s3")
+        _ = AwsConfig(AwsSettings()).s3_url
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from keepstep.clouds.aws_chain import AwsSettings as AwsSettings
 from keepstep.clouds.aws_chain import credentials_of, open_session, profile_of
 from keepstep.clouds.aws_config import AwsConfig
 from keepstep.clouds.aws_errors import translated
+from keepstep.clouds.aws_profile import AwsProfile
 from keepstep.clouds.renewing import Renewing
 from keepstep.clouds.sigv4 import AwsCredentials
 from keepstep.secret import Secret
@@ -19,10 +21,11 @@ _EARLY = timedelta(minutes=15)
 
 
 class AwsIdentity:
-    """One identity. Safe for many tasks and event loops; botocore is loaded when something is first asked.
+    """One identity. Safe for many tasks and event loops; botocore is loaded when it is needed.
 
     Credentials come from botocore's own chain, in its order: environment, profile (``source_profile``,
-    ``credential_process``, SSO, web identity), container, instance metadata; then the roles of the settings.
+    ``credential_process``, SSO, web identity), container, instance metadata; then the roles of the settings. Access
+    keys that stand in variables or in the profile itself are taken from there without it.
     """
 
     def __init__(self, settings: AwsSettings | None = None, *, clock: Clock | None = None) -> None:
@@ -52,16 +55,33 @@ class AwsIdentity:
         if self.settings.no_sign_request:
             return open_session(self.settings)
         await self._renewing.get()
+        if self._session is None:
+            self._session = await asyncio.to_thread(self._open)
         return self._session
 
+    def _open(self) -> Any:
+        session = open_session(self.settings)
+        self._source = credentials_of(session, self.settings)
+        return session
+
     def _resolve(self, force: bool) -> AwsCredentials:
-        if force or self._source is None:
-            session = open_session(self.settings)
-            self._source = credentials_of(session, self.settings)
-            self._session = session
+        if force:
+            self._session = self._source = None
+        found = self._plain() or self._of_chain()
+        if force or self._current is None or found != self._current:
+            self._current = found
+        return self._current
+
+    def _plain(self) -> AwsCredentials | None:
+        """Keys that need no chain of sources, and no botocore. Read anew: files change."""
+        return None if self.settings.role_arn else AwsProfile(self.settings.profile).plain_credentials()
+
+    def _of_chain(self) -> AwsCredentials:
+        if self._source is None:
+            self._session = self._open()
         with translated(profile_of(self._session)):
             frozen = self._source.get_frozen_credentials()
-        found = AwsCredentials(
+        return AwsCredentials(
             access_key=frozen.access_key,
             secret_key=Secret(frozen.secret_key),
             token=Secret(frozen.token) if frozen.token else None,
@@ -69,6 +89,3 @@ class AwsIdentity:
             expires_at=getattr(self._source, "_expiry_time", None),
             method=self._source.method,
         )
-        if force or self._current is None or found != self._current:
-            self._current = found
-        return self._current

@@ -41,7 +41,7 @@ def translated(profile: str, *, role: str = "", caller: str = "", external_id: s
     except ResponseParserError as exc:
         raise Transient("AWS credentials could not be had: the answer is not AWS's (a proxy?)") from exc
     except boto.BotoCoreError as exc:
-        raise _unanswered(exc, profile) from exc
+        raise unanswered(exc, profile) from exc
     except EOFError as exc:
         raise ConfigError(
             f"the AWS profile {profile} asks for an MFA code, and there is nobody to type it",
@@ -60,7 +60,8 @@ def nothing_found(profile: str, config_file: str, credentials_file: str) -> Conf
     )
 
 
-def _unanswered(exc: Any, profile: str) -> Error:
+def unanswered(exc: Any, profile: str) -> Error:
+    """What botocore says of files and settings, before anybody is asked."""
     from botocore import exceptions as boto
 
     if isinstance(exc, boto.ProfileNotFound):

@@ -8,6 +8,7 @@ import struct
 import termios
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -26,6 +27,12 @@ _MOST = 64 * 1024 * 1024
 """Bytes of an answer, where the caller says nothing."""
 _MOST_ERROR = 1024 * 1024
 """Bytes of an answer that is no success, whatever the caller says."""
+
+
+@lru_cache(256)
+def _lower(name: bytes) -> str:
+    """A header's name. They are few, and come with every answer."""
+    return name.decode("latin-1").lower()
 
 
 @dataclass(slots=True)
@@ -199,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_complete:
-            self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+            self._headers[_lower(name)] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

@@ -15,48 +15,68 @@ MOST = 256
 _LEAST = 2
 _WINDOW = 0.1
 """Seconds that are measured at least before the number changes."""
-_GROWTH = 1.5
+_GROWTH = 2
 _GAIN = 1.04
 """A window this much faster than the best one before says that growing pays."""
+_MISSES = 2
+"""So many steps in a row that did not pay end the growth: a single window may be slow for any reason."""
 _RETREAT = 0.6
-_REST = 12
-"""Windows before growing is tried again, once it did not pay or a store objected."""
+_REST, _LONGEST_REST = 6, 24
+"""Windows before growing is tried again, once it did not pay: twice as many each time in a row, but no more."""
+_RECOVERY = 12
+"""Windows before it is tried again once a store objected."""
 _OVERHEAD = 32 * 1024
 """Bytes that an object counts for beside its own."""
 
 
 class Pacer:
-    """Decides after each window how many are right for the next one: pure, but for what it remembers."""
+    """Decides after each window how many are right for the next one: pure, but for what it remembers.
+
+    It doubles the number as long as one of two steps makes the run faster, and goes back to the fastest. What rests
+    is measured meanwhile, and what is tried next has to surpass that.
+    """
 
     def __init__(self, *, first: int = FIRST, most: int = MOST) -> None:
-        self.limit = self._settled = min(first, most)
+        self.limit = self._best = min(first, most)
         self._most = most
-        self._baseline = 0.0
-        """What a probe has to surpass."""
+        self._rate = 0.0
+        """Of the fastest window, or of those at rest on the average."""
+        self._misses = 0
+        self._rested: list[float] = []
         self._rest = 0
+        self._next_rest = _REST
 
     def next(self, rate: float, *, is_strained: bool) -> int:
         """``rate`` is the window's, in bytes a second; strained is a window in which a store asked for less."""
         if is_strained:
-            self._settle(max(_LEAST, math.floor(self.limit * _RETREAT)))
+            self._settle(max(_LEAST, math.floor(self.limit * _RETREAT)), _RECOVERY)
         elif self._rest:
             self._rest -= 1
+            self._rested.append(rate)
             if not self._rest:
-                self._probe(rate)
-        elif rate > self._baseline * _GAIN:
-            self._settled = self.limit
-            self._probe(rate)
+                self._rate = sum(self._rested) / len(self._rested)
+                self._grow()
         else:
-            self._settle(self._settled)
+            self._judge(rate)
         return self.limit
 
-    def _probe(self, baseline: float) -> None:
-        self._baseline = baseline
-        self.limit = min(self._most, math.ceil(self._settled * _GROWTH))
+    def _judge(self, rate: float) -> None:
+        pays = rate > self._rate * _GAIN
+        self._misses = 0 if pays else self._misses + 1
+        if pays:
+            self._rate, self._best, self._next_rest = rate, self.limit, _REST
+        if self._misses == _MISSES or self.limit == self._most:
+            self._settle(self._best, self._next_rest)
+            self._next_rest = min(_LONGEST_REST, 2 * self._next_rest)
+        else:
+            self._grow()
 
-    def _settle(self, limit: int) -> None:
-        self.limit = self._settled = limit
-        self._rest = _REST
+    def _grow(self) -> None:
+        self.limit = min(self._most, self.limit * _GROWTH)
+
+    def _settle(self, limit: int, rest: int) -> None:
+        self.limit = self._best = limit
+        self._rest, self._rested, self._misses = rest, [], 0
 
 
 class Concurrency:
@@ -75,6 +95,8 @@ class Concurrency:
         self._active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._started = 0.0
+        self._unmeasured = FIRST
+        """So many more objects end before the next window begins."""
         self._units = 0
         self._finished = 0
 
@@ -101,20 +123,26 @@ class Concurrency:
         """One object more has been dealt with, of so many bytes."""
         if self._pacer is None:
             return
-        self._units += size + _OVERHEAD
-        self._finished += 1
+        if self._unmeasured:
+            self._unmeasured -= 1
+            return
         now = asyncio.get_running_loop().time()
         if not self._started:
             self._started = now
+        self._units += size + _OVERHEAD
+        self._finished += 1
         if now - self._started >= _WINDOW and self._finished >= self._limit:
             self._close_window(self._pacer, now)
 
     def _close_window(self, pacer: Pacer, now: float) -> None:
         strains = self._strains()
         rate = self._units / (now - self._started)
-        self._limit = pacer.next(rate, is_strained=strains > self._strains_before)
+        before, self._limit = self._limit, pacer.next(rate, is_strained=strains > self._strains_before)
         self._strains_before = strains
         self._started, self._units, self._finished = now, 0, 0
+        if self._limit != before:
+            # Those that are in flight now say nothing of the new number.
+            self._started, self._unmeasured = 0.0, max(before, self._limit)
         for _ in range(self._limit - self._active):
             self._wake()
 

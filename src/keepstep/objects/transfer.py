@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
@@ -224,7 +224,7 @@ class _Attempt:
             return options.of_file(self._entry.key, properties)
         if source.etag and source.etag == self._entry.etag:
             # Listings know the time more exactly than HTTP headers.
-            properties = replace(properties, time=self._entry.time)
+            properties = properties._replace(time=self._entry.time)
         return properties if options.is_plain else options.of_copy(properties)
 
 

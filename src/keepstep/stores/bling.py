@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from keepstep.clouds.http import Response
-from keepstep.clouds.oci import OciIdentity
-from keepstep.clouds.oci_service import OciService, quoted
 from keepstep.errors import Error
 from keepstep.stores.address import Address
+
+if TYPE_CHECKING:
+    from keepstep.clouds.http import Response
+    from keepstep.clouds.oci import OciIdentity
 
 NAMESPACE = "bling"
 
@@ -56,6 +58,8 @@ async def advice_when_refused(tenancy: str, identity: OciIdentity) -> str:
 
 async def _home_region(tenancy: str, identity: OciIdentity) -> str | None:
     """By ListRegionSubscriptions (IAM API); one try."""
+    from keepstep.clouds.oci_service import OciService, quoted
+
     service = OciService("identity", identity)
     with suppress(Error, ValueError, KeyError, TypeError):
         path = f"/20160918/tenancies/{quoted(tenancy)}/regionSubscriptions"

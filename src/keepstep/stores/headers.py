@@ -28,11 +28,10 @@ def to_headers(
 
 def from_headers(headers: Mapping[str, str], metadata_prefix: str, known: Mapping[str, str] = FIELDS) -> Properties:
     start = len(metadata_prefix)
+    metadata = [(name[start:], value) for name, value in headers.items() if name.startswith(metadata_prefix)]
     return Properties(
         **{field: headers.get(name, "") for name, field in known.items()},
-        metadata=tuple(
-            (name[start:], value) for name, value in headers.items() if name.startswith(metadata_prefix)
-        ),
+        metadata=tuple(metadata),
         time=http_microseconds(headers.get("last-modified")),
     )
 

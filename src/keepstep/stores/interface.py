@@ -135,8 +135,7 @@ class Listing(Protocol):
     def __aiter__(self) -> AsyncIterator[Page]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Properties:
+class Properties(NamedTuple):
     """What travels with an object beside its bytes. Empty means: not said."""
 
     content_type: str = ""

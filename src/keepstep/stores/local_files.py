@@ -6,8 +6,8 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Unsupported
@@ -242,11 +242,22 @@ def remove_unless_locked(name: str, folder: int) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (IsADirectoryError, NotADirectoryError) as exc:
-        raise Unsupported(f"{printable(path)}: a folder stands where the file would have to be") from exc
-    except OSError as exc:
-        fail(path, exc)
+class translated:  # noqa: N801 - reads as a sentence
+    """Refusals of the file system as our errors, which name the path. A class: it is used several times a file."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, IsADirectoryError | NotADirectoryError):
+            why = "a folder stands where the file would have to be"
+            raise Unsupported(f"{printable(self._path)}: {why}") from error
+        if isinstance(error, OSError):
+            fail(self._path, error)

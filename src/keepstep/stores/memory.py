@@ -6,7 +6,7 @@ import time
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from keepstep.errors import Conflict, Error, NotFound
 from keepstep.stores.address import Address
@@ -88,7 +88,7 @@ class MemoryStore:
             data,
             time.time_ns() // 1000 if time_us is None else time_us,
             f"v{self._changes}",
-            replace(properties or Properties(), time=None),
+            (properties or Properties())._replace(time=None),
         )
 
     def _get(self, key: str) -> StoredObject:
@@ -124,7 +124,7 @@ class MemorySource:
     def __init__(self, store: MemoryStore, key: str, stored: StoredObject, limit: int) -> None:
         self.size = len(stored.data)
         self.etag = stored.etag
-        self.properties = replace(stored.properties, time=stored.time)
+        self.properties = stored.properties._replace(time=stored.time)
         self.first: Buffer = stored.data[:limit]
         self._store, self._key = store, key
 

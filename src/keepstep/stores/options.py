@@ -8,9 +8,9 @@ object costs nothing more.
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from keepstep.secret import Secret
 from keepstep.stores.interface import Properties
@@ -72,22 +72,21 @@ class TransferOptions:
         return self.copy_props != "none" if self.metadata_directive is None else self.metadata_directive == "COPY"
 
     @cached_property
-    def given_fields(self) -> dict[str, object]:
+    def given_fields(self) -> dict[str, Any]:
         """The fields of ``given`` that say something."""
-        values = {each.name: getattr(self.given, each.name) for each in fields(Properties)}
-        return {name: value for name, value in values.items() if value}
+        return {name: value for name, value in self.given._asdict().items() if value}
 
     def of_file(self, key: str, properties: Properties) -> Properties:
         """What a file becomes in a cloud."""
         plain = Properties(content_type=type_of(key) if self.guesses_type else "", time=properties.time)
-        return replace(plain, **self.given_fields) if self.given_fields else plain  # type: ignore[arg-type]
+        return plain._replace(**self.given_fields) if self.given_fields else plain
 
     def of_copy(self, properties: Properties) -> Properties:
         """What an object becomes at another place, when its source has these properties."""
         if self.metadata_directive == "COPY":
             return properties
         base = properties if self.takes_source else Properties(time=properties.time)
-        return replace(base, **self.given_fields)  # type: ignore[arg-type]
+        return base._replace(**self.given_fields)
 
 
 def type_of(key: str) -> str:

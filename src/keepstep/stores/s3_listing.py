@@ -1,7 +1,7 @@
 """ListObjectsV2 answers as columns: a page costs one regular expression, not an XML element and an object per key.
 
-Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. A page that does not look as AWS
-writes it (another order, namespaces, CDATA) is read by a real XML parser instead, with the same result.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. A page that looks otherwise than
+the stores that we know write it (order, namespaces, CDATA) is read by a real XML parser, with the same result.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt, Transient
 from keepstep.stores.interface import Page
 
-_CONTENTS = re.compile(
-    r"<Contents><Key>([^<]*)</Key><LastModified>([^<]*)</LastModified>"
-    r"<ETag>(?:&quot;|\")([^<&\"]*)(?:&quot;|\")</ETag>(?:<Checksum[A-Za-z]*>[^<]*</Checksum[A-Za-z]*>)*"
-    r"<Size>([0-9]+)</Size>"
+_KEY, _TIME, _SIZE = "<Key>([^<]*)</Key>", "<LastModified>([^<]*)</LastModified>", "<Size>([0-9]+)</Size>"
+_QUOTE = '(?:&quot;|"|&#34;)'
+_TAG = f'<ETag>{_QUOTE}([^<&"]*){_QUOTE}</ETag>'
+_SUMS = "(?:<Checksum[A-Za-z]*>[^<]*</Checksum[A-Za-z]*>)*"
+_ORDERS = (
+    (re.compile(f"<Contents>{_KEY}{_TIME}{_TAG}{_SUMS}{_SIZE}"), (0, 1, 2, 3)),
+    (re.compile(f"<Contents>{_KEY}{_TAG}{_SIZE}(?:<StorageClass>[A-Z_]*</StorageClass>)?{_TIME}"), (0, 3, 1, 2)),
 )
-"""As AWS orders them. One expression costs half of what four would, one for each column."""
+"""As AWS, MinIO and Ceph order them, and as SeaweedFS does; and where key, time, tag and size are then. One
+expression costs half of what four would, one for each column."""
 _ETAG = re.compile(r"<ETag>([^<]+)</ETag>")
 _TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
@@ -61,16 +65,19 @@ _Parsed = tuple[Page, bool, bool, str]
 
 
 def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
-    """None when the page does not look as AWS writes it."""
+    """None when the page does not look as it usually does."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    found = _CONTENTS.findall(text)
+    count = text.count("Contents>")
+    found, places = next(
+        ((rows, places) for order, places in _ORDERS if 2 * len(rows := order.findall(text)) == count), ([], ())
+    )
     around = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") :]
     truncated, tokens = _TRUNCATED.findall(around), _TOKEN.findall(around)
     is_plain = (
-        text.count("Contents>") == 2 * len(found)
+        count == 2 * len(found)
         and len(truncated) == 1
         and _START.match(text)
         and text.find(_END) == len(text) - len(_END)
@@ -78,7 +85,8 @@ def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
     )
     if not is_plain:
         return None
-    names, times, etags, sizes = zip(*found, strict=True) if found else ((), (), (), ())
+    columns = list(zip(*found, strict=True)) or [()] * 4
+    names, times, etags, sizes = (columns[place] for place in places)
     keys = list(names)
     if "&" in "".join(keys):
         if any(map(_NO_ENTITY.search, keys)):
