@@ -8,14 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from keepstep.containers.interface import Kind, Recipient
 from keepstep.errors import ConfigError
 from keepstep.objects.plan import Direction
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
 from keepstep.stores.options import TransferOptions
-from keepstep.vaults.interface import Vault
-from keepstep.vaults.retrying import Retrying
 
 if TYPE_CHECKING:
     from keepstep.clouds.aws import AwsIdentity
@@ -24,10 +21,12 @@ if TYPE_CHECKING:
     from keepstep.clouds.oci import OciIdentity
     from keepstep.clouds.s3_block import S3Block
     from keepstep.config import Config, Identities, RotateJob, SecretsJob, SyncJob
+    from keepstep.containers.interface import Kind, Recipient
     from keepstep.runs.alerting import Alerting
     from keepstep.runs.conditions import Watch
     from keepstep.runs.database import Database
     from keepstep.runs.schedule import Schedule
+    from keepstep.vaults.interface import Vault
 
 _FOREVER = 365 * 86400
 """Seconds, where a limit is to be none."""
@@ -109,6 +108,8 @@ class Assembly:
 
     def vaults(self, kinds: Iterable[str]) -> dict[str, Vault]:
         """One for each kind of vault that is asked for, each retried."""
+        from keepstep.vaults.retrying import Retrying
+
         makers: dict[str, Callable[[], Vault]] = {
             "oci-vault": lambda: _oci_vault(self.oci),
             "aws-sm": lambda: _secrets_manager(self.aws),
@@ -219,6 +220,7 @@ def alerting_of(config: Config, database: Database) -> Alerting:
 def recipients() -> dict[Kind, Recipient]:
     """Whoever can be told of a change; none of them is spoken to before there is something to say."""
     from keepstep.containers.docker import ContainerEngines
+    from keepstep.containers.interface import Kind
     from keepstep.containers.pid_file import PidFiles
     from keepstep.containers.systemd import SystemdUnits
 

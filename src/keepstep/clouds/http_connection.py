@@ -13,6 +13,7 @@ from typing import cast
 
 import httptools
 
+from keepstep.clouds.blocks import BLOCKS, LEAST
 from keepstep.errors import Error, Transient
 
 Buffer = bytes | bytearray | memoryview
@@ -41,7 +42,13 @@ class Response:
 
     status: int
     headers: dict[str, str]
-    body: bytes | bytearray
+    body: Buffer
+
+    @property
+    def document(self) -> bytes | bytearray:
+        """The body of an answer that is no object's contents."""
+        assert not isinstance(self.body, memoryview)
+        return self.body
 
 
 class TooLarge(Error):
@@ -72,10 +79,11 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._is_bodiless = bodiless
         self._most = _MOST if most is None else most
+        self._is_data = most is not None
         self._status = 0
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
-        self._whole: bytearray | None = None
+        self._whole: bytearray | memoryview | None = None
         self._direct: memoryview | None = None
         self._filled = 0
         self._has_answer = False
@@ -221,7 +229,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         length = int(self._headers.get("content-length", "0"))
         if self._fits(length) and length >= _DIRECT:
-            self._whole = bytearray(length)
+            is_large = self._is_data and status < 300 and length >= LEAST
+            self._whole = BLOCKS.take(length) if is_large else bytearray(length)
 
     def on_body(self, body: bytes) -> None:
         if self._is_complete:
@@ -253,5 +262,6 @@ class Connection(asyncio.BufferedProtocol):
         self.is_reusable = self._is_alive and is_idle and not self._has_extra
         if waiter is not None and not waiter.done():
             body = self._whole if self._whole is not None else b"".join(self._chunks)
+            self._whole, self._chunks = None, []  # an idle connection must not hold on to them
             waiter.set_result(Response(self._status, self._headers, body))
             self._room.set()

@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode, urlsplit
 
 from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_signing import sign_async
 from keepstep.clouds.retry import retried
+from keepstep.clouds.times import skew_of
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Error
 
@@ -144,7 +144,7 @@ class OciService:
         """True when our clock was too far off; the server's is used from now on."""
         if "date" not in response.headers:
             return False
-        skew = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+        skew = skew_of(response.headers["date"])
         if abs(skew - self._skew) < _TOLERANCE:
             return False
         self._skew = skew

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIXED = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 @lru_cache(maxsize=65536)
@@ -24,7 +26,27 @@ def microseconds(text: str) -> int:
 def http_microseconds(text: str | None) -> int | None:
     """Of an HTTP date (RFC 9110, section 5.6.7), which knows whole seconds; None where there is none to be read."""
     try:
-        time = parsedate_to_datetime(text or "")
+        time = _http_time(text or "")
     except ValueError:
         return None
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()) * 1_000_000
+    return int((time - _EPOCH).total_seconds()) * 1_000_000
+
+
+def skew_of(date: str) -> timedelta:
+    """How far a server's clock, by its ``Date`` header, is ahead of ours; nothing where it cannot be read."""
+    now = datetime.now(UTC)
+    try:
+        return _http_time(date) - now
+    except ValueError:
+        return timedelta()
+
+
+def _http_time(text: str) -> datetime:
+    """As every server writes it now, or in one of the older forms. Raises ``ValueError``."""
+    if (found := _FIXED.fullmatch(text)) and found[2] in _MONTHS:
+        day, year, hour, minute, second = map(int, found.group(1, 3, 4, 5, 6))
+        return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC)
+    from email.utils import parsedate_to_datetime
+
+    time = parsedate_to_datetime(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

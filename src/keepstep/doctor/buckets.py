@@ -84,7 +84,7 @@ class S3Bucket:
     async def first(self) -> str | None:
         query = [("list-type", "2"), ("max-keys", "1"), ("prefix", self._prefix)]
         response = await self._client.call("ListObjectsV2", "GET", query=query)
-        found = _KEY.search(response.body.decode())
+        found = _KEY.search(response.document.decode())
         return unescape(found[1]) if found else None
 
     async def read(self, key: str) -> None:
@@ -113,7 +113,7 @@ class OciBucket:
     async def first(self) -> str | None:
         query = [("limit", "1"), ("prefix", self._prefix)]
         response = await self._client.call("ListObjects", "GET", "o", query=query)
-        return next((str(each["name"]) for each in json.loads(response.body)["objects"]), None)
+        return next((str(each["name"]) for each in json.loads(response.document)["objects"]), None)
 
     async def read(self, key: str) -> None:
         await _unless_empty(self._client.call("GetObject", "GET", "o", key, headers=[("range", "bytes=0-0")]))

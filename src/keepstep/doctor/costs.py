@@ -34,7 +34,7 @@ async def home_region(identity: OciIdentity, tenancy: str) -> Check:
         return unknown("region", tenancy, f"the tenancy's home region cannot be seen; ours is {ours}", error.hint)
     finally:
         await service.close()
-    home = next((str(each["regionName"]) for each in json.loads(answer.body) if each["isHomeRegion"]), "")
+    home = next((str(each["regionName"]) for each in json.loads(answer.document) if each["isHomeRegion"]), "")
     if home and home != ours:
         fix = f"set region = {home} in the OCI configuration, or OCI_CLI_REGION"
         return fail("region", tenancy, f"cost reports are in the home region {home}, and ours is {ours}", fix)

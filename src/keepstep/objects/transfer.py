@@ -29,6 +29,10 @@ _SMALLEST_PART = {"local": 1, "s3": 5 * MIB, "oci": 10 * MIB}
 _LARGEST_WHOLE = 64 * MIB
 """Bytes of an object in one piece, whatever threshold is asked for: it is held in memory."""
 _PARTS_AT_ONCE = 8
+_MANY = 4
+"""An object of so many parts is opened at a glance, so that its parts can be asked for all at once."""
+_GLANCE = 64 * 1024
+"""Bytes."""
 _ATTEMPTS = 3
 
 
@@ -140,7 +144,7 @@ class _Attempt:
         async with mover.budget.hold(set_aside):
             if mover.bandwidth:
                 await mover.bandwidth.take(min(set_aside, entry.size))
-            self._source = source = await self._open(set_aside)
+            self._source = source = await self._open(self._first_look(set_aside))
             properties = self._properties(source)
             if source.size <= len(source.first):
                 await source.close()
@@ -162,6 +166,10 @@ class _Attempt:
         if mover.journal and upload.token:
             mover.journal.end(entry.key)
         return source.size
+
+    def _first_look(self, part: int) -> int:
+        """Bytes that are read with the opening: a part's, or few where that part would hold up many others."""
+        return min(part, _GLANCE) if self._entry.size >= _MANY * part else part
 
     async def undo(self, error: BaseException) -> None:
         """Leaves nothing open, and nothing behind at the target but parts that a later run can use."""

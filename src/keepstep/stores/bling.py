@@ -64,7 +64,7 @@ async def _home_region(tenancy: str, identity: OciIdentity) -> str | None:
     with suppress(Error, ValueError, KeyError, TypeError):
         path = f"/20160918/tenancies/{quoted(tenancy)}/regionSubscriptions"
         answer = await service.call("ListRegionSubscriptions", "GET", path, _unknown, is_repeatable=False)
-        for region in json.loads(answer.body):
+        for region in json.loads(answer.document):
             if region["isHomeRegion"]:
                 return str(region["regionName"])
     await service.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import mmap
 import os
 import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from keepstep.clouds.blocks import BLOCKS, LEAST
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Unsupported
 from keepstep.stores.interface import Buffer, Properties
@@ -17,6 +20,7 @@ from keepstep.stores.local_paths import fail, printable
 State = str
 """Of a file: ``device-inode-size-mtime-ctime`` in hex, times in nanoseconds. Changes whenever the file does."""
 
+_DIRECT = getattr(os, "O_DIRECT", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -73,7 +77,10 @@ class LocalSource:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _read_first(self, limit: int) -> bytes:
+    def _read_first(self, limit: int) -> Buffer:
+        if min(limit, self.size) >= LEAST:
+            block = BLOCKS.take(min(limit, self.size))
+            return block[: self._fill(block, 0)]
         # One byte more than expected shows a file that grows.
         data = os.read(self._descriptor, min(limit, self.size + 1))
         while len(data) < min(limit, self.size) and (
@@ -83,15 +90,18 @@ class LocalSource:
         return data
 
     def _read(self, offset: int, length: int) -> Buffer:
-        data = bytearray(length)
-        view = memoryview(data)
+        data = BLOCKS.take(length) if length >= LEAST else memoryview(bytearray(length))
         with translated(self._path):
-            while view:
-                count = os.preadv(self._descriptor, [view], offset)
-                if not count:
-                    raise Conflict(f"{printable(self._path)} became shorter while it was read")
-                view, offset = view[count:], offset + count
+            if self._fill(data, offset) < length:
+                raise Conflict(f"{printable(self._path)} became shorter while it was read")
         return data
+
+    def _fill(self, view: memoryview, offset: int) -> int:
+        """Reads until the view is full or the file ends; returns how many bytes came."""
+        filled = 0
+        while filled < len(view) and (count := os.preadv(self._descriptor, [view[filled:]], offset + filled)):
+            filled += count
+        return filled
 
     def _close(self, descriptor: int) -> None:
         try:
@@ -117,6 +127,8 @@ class TemporaryFile:
         self._name = name
         self.state: State = ""
         """Once it has appeared."""
+        self.is_direct = False
+        """Whether what is written goes to the device at once (docs/adr/0004-large-files.md)."""
         # A thread may still have a part in hand when the file is removed, and its descriptor given to another one.
         self._lock = threading.Lock()
         try:
@@ -141,9 +153,32 @@ class TemporaryFile:
     def write(self, data: Buffer, offset: int) -> None:
         view = memoryview(data)
         with self._lock, translated(self._path):
-            while view:
-                count = os.pwrite(self._open(), view, offset)
-                view, offset = view[count:], offset + count
+            written = self._write_direct(view, offset) if self.is_direct else 0
+            while written < len(view):
+                written += os.pwrite(self._open(), view[written:], offset + written)
+
+    def _write_direct(self, view: memoryview, offset: int) -> int:
+        """Writes past the page cache what begins and ends on a page; returns how many bytes those were.
+
+        Not every file system can, nor any buffer (open(2), O_DIRECT): then it is not tried again.
+        """
+        whole = len(view) - len(view) % mmap.PAGESIZE
+        if not whole or offset % mmap.PAGESIZE:
+            return 0
+        descriptor = self._open()
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        written = 0
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT)
+            while written < whole and not written % mmap.PAGESIZE:
+                written += os.pwrite(descriptor, view[written:whole], offset + written)
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            self.is_direct = False
+        finally:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+        return written
 
     def complete(self, time: int | None, size: int) -> None:
         """Checks that the file has ``size`` bytes, and gives it its time."""
@@ -210,6 +245,7 @@ class LocalUpload:
         self._size = size
         self._part_size = part_size
         self._time = time
+        temporary.is_direct = True
 
     async def write(self, number: int, data: Buffer) -> None:
         await self._workers.run(self._temporary.write, data, number * self._part_size)

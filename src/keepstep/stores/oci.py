@@ -112,7 +112,7 @@ class OciStore:
         }
         body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
         response = await self._client.call("CreateMultipartUpload", "POST", "u", body=body)
-        return OciUpload(self, name, str(json.loads(response.body)["uploadId"]), size)
+        return OciUpload(self, name, str(json.loads(response.document)["uploadId"]), size)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> OciUpload | None:
         """Asks for the parts (ListMultipartUploadParts); those of another size are sent again."""
@@ -124,7 +124,7 @@ class OciStore:
                 response = await self._client.call("ListMultipartUploadParts", "GET", "u", upload.name, query=query)
             except NotFound:
                 return None
-            upload.adopt(json.loads(response.body), part_size)
+            upload.adopt(json.loads(response.document), part_size)
             page = response.headers.get("opc-next-page")
         return upload
 
@@ -196,7 +196,7 @@ class OciStore:
             "BatchDeleteObjects", "POST", "actions/batchDeleteObjects", body=body.encode()
         )
         failures: dict[str, Error] = {}
-        for item in json.loads(response.body).get("failed") or ():
+        for item in json.loads(response.document).get("failed") or ():
             if item.get("statusCode") == 404:
                 continue
             name = item["objectName"]
@@ -233,7 +233,7 @@ class OciListing:
     async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
         """See :class:`~keepstep.stores.ranges.PageSource`."""
         response = await self._list(self._prefix + prefix, after, ("delimiter", "/"))
-        document = json.loads(response.body)
+        document = json.loads(response.document)
         names = [name[len(self._prefix) :] for name in document.get("prefixes") or ()]
         return names, bool(document.get("nextStartWith"))
 
@@ -313,7 +313,7 @@ class OciUpload:
 
 def _parse(response: Response, skip: int, *, has_digests: bool) -> tuple[Page, bool]:
     """The page, its keys without their first ``skip`` characters, and whether there are more."""
-    document = json.loads(response.body)
+    document = json.loads(response.document)
     objects = document["objects"]
     page = Page(
         [item["name"][skip:] for item in objects],

@@ -100,7 +100,7 @@ class OciClient:
             return error_of(response, operation, self.namespace, self.bucket, None, grantee=self.identity.grantee)
 
         path = f"/workRequests/{quoted(number)}{part}"
-        return json.loads((await self._service.call(operation, "GET", path, explain)).body)
+        return json.loads((await self._service.call(operation, "GET", path, explain)).document)
 
     async def _call(
         self,

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.workers import Workers
@@ -28,7 +27,7 @@ from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_errors import error_for
-from keepstep.stores.s3_listing import etag_in, parse, parse_folders, parse_parts, unescape
+from keepstep.stores.s3_listing import escape, etag_in, parse, parse_folders, parse_parts, unescape
 
 _INLINE = 64 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
@@ -109,7 +108,7 @@ class S3Store:
             query=[("uploads", "")],
             headers=[*to_headers(properties, _METADATA, S3_FIELDS), *more],
         )
-        found = _UPLOAD_ID.search(response.body.decode())
+        found = _UPLOAD_ID.search(response.document.decode())
         if not found:
             raise Error(f"s3://{self._client.bucket}/{full}: the store did not name the upload it began")
         return S3Upload(self, full, unescape(found[1]), size)
@@ -128,7 +127,7 @@ class S3Store:
                 )
             except NotFound:
                 return None
-            parts, marker = parse_parts(response.body)
+            parts, marker = parse_parts(response.document)
             if not self._checksum:  # the upload's end has to name every part's
                 upload.adopt(parts, part_size)
         return upload
@@ -266,7 +265,7 @@ class S3Store:
             digest=_hash("sha256", body),
         )
         failures: dict[str, Error] = {}
-        for item in _DELETE_ERROR.findall(response.body.decode()):
+        for item in _DELETE_ERROR.findall(response.document.decode()):
             fields = {name: unescape(value) for name, value in _FIELD.findall(item)}
             key, code = fields.get("Key", ""), fields.get("Code", "")
             if code not in ("NoSuchKey", "NoSuchVersion"):
@@ -320,7 +319,7 @@ class S3Listing:
             query=query,
             headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
         )
-        return response.body
+        return response.document
 
 
 class S3Upload:
@@ -386,7 +385,7 @@ class S3Upload:
             if not await self._is_there():
                 raise
             return ""
-        return etag_in(response.body)
+        return etag_in(response.document)
 
     async def abort(self) -> None:
         with suppress(Error):
@@ -418,4 +417,4 @@ def _base64(data: bytes) -> str:
 
 
 def _xml(text: str) -> str:
-    return escape(text, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})
+    return escape(text).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.retry import retried
 from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, SigV4, encode_query, quote_path
+from keepstep.clouds.times import skew_of
 from keepstep.errors import Transient
 from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
 
@@ -122,7 +122,7 @@ class S3Client:
             if code in EXPIRED and credentials is not None:
                 await self.identity.refresh(credentials)
             elif code == "RequestTimeTooSkewed" and "date" in response.headers:
-                self._skew = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+                self._skew = skew_of(response.headers["date"])
             elif not self._is_moving(response, code):
                 return response
             is_second = True
@@ -131,7 +131,7 @@ class S3Client:
         """Goes to the bucket's own region, when the answer names another one than ours."""
         if response.status not in _REDIRECTS and code not in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
             return False
-        found = _REGION.search(response.body.decode("utf-8", "replace"))
+        found = _REGION.search(response.document.decode("utf-8", "replace"))
         region = response.headers.get("x-amz-bucket-region") or (found[1] if found else None)
         if not region:
             raise Transient(f"s3://{self.bucket} is somewhere else, and the answer does not say where")
@@ -143,4 +143,4 @@ class S3Client:
 def _is_late_error(operation: str, response: Response) -> bool:
     """Operations that take long begin their answer with 200 and may end it with an error."""
     is_slow = operation in ("CompleteMultipartUpload", "CopyObject", "UploadPartCopy")
-    return is_slow and b"<Error>" in response.body[:400]
+    return is_slow and b"<Error>" in response.document[:400]

@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
-from xml.sax.saxutils import escape
 
 from keepstep.clouds.http import Response
 from keepstep.clouds.sigv4 import quote_path
@@ -20,7 +19,7 @@ from keepstep.errors import Conflict, Error, Transient
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_client import HeaderPair, S3Client
-from keepstep.stores.s3_listing import etag_in, unescape
+from keepstep.stores.s3_listing import escape, etag_in, unescape
 
 if TYPE_CHECKING:
     from keepstep.stores.s3 import S3Store, S3Upload
@@ -87,7 +86,7 @@ class ServerCopy:
         if etag:
             headers = [pair for pair in headers if pair[0] != _IF_MATCH] + [(_IF_MATCH, f'"{etag}"')]
         response = await self.target.call("CopyObject", "PUT", self.target_key, headers=headers)
-        return etag_in(response.body)
+        return etag_in(response.document)
 
     async def _directives(self) -> list[HeaderPair]:
         """What CopyObject is told of headers, metadata and tags; nothing where it is to take them all over."""
@@ -156,7 +155,7 @@ class ServerCopy:
                 (_IF_MATCH, etag),
             ],
         )
-        made = etag_in(response.body)
+        made = etag_in(response.document)
         if not made:
             raise Transient(f"UploadPartCopy on {upload.key}: the answer names no ETag")
         upload.adopt([(number + 1, length, f'"{made}"')], part_size)
@@ -175,7 +174,7 @@ class ServerCopy:
 
     async def _tags(self) -> Tags:
         response = await self.source.call("GetObjectTagging", "GET", self.source_key, query=[("tagging", "")])
-        found = [dict(_FIELD.findall(tag)) for tag in _TAG.findall(response.body.decode())]
+        found = [dict(_FIELD.findall(tag)) for tag in _TAG.findall(response.document.decode())]
         return [(unescape(tag["Key"]), unescape(tag.get("Value", ""))) for tag in found]
 
     async def _set_tags(self, tags: Tags) -> None:

@@ -58,7 +58,7 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 
 def code_of(response: Response) -> str:
     """The error code; the status' meaning where there is no body (HEAD)."""
-    found = _CODE.search(response.body.decode("utf-8", "replace")) if response.body else None
+    found = _CODE.search(response.document.decode("utf-8", "replace")) if response.document else None
     if found:
         return found[1]
     return {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed"}.get(
@@ -68,7 +68,7 @@ def code_of(response: Response) -> str:
 
 def error_of(response: Response, operation: str, bucket: str, key: str | None) -> Error:
     """The error to raise for an answer that is a refusal."""
-    found = _MESSAGE.search(response.body.decode("utf-8", "replace")) if response.body else None
+    found = _MESSAGE.search(response.document.decode("utf-8", "replace")) if response.document else None
     message = unescape(found[1]) if found else ""
     after = retry_after(response.headers)
     return error_for(code_of(response), message, operation, bucket, key, status=response.status, after=after)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from itertools import repeat
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree
 
 from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt, Transient
 from keepstep.stores.interface import Page
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _KEY, _TIME, _SIZE = "<Key>([^<]*)</Key>", "<LastModified>([^<]*)</LastModified>", "<Size>([0-9]+)</Size>"
 _QUOTE = '(?:&quot;|"|&#34;)'
@@ -122,14 +125,16 @@ def _parse_any(body: bytes | bytearray) -> _Parsed:
     return page, is_encoded, top["IsTruncated"] == "true", top.get("NextContinuationToken", "")
 
 
-def _root(body: bytes | bytearray) -> ElementTree.Element:
+def _root(body: bytes | bytearray) -> Element:
+    from xml.etree import ElementTree
+
     try:
         return ElementTree.fromstring(bytes(body))  # noqa: S314 - from the store we are configured to trust
     except ElementTree.ParseError as exc:
         raise ValueError(str(exc)) from exc
 
 
-def _contents(root: ElementTree.Element) -> list[ElementTree.Element]:
+def _contents(root: Element) -> list[Element]:
     return [child for child in root if _local(child.tag) == "Contents"]
 
 
@@ -145,17 +150,22 @@ def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> list[str]:
     return [key[len(prefix) :] for key in keys]
 
 
-def _archived(root: ElementTree.Element) -> dict[int, str]:
+def _archived(root: Element) -> dict[int, str]:
     """Which objects lie in an archive and have not been restored from it."""
     return {number: why for number, item in enumerate(_contents(root)) if (why := _why_archived(item))}
 
 
-def _why_archived(item: ElementTree.Element) -> str:
+def _why_archived(item: Element) -> str:
     values = {_local(value.tag): (value.text or "").strip() for value in item.iter()}
     storage_class = values.get("StorageClass", "")
     if storage_class in _ARCHIVED and not values.get("RestoreExpiryDate"):
         return f"is archived ({storage_class}) and has not been restored"
     return ""
+
+
+def escape(text: str) -> str:
+    """Text as XML writes it between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def unescape(text: str) -> str:

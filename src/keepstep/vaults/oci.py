@@ -114,6 +114,6 @@ def _time(text: str | None) -> datetime | None:
 
 def _parsed(response: Response, what: str) -> Any:
     try:
-        return json.loads(response.body)
+        return json.loads(response.document)
     except ValueError:
         raise Corrupt(f"{what}: the answer is no JSON (a proxy?)") from None

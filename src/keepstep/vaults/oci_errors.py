@@ -51,7 +51,7 @@ def _policy(grantee: str) -> str:
 def _code_and_message(response: Response) -> tuple[str, str]:
     """Empty where there is no body; the text itself where it is no JSON."""
     try:
-        document = json.loads(response.body)
+        document = json.loads(response.document)
         return str(document.get("code", "")), str(document.get("message", ""))
     except (ValueError, AttributeError):
-        return "", response.body[:200].decode("utf-8", "replace").strip()
+        return "", response.document[:200].decode("utf-8", "replace").strip()

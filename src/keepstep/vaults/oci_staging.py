@@ -77,7 +77,7 @@ class OciVaultStages(OciVault):
         deadline = time.monotonic() + _SETTLING
         while True:
             response = await self._ask("GetSecret", name, "", [])
-            secret = json.loads(response.body)
+            secret = json.loads(response.document)
             if secret["lifecycleState"] not in _PASSING:
                 return secret, response.headers["etag"]
             if time.monotonic() > deadline:
@@ -91,7 +91,7 @@ class OciVaultStages(OciVault):
         while True:
             asked = [*query, ("page", page)] if page else query
             response = await self._ask("ListSecretVersions", name, "/versions", asked)
-            found += map(_stored, json.loads(response.body))
+            found += map(_stored, json.loads(response.document))
             page = response.headers.get("opc-next-page", "")
             if not page:
                 return tuple(found)
