@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -24,6 +25,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     import uvloop
 
     _give_large_blocks_back()
+    _collect_less()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
 
@@ -39,6 +41,17 @@ def _give_large_blocks_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def _collect_less() -> None:
+    """Lets the garbage collector pass over what is there already, and look at the rest less often.
+
+    Pages of a listing are hundreds of thousands of young objects and hardly any circle: a quarter of the CPU that a
+    listing costs went into looking for circles (300,000 keys a side: 2.4 s, and 1.8 s so, in the same memory).
+    """
+    if not gc.get_freeze_count():  # what a host runs again and again in one process has garbage by then
+        gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class Engine(Protocol):
