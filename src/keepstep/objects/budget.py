@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Budget:
@@ -16,19 +14,19 @@ class Budget:
         self._free = size
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    @asynccontextmanager
-    async def hold(self, size: int) -> AsyncIterator[None]:
-        """Waits until ``size`` bytes are free. More than everything means everything: it then runs alone."""
-        size = min(size, self._size)
+    def hold(self, size: int) -> Held:
+        """``async with`` waits until ``size`` bytes are free. More than there is means all of it, alone."""
+        return Held(self, min(size, self._size))
+
+    async def _take(self, size: int) -> None:
         if self._waiters or size > self._free:
             await self._wait(size)
         else:
             self._free -= size
-        try:
-            yield
-        finally:
-            self._free += size
-            self._wake()
+
+    def _give(self, size: int) -> None:
+        self._free += size
+        self._wake()
 
     async def _wait(self, size: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,3 +49,19 @@ class Budget:
                 self._free -= size
                 future.set_result(None)
             self._waiters.popleft()
+
+
+class Held:
+    """Some of it, for as long as a block of code takes. A class: there is one for every object that moves."""
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        self._budget = budget
+        self._size = size
+
+    async def __aenter__(self) -> None:
+        await self._budget._take(self._size)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._budget._give(self._size)

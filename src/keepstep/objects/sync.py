@@ -200,20 +200,23 @@ class Sync:
         """False where an option leaves alone what the rules would move."""
         entry = decision.source
         assert entry is not None
-        action = self._account.action(self._options.rules.direction.value, decision)
         # In a cloud nothing but the archive makes an object unfit.
         if entry.unfit and self._options.ignores_archived and self._source.address.kind != "local":
-            self._account.passed_over(action, entry.unfit)
+            self._account.passed_over(self._action(decision), entry.unfit)
             return False
         try:
             is_admitted = not self._is_aborted and self._case.admit(decision)
         except Error as exc:
             self._is_aborted = True
-            self._account.failed(action, exc)
+            self._account.failed(self._action(decision), exc)
             return False
         if not is_admitted:
-            self._account.passed_over(action, "its name differs from another one's only in case")
+            why = "its name differs from another one's only in case"
+            self._account.passed_over(self._action(decision), why)
         return is_admitted
+
+    def _action(self, decision: Decision) -> Action:
+        return self._account.action(self._options.rules.direction.value, decision)
 
     def _target_path_exists(self, key: str) -> bool:
         return os.path.lexists(self._target.address.of(key))
@@ -256,8 +259,7 @@ class Sync:
     async def _move(self, decision: Decision, on_sent: OnSent) -> None:
         account, entry = self._account, decision.source
         assert entry is not None
-        word = self._options.rules.direction.value
-        action = account.action(word, decision)
+        action = self._action(decision)
         if entry.unfit:
             account.skipped(action, entry.unfit)
             return
