@@ -1,4 +1,5 @@
-"""How many objects are in flight: few at first, more while that makes the run faster, fewer when a store objects.
+"""How many objects, or parts of large ones, are in flight: few at first, more while that pays, fewer when a store
+objects.
 
 Nobody knows the right number before: it depends on the objects' sizes, the distance, both stores and this machine.
 """
@@ -16,7 +17,7 @@ _LEAST = 2
 _WINDOW = 0.1
 """Seconds that are measured at least before the number changes."""
 _GROWTH = 2
-_GAIN = 1.04
+GAIN = 1.04
 """A window this much faster than the best one before says that growing pays."""
 _MISSES = 2
 """So many steps in a row that did not pay end the growth: a single window may be slow for any reason."""
@@ -36,9 +37,10 @@ class Pacer:
     is measured meanwhile, and what is tried next has to surpass that.
     """
 
-    def __init__(self, *, first: int = FIRST, most: int = MOST) -> None:
+    def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN) -> None:
         self.limit = self._best = min(first, most)
         self._most = most
+        self._gain = gain
         self._rate = 0.0
         """Of the fastest window, or of those at rest on the average."""
         self._misses = 0
@@ -61,7 +63,7 @@ class Pacer:
         return self.limit
 
     def _judge(self, rate: float) -> None:
-        pays = rate > self._rate * _GAIN
+        pays = rate > self._rate * self._gain
         self._misses = 0 if pays else self._misses + 1
         if pays:
             self._rate, self._best, self._next_rest = rate, self.limit, _REST
@@ -80,22 +82,31 @@ class Pacer:
 
 
 class Concurrency:
-    """Slots for objects in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
+    """Slots for what is in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
-    ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides. ``strains()`` counts how often a
+    ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, from ``first`` up to ``most``, by
+    what makes the run faster by a factor of ``gain``. ``strains()`` counts how often a
     store has asked for less so far.
     """
 
-    def __init__(self, fixed: int | None, strains: Callable[[], int]) -> None:
-        self.most = fixed or MOST
-        self._pacer = None if fixed else Pacer()
+    def __init__(
+        self,
+        fixed: int | None,
+        strains: Callable[[], int],
+        *,
+        first: int = FIRST,
+        most: int = MOST,
+        gain: float = GAIN,
+    ) -> None:
+        self.most = fixed or most
+        self._pacer = None if fixed else Pacer(first=first, most=most, gain=gain)
         self._strains = strains
         self._strains_before = 0
-        self._limit = fixed or FIRST
+        self._limit = fixed or first
         self._active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._started = 0.0
-        self._unmeasured = FIRST
+        self._unmeasured = first
         """So many more objects end before the next window begins."""
         self._units = 0
         self._finished = 0
@@ -120,7 +131,7 @@ class Concurrency:
         self._wake()
 
     def done(self, size: int) -> None:
-        """One object more has been dealt with, of so many bytes."""
+        """One more has been dealt with, of so many bytes."""
         if self._pacer is None:
             return
         if self._unmeasured:
@@ -128,7 +139,8 @@ class Concurrency:
             return
         now = asyncio.get_running_loop().time()
         if not self._started:
-            self._started = now
+            self._started = now  # the next window's first moment, not a part of it
+            return
         self._units += size + _OVERHEAD
         self._finished += 1
         if now - self._started >= _WINDOW and self._finished >= self._limit:

@@ -29,7 +29,7 @@ from keepstep.objects.journal import Journal
 from keepstep.objects.pipeline import Pipeline, Put
 from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules
 from keepstep.objects.reach import reach
-from keepstep.objects.transfer import MIB, Mover, Vanished
+from keepstep.objects.transfer import MIB, Mover, Vanished, parts_in_flight
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.stores.interface import OnSent, Store
@@ -128,6 +128,7 @@ class Sync:
             self._account.moved,
             options=options.transfer,
             bandwidth=bandwidth,
+            parts=parts_in_flight(options.jobs, self._strains),
             journal=journal,
         )
         self._comparison = Comparison(
@@ -139,7 +140,7 @@ class Sync:
             journal=journal,
             part_size_for=self._mover.part_size_for,
         )
-        self._pipeline = Pipeline(Concurrency(options.jobs, lambda: source.strains + target.strains))
+        self._pipeline = Pipeline(Concurrency(options.jobs, self._strains))
         is_download = options.rules.direction is Direction.DOWNLOAD
         policy = options.case_conflict if is_download else OnConflict.IGNORE
         self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)
@@ -316,6 +317,9 @@ class Sync:
             await self._mover.tidy()
         except Error as exc:
             self._account.warn(f"what an interrupted run left behind could not be removed: {exc.message}")
+
+    def _strains(self) -> int:
+        return self._source.strains + self._target.strains
 
     def _account_for(self, side: Side, store: Store) -> None:
         """A listing that broke is a failure of the run, and so is each hole in it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
+from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.journal import Begun, Journal
 from keepstep.objects.plan import have_same_digest
 from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source, Store, Upload
@@ -28,12 +29,21 @@ _SMALLEST_PART = {"local": 1, "s3": 5 * MIB, "oci": 10 * MIB}
 """Bytes. S3's limit; OCI's recommendation ("Using Multipart Uploads")."""
 _LARGEST_WHOLE = 64 * MIB
 """Bytes of an object in one piece, whatever threshold is asked for: it is held in memory."""
-_PARTS_AT_ONCE = 8
+_FIRST_PARTS, _MOST_PARTS_AT_ONCE = 4, 8
+"""Parts of all objects together that are in flight at first, and at the most."""
+_GAIN = 1.25
+"""Twice as many parts need twice the memory: they must make this much faster."""
 _MANY = 4
 """An object of so many parts is opened at a glance, so that its parts can be asked for all at once."""
 _GLANCE = 64 * 1024
 """Bytes."""
 _ATTEMPTS = 3
+
+
+def parts_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
+    """Slots for parts: as many as pay, or ``jobs``. ``strains`` counts how often a store asked for less."""
+    fixed = min(jobs, _MOST_PARTS_AT_ONCE) if jobs else None
+    return Concurrency(fixed, strains, first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN)
 
 
 class Vanished(NotFound):
@@ -53,6 +63,8 @@ class Mover:
     options: TransferOptions = field(default_factory=TransferOptions)
     bandwidth: Bandwidth | None = None
     """How fast bytes may travel through here; None: as fast as they can."""
+    parts: Concurrency = field(default_factory=lambda: parts_in_flight(None, lambda: 0))
+    """How many parts are in flight."""
     journal: Journal | None = None
     """Where large transfers are noted, for a later run to go on with."""
 
@@ -198,20 +210,21 @@ class _Attempt:
 
     async def _send_parts(self, source: Source, part_size: int, numbers: Sequence[int]) -> None:
         """Several at a time."""
-        remaining = iter(numbers)
+        remaining, parts = iter(numbers), self._mover.parts
 
         async def send() -> None:
             for number in remaining:
                 offset = number * part_size
                 length = min(part_size, source.size - offset)
-                async with self._mover.budget.hold(length):
+                async with parts.slot(), self._mover.budget.hold(length):
                     if self._mover.bandwidth:
                         await self._mover.bandwidth.take(length)
                     await self._send(number, await source.read(offset, length))
+                parts.done(length)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(_PARTS_AT_ONCE, len(numbers))):
+                for _ in range(min(parts.most, len(numbers))):
                     group.create_task(send())
         except BaseExceptionGroup as exc:
             raise first_of(exc) from None
