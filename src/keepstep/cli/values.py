@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +130,8 @@ class Expires(Text):
             moment = parse_to_aware_datetime(text)
         except (ValueError, RuntimeError, OverflowError):
             self.fail(f"{text!r} is no moment; write it as 2030-01-31T12:00:00Z", param, ctx)
+        from email.utils import format_datetime
+
         return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 

@@ -13,7 +13,6 @@ from keepstep.clouds.oci_config import OciSettings as OciSettings
 from keepstep.clouds.oci_config import ca_bundle, read_profile
 from keepstep.clouds.oci_principals import instance_principal, oke_workload_identity, resource_principal
 from keepstep.clouds.oci_regions import endpoint_of
-from keepstep.clouds.oci_session import SessionToken
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.clouds.renewing import Renewing
 from keepstep.errors import ConfigError
@@ -94,6 +93,8 @@ class OciIdentity:
     def _renewing(self) -> Renewing[SigningKey]:
         what = f"the OCI {self.kind.replace('_', ' ')}"
         if self.kind == "security_token":
+            from keepstep.clouds.oci_session import SessionToken
+
             session = SessionToken(self.settings, self._clock)
             return Renewing(
                 session.fetch, what=what, early=_EARLY, is_outdated=session.is_outdated, clock=self._clock
