@@ -66,6 +66,48 @@ def test_endless_strain_leaves_two() -> None:
     assert pacer.limit == 2
 
 
+def test_two_steps_that_do_not_pay_lead_back_to_the_fastest() -> None:
+    """One slow window may be chance; after a second one it goes back to the fastest, for longer each time."""
+    pacer = Pacer()
+    seen = [pacer.next(rate, is_strained=False) for rate in (100, 190, 150, 360, 350, 340)]
+    assert seen == [16, 32, 64, 128, 256, 64]
+    rests = []
+    for _ in range(4):
+        rest = 0
+        while pacer.next(350, is_strained=False) == 64:
+            rest += 1
+        rests.append(rest + 1)
+        assert pacer.next(300, is_strained=False) == 256
+        assert pacer.next(300, is_strained=False) == 64
+    assert rests == [6, 12, 24, 24]
+
+
+def test_what_is_in_flight_when_the_number_changes_is_not_measured() -> None:
+    """A server that is full gives no less when more is asked of it, nor more when less is: no window may say so."""
+    rates: list[float] = []
+
+    class Recorded(Pacer):
+        def next(self, rate: float, *, is_strained: bool) -> int:
+            rates.append(rate / (32 * 1024))
+            return super().next(rate, is_strained=is_strained)
+
+    async def main() -> None:
+        slots = Concurrency(None, lambda: 0)
+        slots._pacer = Recorded()
+        full = asyncio.Semaphore(4)
+
+        async def job() -> None:
+            async with slots.slot(), full:
+                await asyncio.sleep(0.004)
+            slots.done(0)
+
+        await asyncio.gather(*(job() for _ in range(1500)))
+
+    asyncio.run(main())
+    assert len(rates) > 5
+    assert max(rates) < 1.5 * sorted(rates)[len(rates) // 2]
+
+
 def test_a_fixed_number_is_kept() -> None:
     """Whoever says how many gets as many, never more."""
 

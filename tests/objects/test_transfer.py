@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound, Transient
 from keepstep.objects.budget import Budget
-from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of
+from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of, parts_in_flight
 from keepstep.stores.address import Address
-from keepstep.stores.interface import Entry, Properties
+from keepstep.stores.interface import Buffer, Entry, Properties
 from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
 from keepstep.stores.options import type_of
 from tests.objects.worlds import FaultyStore, contents, examples, memory
@@ -194,6 +194,53 @@ def test_an_object_larger_than_listed_stays_within_what_was_set_aside() -> None:
     size, told = asyncio.run(move(faulty, target))
     assert (size, told, limits) == (33, 33, [5])
     assert contents(target) == {"key": bytes(range(33))}
+
+
+@pytest.mark.parametrize(("size", "looked"), [(399_999, 100_000), (400_000, 65_536), (5_000_001, 65_536)])
+def test_an_object_of_many_parts_is_opened_at_a_glance(size: int, looked: int) -> None:
+    """Its first part comes with the others, not before them; an object of few parts costs no request more."""
+    data = random.Random(size).randbytes(size)
+    faulty, target = FaultyStore(memory({"key": data})), MemoryStore()
+    limits: list[int] = []
+
+    async def look(entry: Entry, limit: int) -> None:
+        limits.append(limit)
+
+    faulty.before["open"] = look
+    mover = Mover(faulty, target, Budget(10**6), lambda size: None, part_size=100_000)
+    assert asyncio.run(mover.move(Entry("key", size, 0, "v1"))) == size
+    assert limits == [looked]
+    assert contents(target) == {"key": data}
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (3, 3), (100, 8), (None, 8)])
+def test_parts_in_flight(jobs: int | None, most: int) -> None:
+    """They are as many as pay, eight at the most, and no more than ``--jobs``."""
+    source, target = memory({"key": bytes(3000)}), MemoryStore()
+    active = peak = 0
+
+    class Slow(MemoryUpload):
+        async def write(self, number: int, data: Buffer) -> None:
+            nonlocal active, peak
+            active += 1
+            peak = max(peak, active)
+            await asyncio.sleep(0.001)
+            active -= 1
+            await super().write(number, data)
+
+    async def begin(key: str, size: int, part_size: int, properties: Properties) -> MemoryUpload:
+        return Slow(target, key, properties)
+
+    target.begin = begin  # type: ignore[method-assign]
+
+    async def main() -> None:
+        parts = parts_in_flight(jobs, lambda: 0)
+        mover = Mover(source, target, Budget(10**6), lambda size: None, part_size=PART, parts=parts)
+        await mover.move(Entry("key", 3000, 0, "v1"))
+
+    asyncio.run(main())
+    assert contents(target) == contents(source)
+    assert min(4, most) <= peak <= most
 
 
 @pytest.mark.parametrize("changes", [1, 2])

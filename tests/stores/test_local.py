@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 
+from keepstep.clouds.blocks import BLOCKS
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Unsupported
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Properties
@@ -26,6 +27,7 @@ from tests.servers import absent
 from tests.unprivileged import run_unprivileged
 
 T = TypeVar("T")
+MIB = 1024 * 1024
 NOTHING = Properties()
 LEFTOVER = ".keepstep-0123456789abcdef.part"
 HOSTILE = [
@@ -254,6 +256,61 @@ def test_parts_are_invisible_until_the_commit(place: Path) -> None:
     using(place, work)
     assert tree(place) == {"d/f": b"A" * 10 + b"B" * 10 + b"C" * 5}
     assert (place / "d" / "f").stat().st_mtime == 5
+
+
+@pytest.mark.parametrize("part", [MIB, MIB + 4096, MIB + 1, 5000])
+@pytest.mark.parametrize("take", [BLOCKS.take, bytearray], ids=["blocks", "other memory"])
+def test_large_files_are_written_whole_whatever_their_parts(
+    place: Path, part: int, take: Callable[[int], memoryview | bytearray]
+) -> None:
+    """Parts that begin and end on pages or not, from memory that does or not, in any order: the bytes are right."""
+    data = random.Random(part).randbytes(3 * part + 777)
+
+    async def work(store: LocalStore) -> None:
+        sent = await store.begin("f", len(data), part, Properties(time=5_000_000))
+        for number in (2, 0, 3, 1):
+            piece = data[number * part : (number + 1) * part]
+            memory = take(len(piece))
+            memory[:] = piece
+            await sent.write(number, memory)
+        await sent.commit()
+
+    using(place, work)
+    assert tree(place) == {"f": data}
+
+
+def test_large_files_go_to_the_device_at_once(place: Path) -> None:
+    """What comes in page-aligned memory does not go through the page cache, where the file system knows how."""
+    if not _knows_direct(place):
+        absent("direct I/O", f"{place} is on a file system without it")
+
+    async def work(store: LocalStore) -> None:
+        sent = await store.begin("f", 4 * MIB, 2 * MIB, NOTHING)
+        for number in range(2):
+            block = BLOCKS.take(2 * MIB)
+            block[:] = bytes([number + 1]) * len(block)
+            await sent.write(number, block)
+        await sent.commit()
+
+    using(place, work)
+    descriptor = os.open(place / "f", os.O_RDONLY)
+    with pytest.raises(BlockingIOError):  # preadv2(2): it would have to be read from the device
+        os.preadv(descriptor, [bytearray(4096)], 0, os.RWF_NOWAIT)
+    os.close(descriptor)
+    assert (place / "f").read_bytes() == b"\1" * (2 * MIB) + b"\2" * (2 * MIB)
+
+
+def _knows_direct(place: Path) -> bool:
+    """Whether a file here can be opened for it, and leaves the page cache alone."""
+    if os.statvfs(place).f_fsid == 0:  # tmpfs: it takes the flag, and is nothing but page cache
+        return False
+    try:
+        os.close(os.open(place / "probe", os.O_WRONLY | os.O_CREAT | os.O_DIRECT))
+    except OSError:
+        return False
+    finally:
+        (place / "probe").unlink(missing_ok=True)
+    return True
 
 
 def test_a_file_that_is_not_complete_does_not_appear(place: Path) -> None:

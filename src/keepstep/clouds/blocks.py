@@ -14,7 +14,7 @@ import threading
 LEAST = 1024 * 1024
 """Bytes from which a buffer is worth a block."""
 _KEPT = 160 * 1024 * 1024
-"""Bytes of all blocks: of those that are free no more are kept than fit in."""
+"""Bytes of all blocks together. A new one takes the place of free ones where there would be more."""
 
 
 class Blocks:
