@@ -119,7 +119,7 @@ def noop_memory(runs: int) -> Iterator[Row]:
 
 
 @contextmanager
-def _small_files(count: int, size: int) -> Iterator[Path]:
+def small_files(count: int, size: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         source = Path(folder) / "source"
         source.mkdir()
@@ -140,7 +140,7 @@ class _Folders:
 
 def small_objects(runs: int) -> Iterator[Row]:
     count, size = 10_000, 4096
-    with _small_files(count, size) as source, servers.seaweedfs() as url:
+    with small_files(count, size) as source, servers.seaweedfs() as url:
         env = servers.aws_env(url)
         numbers = iter(range(10_000))
         servers.make_buckets(url, "bench")
@@ -167,7 +167,7 @@ def small_objects(runs: int) -> Iterator[Row]:
 
 
 def large_object(runs: int) -> Iterator[Row]:
-    with _small_files(1, 0) as source, servers.seaweedfs() as url:
+    with small_files(1, 0) as source, servers.seaweedfs() as url:
         with open(source / "large.bin", "wb") as out:
             for _ in range(64):
                 out.write(os.urandom(16 * 2**20))
