@@ -108,6 +108,24 @@ def test_what_is_in_flight_when_the_number_changes_is_not_measured() -> None:
     assert max(rates) < 1.5 * sorted(rates)[len(rates) // 2]
 
 
+def test_one_storm_is_one_retreat() -> None:
+    """Objects that were in flight when the number fell, and meet the same trouble, do not make it fall again."""
+
+    async def main() -> list[int]:
+        strains = 0
+        slots = Concurrency(None, lambda: strains, first=100)
+        limits = []
+        for number in range(400):
+            await asyncio.sleep(0.001)
+            if 150 <= number < 290:  # a store objects, and those that it objected to are still coming in
+                strains += 1
+            slots.done(1)
+            limits.append(slots._limit)
+        return sorted(set(limits))
+
+    assert asyncio.run(main()) == [60, 100]
+
+
 def test_a_fixed_number_is_kept() -> None:
     """Whoever says how many gets as many, never more."""
 

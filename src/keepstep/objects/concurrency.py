@@ -85,8 +85,8 @@ class Concurrency:
     """Slots for what is in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
     ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, from ``first`` up to ``most``, by
-    what makes the run faster by a factor of ``gain``. ``strains()`` counts how often a
-    store has asked for less so far.
+    what makes the run faster by a factor of ``gain``. ``strains()`` counts how often a store has asked for less so
+    far.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Concurrency:
         self._pacer = None if fixed else Pacer(first=first, most=most, gain=gain)
         self._strains = strains
         self._strains_before = 0
+        self._has_retreated = False
         self._limit = fixed or first
         self._active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -139,17 +140,24 @@ class Concurrency:
             return
         now = asyncio.get_running_loop().time()
         if not self._started:
-            self._started = now  # the next window's first moment, not a part of it
+            self._begin_window(now)
             return
         self._units += size + _OVERHEAD
         self._finished += 1
         if now - self._started >= _WINDOW and self._finished >= self._limit:
             self._close_window(self._pacer, now)
 
+    def _begin_window(self, now: float) -> None:
+        """What ends in this moment is not a part of it."""
+        self._started = now
+        if self._has_retreated:  # what those have met that began before says nothing of the lower number
+            self._has_retreated, self._strains_before = False, self._strains()
+
     def _close_window(self, pacer: Pacer, now: float) -> None:
         strains = self._strains()
         rate = self._units / (now - self._started)
         before, self._limit = self._limit, pacer.next(rate, is_strained=strains > self._strains_before)
+        self._has_retreated = strains > self._strains_before
         self._strains_before = strains
         self._started, self._units, self._finished = now, 0, 0
         if self._limit != before:
