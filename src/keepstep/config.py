@@ -271,7 +271,7 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}", hint="name it with --config") from None
     except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="name a file that can be read") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is not TOML: {exc}", hint="see https://toml.io for the format") from exc
     mistakes: list[str] = []

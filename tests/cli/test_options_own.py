@@ -40,6 +40,85 @@ def test_trash_of_a_folder(tmp_path: Path) -> None:
     assert contents(trash) == {"a": b"old!", "d/gone": b"gone"}
 
 
+def test_the_trash_keeps_to_the_bandwidth(tmp_path: Path) -> None:
+    """What goes to the trash passes through here as well, and waits for its turn."""
+    source, target, trash = (tmp_path / name for name in ("source", "target", "trash"))
+    for folder in (source, target):
+        folder.mkdir()
+        (folder / "keep").write_bytes(b"1")
+    for name in "ab":
+        (target / name).write_bytes(bytes(MIB))
+    words = ("--delete", "--max-delete", "2", "--trash", str(trash), "--bandwidth", "2MiB/s")
+    start = time.monotonic()
+    assert keepstep("sync", str(source), str(target), *words).code == 0
+    assert time.monotonic() - start >= 0.5  # the first MiB goes at once, the second one half a second later
+    assert sorted(contents(trash)) == ["a", "b"]
+
+
+def test_a_large_object_is_not_charged_twice(tmp_path: Path) -> None:
+    """Its opening is a glance, and counts as one: bytes wait for their turn once."""
+    source = tmp_path / "source"
+    source.mkdir()
+    with open(source / "large", "wb") as file:
+        file.truncate(64 * MIB)
+    start = time.monotonic()
+    assert keepstep("sync", str(source), str(tmp_path / "target"), "--bandwidth", "64MiB/s").code == 0
+    assert time.monotonic() - start < 1 + 0.2  # 48 MiB wait for the first 16
+
+
+def test_a_dry_run_skips_what_the_run_would_skip(buckets: Buckets, tmp_path: Path) -> None:
+    """A key that can be no file is named, skipped, and makes the exit code 2 before anything is done, too."""
+    for key in ("in/a", "in/" + "L" * 260, "in/x//y"):
+        buckets.s3.put_object(Bucket=buckets.name, Key=key, Body=b"1")
+    words = (f"s3://{buckets.name}/in", str(tmp_path / "t"), "--json")
+    dry = buckets.sync(*words, "--dryrun")
+    wet = buckets.sync(*words)
+    assert (dry.code, wet.code) == (2, 2)
+    assert sorted(a["action"] for a in dry.report["actions"]) == ["download", "skip", "skip"]
+    planned, done = ({(a["source"], a["action"]) for a in ran.report["actions"]} for ran in (dry, wet))
+    assert planned == done
+
+
+WRONG = [
+    (("--max-delete", "101%"), "error: invalid value for '--max-delete': --max-delete 101%: neither a number"),
+    (("--bandwidth", "0"), "error: invalid value for '--bandwidth': 0 is no rate"),
+    (("--nosuchthing",), "error: no such option"),
+    (("--compare", "luck"), "error: invalid value for '--compare'"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_a_wrong_command_line_is_an_error_with_a_hint(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    """Exit 2, what is wrong, and where to read what there is."""
+    ran = keepstep("sync", str(tmp_path), str(tmp_path / "t"), *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(said), ran.err
+    assert "hint: keepstep sync --help lists what there is" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("--exclude '1", "error: job.j.params: no closing quotation"),
+        ("--nosuchthing", "error: job.j.params: no such option"),
+        ("--max-delete 101%", "error: job.j.params: invalid value for '--max-delete'"),
+        ("--help", "error: job.j.params: --help is for the command line"),
+    ],
+)
+def test_wrong_params_name_the_job(tmp_path: Path, params: str, said: str) -> None:
+    """sync, verify and config check say the same of them: the job's key, what is wrong, exit 5."""
+    config = tmp_path / "k.toml"
+    place = tmp_path / "s"
+    place.mkdir()
+    text = f'[job.j]\nkind = "sync"\nsource = "{place}"\ntarget = "{tmp_path}/t"\nparams = "{params}"\n'
+    config.write_text(f'[state]\nurl = "sqlite:///{tmp_path}/state.db"\n{text}')
+    for command in (("sync", "j"), ("verify", "j"), ("config", "check")):
+        ran = keepstep("--config", str(config), *command)
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err.startswith(said), ran.err
+        assert "hint: write them as on the command line" in ran.err
+
+
 def test_trash_of_a_bucket(buckets: Buckets) -> None:
     """In S3 the server moves things to the trash, their headers and metadata with them."""
     source = buckets.folder(a=b"new!", keep=b"1", keep2=b"2")

@@ -224,7 +224,7 @@ WRONG = [
         "together",
     ),
     ({}, "[default]\naws_access_key_id = AKIA\n", "missing: aws_secret_access_key", "together"),
-    ({}, "[default\n", "no AWS credentials from the profile default: Unable to parse config file", ""),
+    ({}, "[default\n", "the AWS configuration cannot be read: Unable to parse config file", "mend that file"),
     ({}, "[default]\ncredential_process = /bin/false\n", "from custom-process", ""),
     (
         {"AWS_PROFILE": "sso"},

@@ -144,6 +144,24 @@ def test_a_session_can_still_be_had(monkeypatch: pytest.MonkeyPatch, run: Callab
     assert run(keys()) == "AKIANEW"
 
 
+NESTED = ["region", "use_fips_endpoint", "endpoint_url", "services"]
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_block_where_a_value_must_be(name: str, write: Callable[..., Path]) -> None:
+    """A setting that was given a nested block by mistake is an error that names it, and no crash."""
+    write(".aws/config", f"[default]\n{name} =\n  a = b\n")
+    with pytest.raises(ConfigError, match=f"{name} in the AWS profile default is a nested block") as failed:
+        AwsConfig(AwsSettings()).s3_endpoint("data")
+    assert f"{name} = value" in str(failed.value.hint)
+
+
+def test_a_key_that_is_a_block_is_no_key(write: Callable[..., Path]) -> None:
+    """What botocore makes of it is botocore's."""
+    write(".aws/credentials", "[default]\naws_access_key_id =\n  a = b\naws_secret_access_key = s\n")
+    assert AwsProfile(None).plain_credentials() is None
+
+
 flags = st.sampled_from(["", "true", "True", "false", "yes"])
 texts = st.sampled_from(["", "eu-west-1", "cn-north-1", "us-gov-west-1", "us-iso-east-1", "nowhere"])
 environments = st.fixed_dictionaries(

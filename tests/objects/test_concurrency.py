@@ -126,6 +126,46 @@ def test_one_storm_is_one_retreat() -> None:
     assert asyncio.run(main()) == [60, 100]
 
 
+def test_nobody_overtakes_those_who_wait() -> None:
+    """Who leaves and comes again at once stands behind those who wait; a lower rank goes before a higher one."""
+
+    async def main() -> list[str]:
+        slots = Concurrency(1, lambda: 0)
+        order: list[str] = []
+
+        async def job(name: str, rank: int, times: int) -> None:
+            for _ in range(times):
+                async with slots.slot(rank):
+                    order.append(name)
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(job("a", 1, 3), job("b", 1, 3), job("c", 0, 2))
+        return order
+
+    assert asyncio.run(main()) == [*"acbcabab"]
+
+
+def test_who_is_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
+    """A slot that was handed to somebody who is being cancelled goes to the next."""
+
+    async def main() -> None:
+        slots = Concurrency(1, lambda: 0)
+
+        async def take() -> None:
+            async with slots.slot():
+                pass
+
+        async with slots.slot():
+            first, second = asyncio.create_task(take()), asyncio.create_task(take())
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait_for(second, 5)
+        assert slots._active == 0
+
+    asyncio.run(main())
+
+
 def test_a_fixed_number_is_kept() -> None:
     """Whoever says how many gets as many, never more."""
 

@@ -153,6 +153,9 @@ class Generated:
         self.strains = 0
         self._count, self._name = count, name
 
+    def admit(self, key: str) -> None:
+        return
+
     def list(self, spans: object = None) -> FixedListing:
         return _GeneratedListing(self._count, self._name)
 

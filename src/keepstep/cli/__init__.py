@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from keepstep import __version__
-from keepstep.errors import Error, ExitCode
+from keepstep.cli.options import lowered
+from keepstep.errors import Error, ExitCode, Misuse
 
 COMMANDS = {
     "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
@@ -47,9 +48,19 @@ class LazyGroup(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), code.__doc__ or "") for code in ExitCode])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            _refuse(error)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            _refuse(error)
         except Error as error:
             say(error)
             sys.exit(error.exit_code)
@@ -72,6 +83,15 @@ class LazyGroup(click.Group):
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Keeps data and credentials in step between Oracle Cloud (OCI) and AWS."""
     ctx.obj = options
+
+
+def _refuse(error: click.UsageError) -> NoReturn:
+    """Says what is wrong with the command line as we say everything; who said nothing at all gets the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        raise error
+    path = error.ctx.command_path if error.ctx else "keepstep"
+    say(Misuse(lowered(error.format_message()), hint=f"{path} --help lists what there is"))
+    sys.exit(ExitCode.SKIPPED)
 
 
 def say(error: Error) -> None:

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from keepstep.config import Config, find, load
+from keepstep.cli.sync_job import checked
+from keepstep.config import Config, SyncJob, find, load
 from keepstep.errors import ConfigError
 
 
@@ -23,6 +24,9 @@ def check(ctx: click.Context, /) -> None:
     if path is None:
         raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
     config = load(path)
+    for name, job in config.job.items():
+        if isinstance(job, SyncJob):
+            checked(name, job)
     jobs = ", ".join(f"{name} ({job.kind})" for name, job in sorted(config.job.items()))
     click.echo(f"{path} is right; jobs: {jobs or 'none'}")
 

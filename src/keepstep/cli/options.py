@@ -31,6 +31,11 @@ def merge_globals(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]
     return options | {name: bool(options.get(name) or given.get(name)) for name in _GLOBAL}
 
 
+def lowered(message: str) -> str:
+    """A sentence of click's as our errors are written."""
+    return (message[:1].lower() + message[1:]).rstrip(".")
+
+
 class OptionalValue(click.Option):
     """An option whose value may be left out, for there is one that is meant then."""
 

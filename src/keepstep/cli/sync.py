@@ -18,7 +18,7 @@ from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_ending import finishing, trash_of
 from keepstep.cli.sync_job import configured, with_params
 from keepstep.cli.transfer_options import transfer_options
-from keepstep.cli.values import Duration, Rate
+from keepstep.cli.values import DeleteCap, Duration, Rate
 from keepstep.errors import ExitCode, Misuse
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
@@ -62,7 +62,9 @@ from keepstep.stores.address import Address, parse
     help="What makes an object differ: size and time as in aws s3 sync, size, or contents [aws].",
 )
 @click.option("--explain", is_flag=True, help="Says for each key which rule fired.")
-@click.option("--max-delete", metavar="N|N%", help="Refuses to delete more than this [default: 50%].")
+@click.option(
+    "--max-delete", type=DeleteCap(), metavar="N|N%", help="Refuses to delete more than this [default: 50%]."
+)
 @click.option("--allow-empty-source", is_flag=True, help="Lets an empty source empty the target.")
 @click.option("--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h].")
 @click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d].")
@@ -177,7 +179,7 @@ def _sync_options(options: dict[str, Any], source: Address, target: Address) -> 
     return SyncOptions(
         rules=_rules(options, source, target),
         filters=Filters([Rule(*given) for given in options["filters"]]),
-        cap=Cap.parse(options["max_delete"]) if options["max_delete"] else Cap(),
+        cap=options["max_delete"] or Cap(),
         allow_empty_source=options["allow_empty_source"],
         dryrun=options["dryrun"],
         explain=options["explain"],

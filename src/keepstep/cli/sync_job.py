@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from keepstep.cli.options import lowered
 from keepstep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,12 +30,33 @@ def configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
     job = job_of(config, name)
     if not isinstance(job, SyncJob):
         raise ConfigError(f"the job {name} is of kind {job.kind}, not sync")
+    checked(name, job)
     return config, job
 
 
 def with_params(ctx: click.Context, given: dict[str, Any], job: SyncJob) -> dict[str, Any]:
     """The job's own options, and before them those that stand on the command line."""
     return completed(ctx, given, words_of(job), ctx.command)
+
+
+def checked(name: str, job: SyncJob) -> None:
+    """Raises :class:`ConfigError` that names the job where its ``params`` are no options of ``keepstep sync``."""
+    from keepstep.cli.sync import command
+
+    why = ""
+    try:
+        words = words_of(job)
+        if asks := {"-h", "--help"} & {*words[: words.index("--")]}:
+            why = f"{asks.pop()} is for the command line"
+        else:
+            command.make_context("params", words)
+    except ValueError as exc:
+        why = str(exc)
+    except click.UsageError as exc:
+        why = exc.format_message()
+    if why:
+        hint = "write them as on the command line: keepstep sync --help"
+        raise ConfigError(f"job.{name}.params: {lowered(why)}", hint=hint)
 
 
 def words_of(job: SyncJob) -> list[str]:

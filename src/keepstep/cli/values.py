@@ -14,6 +14,8 @@ from typing import Any
 import click
 
 from keepstep.clouds.s3_block import size_of
+from keepstep.errors import ConfigError
+from keepstep.objects.guard import Cap
 from keepstep.runs.durations import parse_duration
 from keepstep.secret import Secret
 
@@ -148,6 +150,18 @@ class Rate(click.ParamType[Any]):
         if rate <= 0:
             self.fail(f"{value} is no rate; write it as 50MiB/s", param, ctx)
         return rate
+
+
+class DeleteCap(click.ParamType[Any]):
+    """How much may be deleted: ``100``, ``25%``."""
+
+    name = "cap"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return Cap.parse(value) if isinstance(value, str) else value
+        except ConfigError as exc:
+            self.fail(f"{exc.message}; {exc.hint}", param, ctx)
 
 
 class Grants(click.ParamType[Any]):

@@ -61,7 +61,7 @@ class AwsConfig:
         if profile.flag("ignore_configured_endpoint_urls", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
             return None
         variables = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return variables or profile.service("s3").get("endpoint_url") or profile.values.get("endpoint_url")
+        return variables or profile.service("s3").get("endpoint_url") or profile.written("endpoint_url")
 
     def s3_endpoint(self, bucket: str, region: str | None = None) -> S3Endpoint:
         """Where ``bucket`` is. ``region`` is the bucket's own, when it is known; else ours, else us-east-1."""

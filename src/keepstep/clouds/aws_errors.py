@@ -69,6 +69,10 @@ def unanswered(exc: Any, profile: str) -> Error:
             f"the AWS profile {exc.kwargs['profile']} does not exist",
             hint="list the profiles with: aws configure list-profiles; name one in AWS_PROFILE or --profile",
         )
+    if isinstance(exc, boto.ConfigParseError):
+        return ConfigError(
+            f"the AWS configuration cannot be read: {exc}", hint="mend that file: aws configure list"
+        )
     if isinstance(exc, boto.PartialCredentialsError):
         return ConfigError(
             f"half of the AWS credentials is missing: {exc.kwargs['cred_var']} (source: {exc.kwargs['provider']})",

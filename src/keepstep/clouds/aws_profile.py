@@ -37,7 +37,17 @@ class AwsProfile:
 
     def text(self, name: str, variable: str) -> str | None:
         """A setting: of the environment, or else of the profile."""
-        return _first(os.environ.get(variable), self.values.get(name))
+        return _first(os.environ.get(variable), self.written(name))
+
+    def written(self, name: str) -> str | None:
+        """A setting of the profile that is text."""
+        value = self.values.get(name)
+        if isinstance(value, dict):
+            raise ConfigError(
+                f"{name} in the AWS profile {self.name} is a nested block, where a value must be",
+                hint=f"write '{name} = value' on one line",
+            )
+        return value
 
     def flag(self, name: str, variable: str) -> bool:
         return is_true(self.text(name, variable))
@@ -54,7 +64,7 @@ class AwsProfile:
 
     def service(self, name: str) -> dict[str, str]:
         """What the profile's ``services`` section says of one."""
-        section = self.values.get("services")
+        section = self.written("services")
         if section is None:
             return {}
         found = self._files.get("services", {}).get(section)
@@ -87,7 +97,8 @@ class AwsProfile:
         if not self.values.keys() <= {*_SETTINGS, *_KEYS}:
             return None
         written = self._credentials_file.get(self.name, {})
-        return _credentials("shared-credentials-file", *(written.get(name, "") for name in _KEYS))
+        keys = [written.get(name, "") for name in _KEYS]
+        return _credentials("shared-credentials-file", *keys) if all(isinstance(key, str) for key in keys) else None
 
     @cached_property
     def _files(self) -> dict[str, Any]:

@@ -138,7 +138,10 @@ class HttpPool:
             if isinstance(exc, TimeoutError):
                 raise Transient(f"no connection to {host}:{port} within {self._timeouts.connect:.0f} s") from exc
             if isinstance(exc, OSError):
-                raise Transient(f"cannot connect to {host}:{port}: {exc.strerror or exc}") from exc
+                raise Transient(
+                    f"cannot connect to {host}:{port}: {exc.strerror or exc}",
+                    hint="check the address (endpoint, region, proxy) and that this machine may reach it",
+                ) from exc
             if isinstance(exc, ClosedWhileIdle):
                 raise Transient(f"the proxy {host}:{port} closed the connection without an answer") from exc
             raise

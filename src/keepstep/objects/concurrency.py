@@ -7,8 +7,9 @@ Nobody knows the right number before: it depends on the objects' sizes, the dist
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import math
-from collections import deque
 from collections.abc import Callable
 
 FIRST = 8
@@ -105,27 +106,32 @@ class Concurrency:
         self._has_retreated = False
         self._limit = fixed or first
         self._active = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        """A heap: by rank, then by who came first."""
+        self._arrivals = itertools.count()
         self._started = 0.0
         self._unmeasured = first
         """So many more objects end before the next window begins."""
         self._units = 0
         self._finished = 0
 
-    def slot(self) -> Slot:
-        return Slot(self)
+    def slot(self, rank: int = 0) -> Slot:
+        """Of those who wait the lowest rank comes first, and then who came first."""
+        return Slot(self, rank)
 
-    async def enter(self) -> None:
+    async def enter(self, rank: int) -> None:
         """Waits until another one may begin."""
-        while self._active >= self._limit:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            try:
-                await future
-            except asyncio.CancelledError:
-                self._wake()
-                raise
-        self._active += 1
+        if self._active < self._limit and not self._waiting:
+            self._active += 1
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (rank, next(self._arrivals), future))
+        try:
+            await future  # whoever wakes us has counted us in: nobody can come in between
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.leave()
+            raise
 
     def leave(self) -> None:
         self._active -= 1
@@ -163,26 +169,26 @@ class Concurrency:
         if self._limit != before:
             # Those that are in flight now say nothing of the new number.
             self._started, self._unmeasured = 0.0, max(before, self._limit)
-        for _ in range(self._limit - self._active):
-            self._wake()
+        self._wake()
 
     def _wake(self) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
+        while self._waiting and self._active < self._limit:
+            _, _, future = heapq.heappop(self._waiting)
             if not future.done():
+                self._active += 1
                 future.set_result(None)
-                return
 
 
 class Slot:
     """One of them. ``as`` gives the function that gives it back before the end; calling it again does nothing."""
 
-    def __init__(self, slots: Concurrency) -> None:
+    def __init__(self, slots: Concurrency, rank: int) -> None:
         self._slots = slots
+        self._rank = rank
         self._is_held = False
 
     async def __aenter__(self) -> Callable[[], None]:
-        await self._slots.enter()
+        await self._slots.enter(self._rank)
         self._is_held = True
         return self._leave
 

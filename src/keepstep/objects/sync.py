@@ -109,10 +109,12 @@ class Sync:
         self._account = Account(self.report, observer, source.address, target.address)
         budget = Budget(options.memory)
         bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
+        parts = parts_in_flight(options.jobs, self._strains)
         self._trash = None
         if trash is not None:
             keys = TransferOptions(source_key=options.transfer.target_key, target_key=options.transfer.target_key)
-            self._trash = Trash(Mover(target, trash, budget, lambda size: None, options=keys))
+            aside = Mover(target, trash, budget, lambda size: None, options=keys, bandwidth=bandwidth, parts=parts)
+            self._trash = Trash(aside, options.jobs)
         self._deletes = Deletes(
             target,
             self._account,
@@ -128,7 +130,7 @@ class Sync:
             self._account.moved,
             options=options.transfer,
             bandwidth=bandwidth,
-            parts=parts_in_flight(options.jobs, self._strains),
+            parts=parts,
             journal=journal,
         )
         self._comparison = Comparison(
@@ -264,10 +266,11 @@ class Sync:
         if entry.unfit:
             account.skipped(action, entry.unfit)
             return
-        if self._options.dryrun:
-            account.did(action)
-            return
         try:
+            if self._options.dryrun:
+                self._target.admit(entry.key)
+                account.did(action)
+                return
             if self._trash and decision.target:
                 await self._trash.keep(decision.target)
             size = await self._mover.move(entry, on_sent)

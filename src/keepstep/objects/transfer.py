@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ _MANY = 4
 _GLANCE = 64 * 1024
 """Bytes."""
 _ATTEMPTS = 3
+_RANKS = itertools.count()
+"""Of objects that travel in parts, in the order in which they begin."""
 
 
 def parts_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
@@ -154,9 +157,10 @@ class _Attempt:
         mover, entry = self._mover, self._entry
         set_aside = max(1, min(entry.size, mover.most_at_once(entry.size)))
         async with mover.budget.hold(set_aside):
+            look = self._first_look(set_aside)
             if mover.bandwidth:
-                await mover.bandwidth.take(min(set_aside, entry.size))
-            self._source = source = await self._open(self._first_look(set_aside))
+                await mover.bandwidth.take(min(look, entry.size))
+            self._source = source = await self._open(look)
             properties = self._properties(source)
             if source.size <= len(source.first):
                 await source.close()
@@ -209,14 +213,15 @@ class _Attempt:
             raise Vanished(exc.message, hint=exc.hint) from exc
 
     async def _send_parts(self, source: Source, part_size: int, numbers: Sequence[int]) -> None:
-        """Several at a time."""
+        """Several at a time. Objects that began earlier go first, so that few are begun and not whole."""
         remaining, parts = iter(numbers), self._mover.parts
+        rank = next(_RANKS)
 
         async def send() -> None:
             for number in remaining:
                 offset = number * part_size
                 length = min(part_size, source.size - offset)
-                async with parts.slot(), self._mover.budget.hold(length):
+                async with parts.slot(rank), self._mover.budget.hold(length):
                     if self._mover.bandwidth:
                         await self._mover.bandwidth.take(length)
                     await self._send(number, await source.read(offset, length))

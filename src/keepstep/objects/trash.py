@@ -19,6 +19,8 @@ class Trash:
 
     mover: Mover
     """From the target to the trash."""
+    jobs: int | None = None
+    """Objects in flight, where that is not left to us."""
 
     async def keep(self, entry: Entry) -> None:
         """Returns when the object is in the trash, whole; an object that is gone by now needs no keeping."""
@@ -31,7 +33,7 @@ class Trash:
     async def keep_all(self, keys: Sequence[str]) -> dict[str, Error]:
         """Keeps objects by their keys, many at once; returns what failed, which must not be deleted then."""
         failures: dict[str, Error] = {}
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate = asyncio.Semaphore(self.jobs or _AT_ONCE)
 
         async def keep(key: str) -> None:
             async with gate:

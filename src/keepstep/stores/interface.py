@@ -225,6 +225,10 @@ class Store(Protocol):
         """The object as it is now, which may be newer than ``entry``. Raises :class:`NotFound` when it is gone."""
         ...
 
+    def admit(self, key: str) -> None:
+        """Raises :class:`Unsupported` when no object of that key can be here, whatever it holds."""
+        ...
+
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         """Writes one object whole. Raises :class:`Unsupported` when this store cannot hold such a key.
 

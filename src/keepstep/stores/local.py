@@ -79,6 +79,9 @@ class LocalStore:
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
 
+    def admit(self, key: str) -> None:
+        self._names(key)
+
     async def open(self, entry: Entry, limit: int) -> LocalSource:
         acquire = self._workers.acquire_briefly if entry.size <= _SMALL else self._workers.acquire
         return await acquire(lambda: self._open(entry.key, limit), LocalSource.discard)

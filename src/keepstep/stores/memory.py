@@ -44,6 +44,9 @@ class MemoryStore:
         stored = self._get(entry.key)
         return MemorySource(self, entry.key, stored, limit)
 
+    def admit(self, key: str) -> None:
+        return
+
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         self.add(key, bytes(data), properties=properties)
         return self.objects[key].etag

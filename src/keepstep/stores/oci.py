@@ -66,6 +66,9 @@ class OciStore:
     def list(self, spans: Sequence[Span] = EVERYTHING) -> OciListing:
         return OciListing(self._client, self.address.prefix, spans, self._options)
 
+    def admit(self, key: str) -> None:
+        return
+
     async def open(self, entry: Entry, limit: int) -> CloudSource:
         name = self.address.prefix + entry.key
         get = partial(self._get, name)

@@ -64,6 +64,9 @@ class S3Store:
     def list(self, spans: Sequence[Span] = EVERYTHING) -> S3Listing:
         return S3Listing(self._client, self.address.prefix, spans, self._options)
 
+    def admit(self, key: str) -> None:
+        return
+
     async def open(self, entry: Entry, limit: int) -> CloudSource:
         key = self.address.prefix + entry.key
         thing, get = f"s3://{self._client.bucket}/{key}", partial(self._get, key)
