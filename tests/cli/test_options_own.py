@@ -55,17 +55,6 @@ def test_the_trash_keeps_to_the_bandwidth(tmp_path: Path) -> None:
     assert sorted(contents(trash)) == ["a", "b"]
 
 
-def test_a_large_object_is_not_charged_twice(tmp_path: Path) -> None:
-    """Its opening is a glance, and counts as one: bytes wait for their turn once."""
-    source = tmp_path / "source"
-    source.mkdir()
-    with open(source / "large", "wb") as file:
-        file.truncate(64 * MIB)
-    start = time.monotonic()
-    assert keepstep("sync", str(source), str(tmp_path / "target"), "--bandwidth", "64MiB/s").code == 0
-    assert time.monotonic() - start < 1 + 0.2  # 48 MiB wait for the first 16
-
-
 def test_a_dry_run_skips_what_the_run_would_skip(buckets: Buckets, tmp_path: Path) -> None:
     """A key that can be no file is named, skipped, and makes the exit code 2 before anything is done, too."""
     for key in ("in/a", "in/" + "L" * 260, "in/x//y"):

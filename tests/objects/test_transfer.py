@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound, Transient
+from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of, parts_in_flight
 from keepstep.stores.address import Address
@@ -211,6 +212,21 @@ def test_an_object_of_many_parts_is_opened_at_a_glance(size: int, looked: int) -
     assert asyncio.run(mover.move(Entry("key", size, 0, "v1"))) == size
     assert limits == [looked]
     assert contents(target) == {"key": data}
+
+
+@pytest.mark.parametrize(("size", "charged"), [(1000, 1000), (399_999, 399_999), (500_000, 565_536)])
+def test_bytes_wait_for_their_turn_once(size: int, charged: int) -> None:
+    """What is charged to the bandwidth is what is read: the object, and the glance at one of many parts."""
+    taken: list[int] = []
+
+    class Recorded(Bandwidth):
+        async def take(self, size: int) -> None:
+            taken.append(size)
+
+    source, target = memory({"key": bytes(size)}), MemoryStore()
+    mover = Mover(source, target, Budget(10**6), lambda size: None, part_size=100_000, bandwidth=Recorded(10**9))
+    assert asyncio.run(mover.move(Entry("key", size, 0, "v1"))) == size
+    assert sum(taken) == charged
 
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (3, 3), (100, 8), (None, 8)])
