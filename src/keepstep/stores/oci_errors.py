@@ -55,10 +55,15 @@ def error_of(
             return Unsupported(f"{text} (no line breaks and no NUL in OCI's names, and 1024 bytes at the most)")
         case _ if code in ("InvalidContentMD5", "UnmatchedContentMD5"):
             return Transient(text)
+        case _ if "SSEKey" in code:
+            return Error(text, hint=_WRONG_KEY)
         case _:
             return Error(text)
 
 
+_WRONG_KEY = (
+    "give the key that it is encrypted with: --sse-c-key at the target, --sse-c-copy-source-key at the source"
+)
 _UNAUTHENTICATED = (
     "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
     "off; compare the fingerprint in the OCI configuration with Identity > Users > API Keys"
