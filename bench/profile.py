@@ -17,6 +17,7 @@ from unittest.mock import patch
 from bench import servers
 from bench.rows import small_files
 
+_COUNT = 10_000
 _GROUPS = (
     ("HTTP", ("keepstep/clouds/http", "httptools")),
     ("signatures", ("keepstep/clouds/sigv4", "keepstep/clouds/renewing", "keepstep/clouds/aws")),
@@ -28,8 +29,8 @@ _GROUPS = (
 """The first that a file's name matches counts."""
 
 
-def shares(command: list[str]) -> dict[str, float]:
-    """Runs a command of keepstep in this process; of its main thread's CPU, which part each group had."""
+def shares(command: list[str]) -> tuple[dict[str, float], int]:
+    """Runs a command of keepstep here; which part each group had of the main thread's CPU, and the calls."""
     from keepstep.cli import main
 
     profile = cProfile.Profile(time.thread_time)
@@ -42,10 +43,12 @@ def shares(command: list[str]) -> dict[str, float]:
         finally:
             profile.disable()
     spent: defaultdict[str, float] = defaultdict(float)
-    for group, seconds in _by_group(pstats.Stats(profile)):
+    stats = pstats.Stats(profile)
+    for group, seconds in _by_group(stats):
         spent[group] += seconds
     total = sum(spent.values())
-    return {group: spent[group] / total for group in sorted(spent, key=spent.__getitem__, reverse=True)}
+    ordered = sorted(spent, key=spent.__getitem__, reverse=True)
+    return {group: spent[group] / total for group in ordered}, stats.total_calls  # type: ignore[attr-defined]
 
 
 def _by_group(stats: pstats.Stats) -> Iterator[tuple[str, float]]:
@@ -63,15 +66,16 @@ def _group(file: str) -> str:
 
 def main() -> None:
     with (
-        small_files(10_000, 4096) as source,
+        small_files(_COUNT, 4096) as source,
         servers.seaweedfs() as url,
         patch.dict("os.environ", servers.aws_env(url)),
     ):
         servers.make_buckets(url, "bench")
         target, down = "s3://bench/up", str(Path(source).parent / "down")
         for work, (origin, goal) in {"up": (str(source), target), "down": (target, down)}.items():
-            found = shares(["keepstep", "sync", origin, goal, "--only-show-errors"])
-            print(work, *(f"{group} {share:.0%}" for group, share in found.items()), sep=" | ")
+            found, calls = shares(["keepstep", "sync", origin, goal, "--only-show-errors"])
+            groups = [f"{group} {share:.0%}" for group, share in found.items()]
+            print(work, *groups, f"{calls / _COUNT:.0f} calls an object", sep=" | ", flush=True)
 
 
 if __name__ == "__main__":

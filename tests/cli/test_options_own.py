@@ -69,7 +69,7 @@ def test_a_dry_run_skips_what_the_run_would_skip(buckets: Buckets, tmp_path: Pat
 
 
 WRONG = [
-    (("--max-delete", "101%"), "error: invalid value for '--max-delete': --max-delete 101%: neither a number"),
+    (("--max-delete", "101%"), "error: --max-delete 101%: neither a number"),
     (("--bandwidth", "0"), "error: invalid value for '--bandwidth': 0 is no rate"),
     (("--nosuchthing",), "error: no such option"),
     (("--compare", "luck"), "error: invalid value for '--compare'"),
@@ -82,7 +82,7 @@ def test_a_wrong_command_line_is_an_error_with_a_hint(tmp_path: Path, words: tup
     ran = keepstep("sync", str(tmp_path), str(tmp_path / "t"), *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(said), ran.err
-    assert "hint: keepstep sync --help lists what there is" in ran.err
+    assert "\nhint: " in ran.err
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_wrong_command_line_is_an_error_with_a_hint(tmp_path: Path, words: tup
     [
         ("--exclude '1", "error: job.j.params: no closing quotation"),
         ("--nosuchthing", "error: job.j.params: no such option"),
-        ("--max-delete 101%", "error: job.j.params: invalid value for '--max-delete'"),
+        ("--max-delete 101%", "error: job.j.params: --max-delete 101%: neither a number"),
         ("--help", "error: job.j.params: --help is for the command line"),
     ],
 )

@@ -74,3 +74,19 @@ def test_files_that_come_as_the_last_group_ends(folder: Path) -> None:
 
     asyncio.run(scene())
     assert len(list(folder.iterdir())) == 200
+
+
+def test_who_closes_waits_for_what_was_handed_in(folder: Path) -> None:
+    """Files whose callers have gone still appear before the threads that flush them end."""
+
+    async def scene() -> None:
+        workers = Workers()
+        group = GroupCommit(workers)
+        for number in range(5):
+            group.appear(temporary(folder, str(number))).cancel()
+        async with asyncio.timeout(10):
+            await group.finish()
+        workers.close()
+
+    asyncio.run(scene())
+    assert sorted(path.name for path in folder.iterdir()) == [*"01234"]

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from keepstep.cli.options import lowered
-from keepstep.errors import ConfigError
+from keepstep.errors import ConfigError, Misuse
 
 if TYPE_CHECKING:
     from keepstep.config import Config, SyncJob
@@ -54,6 +54,8 @@ def checked(name: str, job: SyncJob) -> None:
         why = str(exc)
     except click.UsageError as exc:
         why = exc.format_message()
+    except Misuse as exc:
+        why = exc.message
     if why:
         hint = "write them as on the command line: keepstep sync --help"
         raise ConfigError(f"job.{name}.params: {lowered(why)}", hint=hint)

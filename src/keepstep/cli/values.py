@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from keepstep.clouds.s3_block import size_of
-from keepstep.errors import ConfigError
+from keepstep.errors import ConfigError, Misuse
 from keepstep.objects.guard import Cap
 from keepstep.runs.durations import parse_duration
 from keepstep.secret import Secret
@@ -161,7 +161,7 @@ class DeleteCap(click.ParamType[Any]):
         try:
             return Cap.parse(value) if isinstance(value, str) else value
         except ConfigError as exc:
-            self.fail(f"{exc.message}; {exc.hint}", param, ctx)
+            raise Misuse(exc.message, hint=exc.hint) from exc
 
 
 class Grants(click.ParamType[Any]):

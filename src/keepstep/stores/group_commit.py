@@ -51,6 +51,11 @@ class GroupCommit:
             self._task = asyncio.get_running_loop().create_task(self._commit())
         return future
 
+    async def finish(self) -> None:
+        """Returns when every file that was handed in has appeared or failed, also one nobody waits for any more."""
+        while task := self._task:
+            await asyncio.wait([task])
+
     async def _commit(self) -> None:
         try:
             while self._waiting:

@@ -117,6 +117,7 @@ class LocalStore:
             await self._workers.run(self._sweep, self._leftovers)
 
     async def close(self) -> None:
+        await self._group.finish()
         self._workers.close()
         with self._lock:
             self._is_closed = True
