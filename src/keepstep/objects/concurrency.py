@@ -162,8 +162,8 @@ class Concurrency:
     def _close_window(self, pacer: Pacer, now: float) -> None:
         strains = self._strains()
         rate = self._units / (now - self._started)
-        before, self._limit = self._limit, pacer.next(rate, is_strained=strains > self._strains_before)
         self._has_retreated = strains > self._strains_before
+        before, self._limit = self._limit, pacer.next(rate, is_strained=self._has_retreated)
         self._strains_before = strains
         self._started, self._units, self._finished = now, 0, 0
         if self._limit != before:
