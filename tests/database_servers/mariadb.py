@@ -68,6 +68,7 @@ def mariadb(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[Ma
         _own(Path(sockets))
         options = {
             "datadir": data,
+            "tmpdir": _temporary(folder),
             "port": port,
             "bind-address": "127.0.0.1",
             "socket": f"{sockets}/s",
@@ -95,7 +96,13 @@ def mariadb(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[Ma
 
 def _initialize(folder: Path, data: Path, authority: Authority) -> None:
     _own(folder)
-    words = ("--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db")
+    words = [
+        "--no-defaults",
+        f"--datadir={data}",
+        f"--tmpdir={_temporary(folder)}",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+    ]
     done = subprocess.run([_program("mariadb-install-db"), *_user(), *words], capture_output=True, timeout=120)
     if done.returncode:
         raise RuntimeError((done.stdout + done.stderr).decode(errors="replace"))
@@ -108,6 +115,14 @@ def _initialize(folder: Path, data: Path, authority: Authority) -> None:
         "GRANT ALL ON *.* TO 'admin'@'%' WITH GRANT OPTION;\n"
     )
     _own(init)
+
+
+def _temporary(folder: Path) -> Path:
+    """A folder for temporary tables: a server that starts removes all it finds there, another server's too."""
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    _own(temporary)
+    return temporary
 
 
 def _program(name: str) -> str:
