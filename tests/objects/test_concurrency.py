@@ -66,6 +66,12 @@ def test_endless_strain_leaves_two() -> None:
     assert pacer.limit == 2
 
 
+def test_where_each_step_is_dear_one_that_does_not_pay_is_enough() -> None:
+    """With ``misses=1`` it goes back at once, and no step beyond is tried."""
+    pacer = Pacer(first=4, most=16, gain=1.25, misses=1)
+    assert [pacer.next(rate, is_strained=False) for rate in (100, 120)] == [8, 4]
+
+
 def test_two_steps_that_do_not_pay_lead_back_to_the_fastest() -> None:
     """One slow window may be chance; after a second one it goes back to the fastest, for longer each time."""
     pacer = Pacer()

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound, Transient
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
-from keepstep.objects.transfer import PART_SIZE, Mover, Vanished, first_of, parts_in_flight
+from keepstep.objects.transfer import MIB, PART_SIZE, Mover, Vanished, first_of, parts_in_flight
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Buffer, Entry, Properties
 from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
-from keepstep.stores.options import type_of
+from keepstep.stores.options import TransferOptions, type_of
 from tests.objects.worlds import FaultyStore, contents, examples, memory
 
 PART = 10
@@ -154,7 +154,7 @@ def test_parts_are_numbered_without_gaps_and_of_one_size() -> None:
         (0, PART_SIZE),
         (PART_SIZE * 10_000, PART_SIZE),
         (PART_SIZE * 10_000 + 1, 2 * PART_SIZE),
-        (5 * 1024**4, 33 * PART_SIZE),
+        (5 * 1024**4, 53 * PART_SIZE),
     ],
 )
 def test_no_object_needs_more_than_10000_parts(size: int, part: int) -> None:
@@ -162,6 +162,23 @@ def test_no_object_needs_more_than_10000_parts(size: int, part: int) -> None:
     mover = Mover(MemoryStore(), MemoryStore(), Budget(1), lambda size: None)
     assert mover.part_size_for(size) == part
     assert -(-size // part) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("size", "chunksize", "threshold", "at_once"),
+    [
+        (16 * MIB, None, None, 16 * MIB),
+        (16 * MIB + 1, None, None, PART_SIZE),
+        (16 * MIB, 5 * MIB, None, 5 * MIB),
+        (16 * MIB, None, 12 * MIB, PART_SIZE),
+        (32 * MIB, None, 64 * MIB, 32 * MIB),
+    ],
+)
+def test_what_travels_in_one_piece(size: int, chunksize: int | None, threshold: int | None, at_once: int) -> None:
+    """Up to 16 MiB, as parts cost requests; where a threshold or another size of parts is asked for, that decides."""
+    options = TransferOptions(multipart_chunksize=chunksize, multipart_threshold=threshold)
+    mover = Mover(MemoryStore(), MemoryStore(), Budget(1), lambda size: None, options=options)
+    assert mover.most_at_once(size) == at_once
 
 
 def test_many_objects_share_the_budget() -> None:

@@ -20,7 +20,7 @@ _WINDOW = 0.1
 _GROWTH = 2
 GAIN = 1.04
 """A window this much faster than the best one before says that growing pays."""
-_MISSES = 2
+MISSES = 2
 """So many steps in a row that did not pay end the growth: a single window may be slow for any reason."""
 _RETREAT = 0.6
 _REST, _LONGEST_REST = 6, 24
@@ -34,14 +34,15 @@ _OVERHEAD = 32 * 1024
 class Pacer:
     """Decides after each window how many are right for the next one: pure, but for what it remembers.
 
-    It doubles the number as long as one of two steps makes the run faster, and goes back to the fastest. What rests
-    is measured meanwhile, and what is tried next has to surpass that.
+    It doubles the number as long as one of ``misses`` steps makes the run faster, and goes back to the fastest. What
+    rests is measured meanwhile, and what is tried next has to surpass that.
     """
 
-    def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN) -> None:
+    def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN, misses: int = MISSES) -> None:
         self.limit = self._best = min(first, most)
         self._most = most
         self._gain = gain
+        self._most_misses = misses
         self._rate = 0.0
         """Of the fastest window, or of those at rest on the average."""
         self._misses = 0
@@ -68,7 +69,7 @@ class Pacer:
         self._misses = 0 if pays else self._misses + 1
         if pays:
             self._rate, self._best, self._next_rest = rate, self.limit, _REST
-        if self._misses == _MISSES or self.limit == self._most:
+        if self._misses == self._most_misses or self.limit == self._most:
             self._settle(self._best, self._next_rest)
             self._next_rest = min(_LONGEST_REST, 2 * self._next_rest)
         else:
@@ -86,8 +87,8 @@ class Concurrency:
     """Slots for what is in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
     ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, from ``first`` up to ``most``, by
-    what makes the run faster by a factor of ``gain``. ``strains()`` counts how often a store has asked for less so
-    far.
+    what makes the run faster by a factor of ``gain`` in one of ``misses`` steps. ``strains()`` counts how often a store
+    has asked for less so far.
     """
 
     def __init__(
@@ -98,9 +99,10 @@ class Concurrency:
         first: int = FIRST,
         most: int = MOST,
         gain: float = GAIN,
+        misses: int = MISSES,
     ) -> None:
         self.most = fixed or most
-        self._pacer = None if fixed else Pacer(first=first, most=most, gain=gain)
+        self._pacer = None if fixed else Pacer(first=first, most=most, gain=gain, misses=misses)
         self._strains = strains
         self._strains_before = 0
         self._has_retreated = False

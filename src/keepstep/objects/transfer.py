@@ -22,8 +22,11 @@ from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source,
 from keepstep.stores.options import TransferOptions
 
 MIB = 1024 * 1024
-PART_SIZE = 16 * MIB
-"""Bytes. Larger objects travel in parts of this size, or of a larger one when 10,000 would not suffice."""
+PART_SIZE = 10 * MIB
+"""Bytes; OCI recommends no less. Parts are larger where 10,000 of them would not suffice. Memory costs more than
+requests do: 1 GiB in parts of 16 MiB took a fifth more CPU (docs/adr/0004-large-files.md)."""
+_WHOLE = 16 * MIB
+"""Bytes of an object that travels in one piece, where nothing else is asked for: parts cost three requests more."""
 _MOST_PARTS = 10_000
 """S3's and OCI's limit (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
 _SMALLEST_PART = {"local": 1, "s3": 5 * MIB, "oci": 10 * MIB}
@@ -32,8 +35,8 @@ _LARGEST_WHOLE = 64 * MIB
 """Bytes of an object in one piece, whatever threshold is asked for: it is held in memory."""
 _FIRST_PARTS, _MOST_PARTS_AT_ONCE = 4, 8
 """Parts of all objects together that are in flight at first, and at the most."""
-_GAIN = 1.25
-"""Twice as many parts need twice the memory: they must make this much faster."""
+_GAIN, _MISSES = 1.25, 1
+"""Twice as many parts need twice the memory: they must make it this much faster, and at once."""
 _MANY = 4
 """An object of so many parts is opened at a glance, so that its parts can be asked for all at once."""
 _GLANCE = 64 * 1024
@@ -46,7 +49,7 @@ _RANKS = itertools.count()
 def parts_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
     """Slots for parts: as many as pay, or ``jobs``. ``strains`` counts how often a store asked for less."""
     fixed = min(jobs, _MOST_PARTS_AT_ONCE) if jobs else None
-    return Concurrency(fixed, strains, first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN)
+    return Concurrency(fixed, strains, first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN, misses=_MISSES)
 
 
 class Vanished(NotFound):
@@ -137,9 +140,13 @@ class Mover:
 
     def most_at_once(self, size: int) -> int:
         """Bytes of an object of ``size`` that travel in one piece: all of them, or a part's."""
+        part_size = self.part_size_for(size)
         threshold = self.options.multipart_threshold
-        is_whole = threshold is not None and size < threshold and size <= _LARGEST_WHOLE
-        return size if is_whole else self.part_size_for(size)
+        if threshold is None:
+            is_whole = part_size == PART_SIZE and size <= _WHOLE
+        else:
+            is_whole = size < threshold and size <= _LARGEST_WHOLE
+        return size if is_whole else part_size
 
 
 class _Attempt:
