@@ -175,7 +175,7 @@ def test_no_object_needs_more_than_10000_parts(size: int, part: int) -> None:
     ],
 )
 def test_what_travels_in_one_piece(size: int, chunksize: int | None, threshold: int | None, at_once: int) -> None:
-    """Up to 16 MiB, as parts cost requests; where a threshold or another size of parts is asked for, that decides."""
+    """Up to 16 MiB, as parts cost requests; a threshold or another size of parts that is asked for decides."""
     options = TransferOptions(multipart_chunksize=chunksize, multipart_threshold=threshold)
     mover = Mover(MemoryStore(), MemoryStore(), Budget(1), lambda size: None, options=options)
     assert mover.most_at_once(size) == at_once

@@ -34,8 +34,8 @@ _OVERHEAD = 32 * 1024
 class Pacer:
     """Decides after each window how many are right for the next one: pure, but for what it remembers.
 
-    It doubles the number as long as one of ``misses`` steps makes the run faster, and goes back to the fastest. What
-    rests is measured meanwhile, and what is tried next has to surpass that.
+    It doubles the number as long as one of ``misses`` steps makes the run faster, and goes back to the fastest.
+    What rests is measured meanwhile, and what is tried next has to surpass that.
     """
 
     def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN, misses: int = MISSES) -> None:
@@ -87,8 +87,8 @@ class Concurrency:
     """Slots for what is in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
     ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, from ``first`` up to ``most``, by
-    what makes the run faster by a factor of ``gain`` in one of ``misses`` steps. ``strains()`` counts how often a store
-    has asked for less so far.
+    what makes the run faster by a factor of ``gain`` in one of ``misses`` steps. ``strains()`` counts how often a
+    store has asked for less so far.
     """
 
     def __init__(
