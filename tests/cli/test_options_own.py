@@ -92,6 +92,7 @@ def test_a_wrong_command_line_is_an_error_with_a_hint(tmp_path: Path, words: tup
         ("--nosuchthing", "error: job.j.params: no such option"),
         ("--max-delete 101%", "error: job.j.params: --max-delete 101%: neither a number"),
         ("--help", "error: job.j.params: --help is for the command line"),
+        ("--config other.toml", "error: job.j.params: --config is for the command line"),
     ],
 )
 def test_wrong_params_name_the_job(tmp_path: Path, params: str, said: str) -> None:
@@ -106,6 +107,27 @@ def test_wrong_params_name_the_job(tmp_path: Path, params: str, said: str) -> No
         assert (ran.code, ran.out) == (5, "")
         assert ran.err.startswith(said), ran.err
         assert "hint: write them as on the command line" in ran.err
+
+
+@pytest.mark.parametrize("words", [("sync", "j"), ("verify", "j"), ("status",), ("config", "check"), ("doctor",)])
+def test_config_may_stand_behind_the_command(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As every global option may; the one behind the command is the nearer one."""
+    place = tmp_path / "s"
+    place.mkdir()
+    (place / "f").write_text("1")
+    config = tmp_path / "k.toml"
+    config.write_text(
+        f'[state]\nurl = "sqlite:///{tmp_path}/state.db"\n'
+        f'[job.j]\nkind = "sync"\nsource = "{place}"\ntarget = "{tmp_path}/t"\n'
+    )
+    assert keepstep("sync", "j", "--config", str(config), "--quiet").code == 0
+    ran = keepstep("--config", str(tmp_path / "none.toml"), *words, "--config", str(config))
+    assert ran.code == 0, ran.err
+    missing = keepstep(*words, "--config", str(tmp_path / "none.toml"))
+    assert (missing.code, missing.err.splitlines()[0]) == (
+        5,
+        f"error: there is no configuration file {tmp_path}/none.toml",
+    )
 
 
 def test_trash_of_a_bucket(buckets: Buckets) -> None:

@@ -134,7 +134,7 @@ def test_a_job_is_verified_with_its_filters(tmp_path: Path) -> None:
     assert keepstep("--config", str(config), "verify", "copy").code == 0
     assert keepstep("--config", str(config), "verify", "copy", "--include", "x*").code == 1
     assert not (tmp_path / "state.db").exists()
-    missing = keepstep("--config", str(config), "verify", "other")
+    missing = keepstep("verify", "other", "--config", str(config))
     assert (missing.code, "there is no job other" in missing.err) == (5, True)
 
 

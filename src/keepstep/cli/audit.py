@@ -15,9 +15,9 @@ from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import config_file, global_options, merge_globals
 from keepstep.cli.running import run
-from keepstep.config import Config, RotateJob, find, load
+from keepstep.config import Config, RotateJob, load
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
@@ -48,7 +48,7 @@ def verify_command(ctx: click.Context, /, **options: Any) -> None:
     signed with a foreign key: it says which.
     """
     options = merge_globals(ctx, options)
-    path = find((ctx.find_root().obj or {}).get("config"))
+    path = config_file(ctx)
     task = _task(load(path) if path else Config(), options["address"], options["key"], options["anchor"])
     verdicts = run(_verify(task))
     if options["as_json"]:

@@ -6,9 +6,9 @@ import json
 
 import click
 
+from keepstep.cli.options import config_option, needed_config_file
 from keepstep.cli.sync_job import checked
-from keepstep.config import Config, SyncJob, find, load
-from keepstep.errors import ConfigError
+from keepstep.config import Config, SyncJob, load
 
 
 @click.group()
@@ -17,12 +17,11 @@ def command() -> None:
 
 
 @command.command()
+@config_option
 @click.pass_context
 def check(ctx: click.Context, /) -> None:
     """Reads the file and reports every mistake in it, with its key."""
-    path = find((ctx.find_root().obj or {}).get("config"))
-    if path is None:
-        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    path = needed_config_file(ctx)
     config = load(path)
     for name, job in config.job.items():
         if isinstance(job, SyncJob):

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from keepstep.config import find, load
+from keepstep.cli.options import config_option, needed_config_file
+from keepstep.config import load
 from keepstep.errors import ConfigError
 from keepstep.runs.database import open_database
 from keepstep.runs.history import History
@@ -16,15 +17,14 @@ from keepstep.runs.history import History
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--listen", metavar="HOST:PORT", help="Instead of [dashboard] listen; port 0 is any free one.")
+@config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Serves the status page of keepstep.toml's state until SIGTERM. It changes nothing.
 
     The daemon, keepstep run, serves the same page itself; this is for hosts where cron or systemd starts the runs.
     """
-    path = find((ctx.find_root().obj or {}).get("config"))
-    if path is None:
-        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    path = needed_config_file(ctx)
     config = load(path)
     try:
         from keepstep.dashboard.pages import Dashboard

@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from keepstep.assembly import CloudSettings, instance_by_default, settings_of
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import config_file, global_options, merge_globals
 from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run
 from keepstep.cli.transfer_options import transfer_options
-from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, find, job_of, load
+from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, job_of, load
 from keepstep.doctor.check import Check, Verdict, exit_code
 from keepstep.doctor.examination import examined
 from keepstep.doctor.patient import Patient
@@ -47,7 +47,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     map file. Ends with 0 when nothing fails (what is unknown is no failure), and with 1 otherwise.
     """
     options = merge_globals(ctx, options)
-    path = find((ctx.find_root().obj or {}).get("config"))
+    path = config_file(ctx)
     config = load(path) if path else Config()
     patients = _patients(ctx, config, options["job"], is_configured=path is not None)
     if not patients and not options["probe_fencing"]:

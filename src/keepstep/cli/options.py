@@ -4,17 +4,58 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from keepstep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _GLOBAL = ("as_json", "quiet", "verbose", "no_progress")
 
 
+def config_option(command: F) -> F:
+    """``--config`` once more, so that it may stand behind the subcommand too."""
+    return click.option(
+        "--config",
+        type=click.Path(),
+        expose_value=False,
+        callback=_name_config,
+        help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.",
+    )(command)
+
+
+def _name_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        root = ctx.find_root()
+        if root is ctx:  # words of a job's params, which are no command line
+            raise click.UsageError("--config is for the command line", ctx)
+        root.obj = (root.obj or {}) | {"config": value}
+
+
+def config_file(ctx: click.Context) -> Path | None:
+    """The keepstep.toml that was asked for, or the first default that exists."""
+    # pydantic costs a tenth of a second; a sync of two addresses does not need it.
+    from keepstep.config import find
+
+    return find((ctx.find_root().obj or {}).get("config"))
+
+
+def needed_config_file(ctx: click.Context) -> Path:
+    """Raises :class:`ConfigError` where there is none."""
+    path = config_file(ctx)
+    if path is None:
+        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    return path
+
+
 def global_options(command: F) -> F:
-    """The global flags once more, so that they may stand behind the subcommand too."""
+    """The global options once more, so that they may stand behind the subcommand too."""
+    command = config_option(command)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: the run report."),
         click.option("--quiet", is_flag=True, help="Says nothing but errors."),

@@ -12,7 +12,8 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from keepstep.config import Config, Identities, RotateJob, find, job_of, load
+from keepstep.cli.options import config_file
+from keepstep.config import Config, Identities, RotateJob, job_of, load
 from keepstep.errors import ConfigError
 
 NAME = "rotation"
@@ -37,7 +38,7 @@ def work_of(ctx: click.Context, name: str | None) -> Work:
     """
     if name is None and "AWS_SECRET_ID" in os.environ:
         return Work(name=NAME, job=job_of_environment(os.environ), identity=Identities())
-    path = find((ctx.find_root().obj or {}).get("config"))
+    path = config_file(ctx)
     if path is None:
         raise ConfigError(
             "nothing says what to rotate: there is no keepstep.toml, and AWS_SECRET_ID is not set",

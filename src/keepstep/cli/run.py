@@ -7,20 +7,19 @@ from typing import Any
 
 import click
 
-from keepstep.config import find
+from keepstep.cli.options import config_option, needed_config_file
 from keepstep.errors import ConfigError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Starts the jobs of keepstep.toml when they are due, until SIGTERM.
 
     SIGHUP reads the file anew. /healthz, /readyz and /metrics are served where [dashboard] listen says.
     """
-    path = find((ctx.find_root().obj or {}).get("config"))
-    if path is None:
-        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    path = needed_config_file(ctx)
     try:
         from keepstep.hosts.service import serve
     except ModuleNotFoundError as exc:

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import click
 
 from keepstep.assembly import CloudSettings, instance_by_default, settings_of
+from keepstep.cli.options import config_file
 from keepstep.cli.running import run
-from keepstep.config import Config, Identities, SecretsJob, find, job_of, load
+from keepstep.config import Config, Identities, SecretsJob, job_of, load
 from keepstep.errors import ConfigError, ExitCode, Locked
 from keepstep.runs.lock import lock_folder, only_run
 from keepstep.secrets.map import Map, find_map, read_map
@@ -55,7 +56,7 @@ def work_of(ctx: click.Context, given: str | None) -> Work:
 
     Nothing is the default map. Raises :class:`ConfigError`.
     """
-    path = find((ctx.find_root().obj or {}).get("config"))
+    path = config_file(ctx)
     config = load(path) if path else Config()
     if given is not None and not ("/" in given or given.endswith(".csv") or Path(given).exists()):
         return _of_job(config, given)

@@ -11,10 +11,9 @@ from typing import Any
 import click
 
 from keepstep.assembly import alerting_of, schedule_of
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import global_options, merge_globals, needed_config_file
 from keepstep.clock import SystemClock
-from keepstep.config import Config, find, job_of, load
-from keepstep.errors import ConfigError
+from keepstep.config import Config, job_of, load
 from keepstep.runs.alerting import Alerting
 from keepstep.runs.database import open_database
 from keepstep.runs.durations import in_words
@@ -34,9 +33,7 @@ _SHOWN = 20
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Shows how each job stands; with JOB, its last runs, and what the latest had to say."""
     options = merge_globals(ctx, options)
-    path = find((ctx.find_root().obj or {}).get("config"))
-    if path is None:
-        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+    path = needed_config_file(ctx)
     config = load(path)
     if options["job"]:
         job_of(config, options["job"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from keepstep.cli.options import lowered
+from keepstep.cli.options import config_file, lowered
 from keepstep.errors import ConfigError, Misuse
 
 if TYPE_CHECKING:
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 def configured(ctx: click.Context, name: str) -> tuple[Config, SyncJob]:
     """The file and the job in it. Raises :class:`ConfigError`."""
-    # pydantic costs a tenth of a second; a sync of two addresses does not need it.
-    from keepstep.config import SyncJob, find, job_of, load
+    from keepstep.config import SyncJob, job_of, load
 
-    path = find((ctx.find_root().obj or {}).get("config"))
+    path = config_file(ctx)
     if path is None:
         raise ConfigError(
             f"sync {name}: no target, and no keepstep.toml that could have a job of that name",

@@ -29,7 +29,7 @@ _SHARED = frozenset(
     "source target exclude include follow_symlinks escape_keys explain jobs bandwidth progress_frequency "
     "progress_multiline only_show_errors sse_c sse_c_key sse_c_copy_source sse_c_copy_source_key request_payer "
     "page_size profile region source_region endpoint_url ca_bundle no_sign_request no_verify_ssl cli_read_timeout "
-    "cli_connect_timeout debug as_json quiet verbose no_progress".split()
+    "cli_connect_timeout debug config as_json quiet verbose no_progress".split()
 )
 """Parameters of ``keepstep sync`` that mean the same here."""
 _CONTENTS = {"compare": "checksum", "size_only": False, "exact_timestamps": False}

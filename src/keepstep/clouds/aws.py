@@ -67,14 +67,17 @@ class AwsIdentity:
     def _resolve(self, force: bool) -> AwsCredentials:
         if force:
             self._session = self._source = None
-        found = self._plain() or self._of_chain()
+        found = self._plain(anew=force) or self._of_chain()
         if force or self._current is None or found != self._current:
             self._current = found
         return self._current
 
-    def _plain(self) -> AwsCredentials | None:
-        """Keys that need no chain of sources, and no botocore. Read anew: files change."""
-        return None if self.settings.role_arn else AwsProfile(self.settings.profile).plain_credentials()
+    def _plain(self, *, anew: bool) -> AwsCredentials | None:
+        """Keys that need no chain of sources, and no botocore. ``anew``: files may have changed."""
+        if self.settings.role_arn:
+            return None
+        profile = AwsProfile(self.settings.profile) if anew else self.config.profile
+        return profile.plain_credentials()
 
     def _of_chain(self) -> AwsCredentials:
         if self._source is None:
