@@ -79,6 +79,7 @@ def seaweedfs() -> Iterator[str]:
 
 
 def make_buckets(url: str, *names: str) -> None:
+    """Each of them, and some objects in it: SeaweedFS takes up to eight seconds for the first ones of its life."""
     import boto3
 
     client = boto3.client(
@@ -94,6 +95,8 @@ def make_buckets(url: str, *names: str) -> None:
                 client.create_bucket(Bucket=name)
                 break
             time.sleep(0.2)
+        for number in range(16):
+            client.put_object(Bucket=name, Key=f"first/{number}", Body=b"1")
 
 
 def _wait_for(url: str) -> None:
