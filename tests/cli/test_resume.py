@@ -15,12 +15,12 @@ from typing import Any
 import oci
 import pytest
 
+from keepstep.objects.transfer import PART_SIZE
 from tests.cli.conftest import MainJob
 from tests.servers import FaultProxy, program
 
-MIB = 1024 * 1024
 PARTS = 4
-DATA = random.Random(20).randbytes(16 * MIB) * (PARTS - 1) + b"the last part"
+DATA = random.Random(20).randbytes(PART_SIZE) * (PARTS - 1) + b"the last part"
 
 
 class Target:
