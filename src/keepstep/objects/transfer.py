@@ -23,8 +23,8 @@ from keepstep.stores.options import TransferOptions
 
 MIB = 1024 * 1024
 PART_SIZE = 10 * MIB
-"""Bytes; OCI recommends no less. Parts are larger where 10,000 of them would not suffice. Larger ones take more memory,
-and fresh memory costs more than requests do (docs/adr/0004-large-files.md)."""
+"""Bytes; OCI recommends no less. Parts are larger where 10,000 of them would not suffice. Larger ones take more
+memory, and fresh memory costs more than requests do (docs/adr/0004-large-files.md)."""
 _WHOLE = 16 * MIB
 """Bytes of an object that travels in one piece, where nothing else is asked for: parts cost three requests more."""
 _MOST_PARTS = 10_000
