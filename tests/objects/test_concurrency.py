@@ -119,7 +119,7 @@ def test_one_storm_is_one_retreat() -> None:
 
     async def main() -> list[int]:
         strains = 0
-        slots = Concurrency(None, lambda: strains, first=100)
+        slots = Concurrency(None, lambda: strains, Pacer(first=100))
         limits = []
         for number in range(400):
             await asyncio.sleep(0.001)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -19,7 +20,7 @@ def command() -> None:
 @command.command()
 @config_option
 @click.pass_context
-def check(ctx: click.Context, /) -> None:
+def check(ctx: click.Context, /, **options: Any) -> None:
     """Reads the file and reports every mistake in it, with its key."""
     path = needed_config_file(ctx)
     config = load(path)

@@ -23,26 +23,17 @@ def config_option(command: F) -> F:
     return click.option(
         "--config",
         type=click.Path(),
-        expose_value=False,
-        callback=_name_config,
         help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.",
     )(command)
 
 
-def _name_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        root = ctx.find_root()
-        if root is ctx:  # words of a job's params, which are no command line
-            raise click.UsageError("--config is for the command line", ctx)
-        root.obj = (root.obj or {}) | {"config": value}
-
-
 def config_file(ctx: click.Context) -> Path | None:
-    """The keepstep.toml that was asked for, or the first default that exists."""
+    """The keepstep.toml that was asked for, best behind the subcommand, or the first default that exists."""
     # pydantic costs a tenth of a second; a sync of two addresses does not need it.
     from keepstep.config import find
 
-    return find((ctx.find_root().obj or {}).get("config"))
+    behind = ctx.params.get("config")
+    return find((ctx.find_root().obj or {}).get("config") if behind is None else behind)
 
 
 def needed_config_file(ctx: click.Context) -> Path:

@@ -47,8 +47,8 @@ def checked(name: str, job: SyncJob) -> None:
         words = words_of(job)
         if asks := {"-h", "--help"} & {*words[: words.index("--")]}:
             why = f"{asks.pop()} is for the command line"
-        else:
-            command.make_context("params", words)
+        elif command.make_context("params", words).params["config"] is not None:
+            why = "--config is for the command line"
     except ValueError as exc:
         why = str(exc)
     except click.UsageError as exc:

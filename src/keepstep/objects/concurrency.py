@@ -20,7 +20,7 @@ _WINDOW = 0.1
 _GROWTH = 2
 GAIN = 1.04
 """A window this much faster than the best one before says that growing pays."""
-MISSES = 2
+_MISSES = 2
 """So many steps in a row that did not pay end the growth: a single window may be slow for any reason."""
 _RETREAT = 0.6
 _REST, _LONGEST_REST = 6, 24
@@ -34,13 +34,14 @@ _OVERHEAD = 32 * 1024
 class Pacer:
     """Decides after each window how many are right for the next one: pure, but for what it remembers.
 
-    It doubles the number as long as one of ``misses`` steps makes the run faster, and goes back to the fastest.
+    It begins with ``first`` and goes up to ``most``; a step pays that makes the run faster by a factor of ``gain``.
+    It doubles the number as long as one of ``misses`` steps pays, and goes back to the fastest.
     What rests is measured meanwhile, and what is tried next has to surpass that.
     """
 
-    def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN, misses: int = MISSES) -> None:
+    def __init__(self, *, first: int = FIRST, most: int = MOST, gain: float = GAIN, misses: int = _MISSES) -> None:
         self.limit = self._best = min(first, most)
-        self._most = most
+        self.most = most
         self._gain = gain
         self._most_misses = misses
         self._rate = 0.0
@@ -69,14 +70,14 @@ class Pacer:
         self._misses = 0 if pays else self._misses + 1
         if pays:
             self._rate, self._best, self._next_rest = rate, self.limit, _REST
-        if self._misses == self._most_misses or self.limit == self._most:
+        if self._misses == self._most_misses or self.limit == self.most:
             self._settle(self._best, self._next_rest)
             self._next_rest = min(_LONGEST_REST, 2 * self._next_rest)
         else:
             self._grow()
 
     def _grow(self) -> None:
-        self.limit = min(self._most, self.limit * _GROWTH)
+        self.limit = min(self.most, self.limit * _GROWTH)
 
     def _settle(self, limit: int, rest: int) -> None:
         self.limit = self._best = limit
@@ -86,33 +87,24 @@ class Pacer:
 class Concurrency:
     """Slots for what is in flight: ``async with slots.slot(): ...`` and then :meth:`done`.
 
-    ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, from ``first`` up to ``most``, by
-    what makes the run faster by a factor of ``gain`` in one of ``misses`` steps. ``strains()`` counts how often a
-    store has asked for less so far.
+    ``fixed`` slots when the caller knows better; else a :class:`Pacer` decides, one with the usual bounds if none
+    is given. ``strains()`` counts how often a store has asked for less so far.
     """
 
-    def __init__(
-        self,
-        fixed: int | None,
-        strains: Callable[[], int],
-        *,
-        first: int = FIRST,
-        most: int = MOST,
-        gain: float = GAIN,
-        misses: int = MISSES,
-    ) -> None:
-        self.most = fixed or most
-        self._pacer = None if fixed else Pacer(first=first, most=most, gain=gain, misses=misses)
+    def __init__(self, fixed: int | None, strains: Callable[[], int], pacer: Pacer | None = None) -> None:
+        pacer = pacer or Pacer()
+        self.most = fixed or pacer.most
+        self._pacer = None if fixed else pacer
         self._strains = strains
         self._strains_before = 0
         self._has_retreated = False
-        self._limit = fixed or first
+        self._limit = fixed or pacer.limit
         self._active = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         """A heap: by rank, then by who came first."""
         self._arrivals = itertools.count()
         self._started = 0.0
-        self._unmeasured = first
+        self._unmeasured = pacer.limit
         """So many more objects end before the next window begins."""
         self._units = 0
         self._finished = 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
-from keepstep.objects.concurrency import Concurrency
+from keepstep.objects.concurrency import Concurrency, Pacer
 from keepstep.objects.journal import Begun, Journal
 from keepstep.objects.plan import have_same_digest
 from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source, Store, Upload
@@ -49,7 +49,8 @@ _RANKS = itertools.count()
 def parts_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
     """Slots for parts: as many as pay, or ``jobs``. ``strains`` counts how often a store asked for less."""
     fixed = min(jobs, _MOST_PARTS_AT_ONCE) if jobs else None
-    return Concurrency(fixed, strains, first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN, misses=_MISSES)
+    pacer = Pacer(first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN, misses=_MISSES)
+    return Concurrency(fixed, strains, pacer)
 
 
 class Vanished(NotFound):
