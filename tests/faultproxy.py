@@ -11,12 +11,30 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass
+class Answer:
+    """A whole answer of the server, for :attr:`Fault.rewrite` to change before the client gets it."""
+
+    status: int
+    headers: dict[str, str]
+    """Names in lower case. ``content-length`` is set by the proxy, unless ``length`` says otherwise."""
+    body: bytes
+    line: str = ""
+    """The request's first line."""
+    request: dict[str, str] = field(default_factory=dict)
+    """The request's headers, names in lower case."""
+    length: int | None = None
+    """What ``content-length`` claims; None: the truth."""
+
+
 _GONE = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
 
 
@@ -46,6 +64,8 @@ class Fault:
     """Changes the byte at this place of the response's body."""
     corrupt_upload: int | None = None
     """Changes the byte at this place of the request's body."""
+    rewrite: Callable[[Answer], Answer | None] | None = None
+    """Changes the server's whole answer; None closes the connection without one."""
     share: float = 1
     """Of those that match: so many, picked by a generator that always begins alike."""
     seen: int = 0
@@ -202,6 +222,8 @@ async def _upload(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, he
 async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Head, fault: Fault) -> None:
     waits = "expect" in request.headers
     while (head := await _head(reader)) is not None:
+        if head.status >= 200 and fault.rewrite:
+            break
         writer.write(head.raw)
         await writer.drain()
         if head.status >= 200:
@@ -209,10 +231,38 @@ async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
         waits = False
     if head is None:
         raise ConnectionResetError
-    if not request.first.startswith("HEAD ") and head.status not in (204, 304):
+    if fault.rewrite:
+        await _rewrite(reader, writer, request, head, fault.rewrite)
+    elif not request.first.startswith("HEAD ") and head.status not in (204, 304):
         await _pump(_pieces(reader, head), writer, fault.cut, fault.corrupt, fault.throttle)
     if waits or "close" in head.headers.get("connection", "").lower():
         raise ConnectionResetError  # a body that was not asked for does not come
+
+
+async def _rewrite(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: Head,
+    head: Head,
+    rewrite: Callable[[Answer], Answer | None],
+) -> None:
+    is_head = request.first.startswith("HEAD ")
+    body = b""
+    if not is_head and head.status not in (204, 304):
+        body = b"".join([data async for data, is_content in _pieces(reader, head) if is_content])
+    headers = {name: value for name, value in head.headers.items() if name != "transfer-encoding"}
+    answer = rewrite(Answer(head.status, headers, body, request.first, request.headers))
+    if answer is None:
+        raise ConnectionResetError
+    if not is_head and answer.status != 204:
+        length = len(answer.body) if answer.length is None else answer.length
+        answer.headers["content-length"] = str(length)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+    content = b"" if is_head else answer.body
+    writer.write(f"HTTP/1.1 {answer.status} Rewritten\r\n{lines}\r\n".encode("latin-1") + content)
+    await writer.drain()
+    if answer.length is not None and answer.length != len(answer.body):
+        raise ConnectionResetError
 
 
 Pieces = AsyncIterator[tuple[bytes, bool]]

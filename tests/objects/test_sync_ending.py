@@ -151,6 +151,7 @@ class Generated:
         self.address = Address("s3", bucket="b", prefix="a-prefix/of-some/length/")
         self.requests: dict[str, int] = {}
         self.strains = 0
+        self.notices: list[str] = []
         self._count, self._name = count, name
 
     def admit(self, key: str) -> None:

@@ -331,6 +331,8 @@ class Sync:
 
     def _conclude(self) -> None:
         report = self.report
+        for notice in (notice for store in self._stores for notice in store.notices):
+            self._account.warn(notice)
         if self._fatal:
             why = f"gave up: the first {_HOPELESS} objects were all refused"
             self._account.fail(Failure("run", None, None, why, self._fatal.hint))

@@ -206,6 +206,8 @@ class Store(Protocol):
     """A folder of objects."""
 
     address: Address
+    notices: list[str]
+    """What users should know about this store, found out during the run, each once. It only grows."""
 
     @property
     def requests(self) -> Counter[str]:

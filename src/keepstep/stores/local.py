@@ -56,6 +56,7 @@ class LocalStore:
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
         self.strains = 0
+        self.notices: list[str] = []
         self._writable = writable
         self._follow = follow and not writable
         self._escapes = escapes

@@ -30,6 +30,7 @@ class MemoryStore:
         self.address = address or Address("local", path=f"/{name}")
         self.requests: Counter[str] = Counter()
         self.strains = 0
+        self.notices: list[str] = []
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, MemoryUpload] = {}
         """Those that have neither been committed nor aborted."""

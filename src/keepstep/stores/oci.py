@@ -48,6 +48,7 @@ class OciStore:
 
     def __init__(self, address: Address, client: OciClient, options: TransferOptions | None = None) -> None:
         self.address = address
+        self.notices: list[str] = []
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)

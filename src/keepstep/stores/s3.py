@@ -47,6 +47,7 @@ class S3Store:
 
     def __init__(self, address: Address, client: S3Client, options: TransferOptions | None = None) -> None:
         self.address = address
+        self.notices: list[str] = []
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
