@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from keepstep import __version__
-from keepstep.cli.options import lowered
+from keepstep.cli.options import Group, lowered
 from keepstep.errors import Error, ExitCode, Misuse
 
 COMMANDS = {
@@ -30,7 +30,7 @@ COMMANDS = {
 """Each subcommand, its module's name too, and its line in ``--help``."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Imports a subcommand's module only when that subcommand is called, and speaks errors as users read them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

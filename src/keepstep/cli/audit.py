@@ -15,7 +15,7 @@ from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
-from keepstep.cli.options import config_file, global_options, merge_globals
+from keepstep.cli.options import Group, config_file, global_options, merge_globals
 from keepstep.cli.running import run
 from keepstep.config import Config, RotateJob, load
 from keepstep.errors import ConfigError, ExitCode
@@ -28,7 +28,7 @@ from keepstep.vaults.address import parse as parse_secret
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(context_settings=_HELP)
+@click.group(cls=Group, context_settings=_HELP)
 def command() -> None:
     """Looks at the log of rotations."""
 

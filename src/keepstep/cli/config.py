@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import config_option, needed_config_file
+from keepstep.cli.options import Group, config_option, needed_config_file
 from keepstep.cli.sync_job import checked
 from keepstep.config import Config, SyncJob, load
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Checks keepstep.toml, or prints what may stand in it."""
 

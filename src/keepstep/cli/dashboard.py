@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import config_option, needed_config_file
+from keepstep.cli.options import Command, config_option, needed_config_file
 from keepstep.config import load
 from keepstep.errors import ConfigError
 from keepstep.runs.database import open_database
 from keepstep.runs.history import History
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--listen", metavar="HOST:PORT", help="Instead of [dashboard] listen; port 0 is any free one.")
 @config_option
 @click.pass_context

@@ -15,13 +15,14 @@ from typing import Any
 
 import click
 
+from keepstep.cli.options import Command
 from keepstep.errors import ConfigError, Error
 
 DAYS = 31
 BUCKET = "finops"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--dir",
     "folder",

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from keepstep.assembly import CloudSettings, instance_by_default, settings_of
-from keepstep.cli.options import config_file, global_options, merge_globals
+from keepstep.cli.options import Command, config_file, global_options, merge_globals
 from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run
 from keepstep.cli.transfer_options import transfer_options
@@ -30,7 +30,7 @@ from keepstep.stores.address import parse
 _MARKS = {Verdict.OK: ("ok", "green"), Verdict.FAIL: ("FAIL", "red"), Verdict.UNKNOWN: ("?", "yellow")}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("job", metavar="[JOB|MAP]", required=False)
 @click.option(
     "--probe-fencing",

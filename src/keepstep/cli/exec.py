@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from keepstep.assembly import Assembly
+from keepstep.cli.options import Command
 from keepstep.cli.secrets_job import Work, ask, work_of
 from keepstep.errors import Error
 from keepstep.secrets.environment import environment_of
@@ -19,11 +20,12 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 @click.command(
+    cls=Command,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "ignore_unknown_options": True,
         "allow_interspersed_args": False,
-    }
+    },
 )
 @click.option("--map", "map_", metavar="MAP|JOB", help="As of keepstep secrets apply.")
 @click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)

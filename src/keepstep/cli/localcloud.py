@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from keepstep.cli.options import Command
 from keepstep.errors import ConfigError
 
 EXISTING = click.Path(exists=True, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--dir",
     "folder",

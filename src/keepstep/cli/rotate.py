@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keepstep.assembly import Assembly, settings_of
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import Command, global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import Work, work_of
 from keepstep.cli.rotate_output import Lines
@@ -22,7 +22,7 @@ from keepstep.rotation_assembly import RotationAssembly
 from keepstep.runs.report import Report, action_log
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("job", required=False)
 @click.option("--plan", is_flag=True, help="Prints what there is, the row that fits and its call; writes nothing.")
 @click.option("--now", is_flag=True, help="Rotates though it is not due.")

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import config_option, needed_config_file
+from keepstep.cli.options import Command, config_option, needed_config_file
 from keepstep.errors import ConfigError
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

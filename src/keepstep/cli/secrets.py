@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from keepstep.assembly import Assembly, recipients
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import Group, global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import Interruption, run
 from keepstep.cli.secrets_job import Work, ages_path, alone, ask, work_of
@@ -48,7 +48,7 @@ _jobs = click.option(
 )
 
 
-@click.group(context_settings=_HELP)
+@click.group(cls=Group, context_settings=_HELP)
 def command() -> None:
     """Brings files in step with the secrets of OCI Vault, Secrets Manager and Parameter Store."""
 

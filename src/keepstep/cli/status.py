@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from keepstep.assembly import alerting_of, schedule_of
-from keepstep.cli.options import global_options, merge_globals, needed_config_file
+from keepstep.cli.options import Command, global_options, merge_globals, needed_config_file
 from keepstep.clock import SystemClock
 from keepstep.config import Config, job_of, load
 from keepstep.runs.alerting import Alerting
@@ -26,7 +26,7 @@ _SHOWN = 20
 """Runs of one job."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("job", required=False)
 @global_options
 @click.pass_context
