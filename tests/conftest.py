@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.database_servers.fixtures import (  # noqa: F401 - fixtures are found
     postgres_server,
 )
 from tests.servers import Aws, FaultProxy, local_aws, seaweedfs
+from tests.twisting import TwistingProxy
 
 _PRIVATE = ("AWS_", "OCI_", "RCLONE_", "S3_", "KEEPSTEP_", "BOTO_", "SYNC_", "REQUESTS_CA", "CURL_CA")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -80,3 +83,17 @@ def proxied() -> Iterator[Callable[[str], FaultProxy]]:
     yield start
     for proxy in started:
         proxy.__exit__()
+
+
+@pytest.fixture
+def twisted(moto: Aws) -> Iterator[Callable[..., TwistingProxy]]:
+    """``twisted("folder-order", ...)``: a :class:`TwistingProxy` before the local AWS, ended with the test.
+
+    ``upstream="http://…"`` stands before another server.
+    """
+    with ExitStack() as started:
+
+        def start(*modes: str, upstream: str = moto.url, **options: Any) -> TwistingProxy:
+            return started.enter_context(TwistingProxy(upstream, *modes, **options))
+
+        yield start

@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Answer:
     """What ``content-length`` claims; None: the truth."""
 
 
-_GONE = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
+GONE = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
 
 
 @dataclass
@@ -78,31 +79,20 @@ class Fault:
         return self.seen > self.after and (self.times is None or self.seen <= self.after + self.times)
 
 
-class FaultProxy:
-    """``with FaultProxy("http://127.0.0.1:9000") as proxy:`` and let the client use ``proxy.url``."""
+class LoopbackProxy(ABC):
+    """A server on loopback, in a thread of its own, that stands in front of another one."""
 
-    def __init__(self, upstream: str, *, latency: float = 0) -> None:
+    def __init__(self, upstream: str) -> None:
         address = urlsplit(upstream)
         self._upstream = (address.hostname or "127.0.0.1", address.port or 80)
-        self.latency = latency
-        """Seconds that every request waits, whatever else happens to it."""
         self.requests: list[str] = []
         """The request lines, in the order of their arrival."""
-        self.faults: list[Fault] = []
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__, daemon=True)
 
-    def add(self, **fault: object) -> Fault:
-        """``add(match="^GET", times=2, status=503)``; of several that match, the first set decides."""
-        added = Fault(**fault)  # type: ignore[arg-type]
-        added.chance = random.Random(len(self.faults))
-        self.faults.append(added)
-        return added
-
-    def clear(self) -> None:
-        """Forgets faults and counts."""
-        self.faults.clear()
-        self.requests.clear()
+    @abstractmethod
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one connection of a client and closes it."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -133,11 +123,33 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
+
+class FaultProxy(LoopbackProxy):
+    """``with FaultProxy("http://127.0.0.1:9000") as proxy:`` and let the client use ``proxy.url``."""
+
+    def __init__(self, upstream: str, *, latency: float = 0) -> None:
+        super().__init__(upstream)
+        self.latency = latency
+        """Seconds that every request waits, whatever else happens to it."""
+        self.faults: list[Fault] = []
+
+    def add(self, **fault: object) -> Fault:
+        """``add(match="^GET", times=2, status=503)``; of several that match, the first set decides."""
+        added = Fault(**fault)  # type: ignore[arg-type]
+        added.chance = random.Random(len(self.faults))
+        self.faults.append(added)
+        return added
+
+    def clear(self) -> None:
+        """Forgets faults and counts."""
+        self.faults.clear()
+        self.requests.clear()
+
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of a client, and the one that belongs to it upstream."""
         upstream: Streams | None = None
         try:
-            while (head := await _head(reader)) is not None:
+            while (head := await read_head(reader)) is not None:
                 fault = self._fault(head.first)
                 await asyncio.sleep(self.latency + fault.latency)
                 if fault.status is not None:
@@ -145,7 +157,7 @@ class FaultProxy:
                 else:
                     upstream = upstream or await asyncio.open_connection(*self._upstream, limit=1 << 20)
                     await _forward((reader, writer), upstream, head, fault)
-        except (*_GONE, asyncio.CancelledError):
+        except (*GONE, asyncio.CancelledError):
             pass
         finally:
             for one in (writer, upstream[1] if upstream else None):
@@ -171,7 +183,7 @@ class Head:
         return int(self.first.split()[1])
 
 
-async def _head(reader: asyncio.StreamReader) -> Head | None:
+async def read_head(reader: asyncio.StreamReader) -> Head | None:
     """None when the other side has closed between two messages."""
     try:
         raw = await reader.readuntil(b"\r\n\r\n")
@@ -188,7 +200,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, he
     """Answers in the server's place; the connection lives on when the body is out of the way."""
     waits = head.headers.get("expect", "").lower() == "100-continue"
     if not waits:
-        await _pump(_pieces(reader, head), None)
+        await _pump(pieces_of(reader, head), None)
     headers = {"content-length": str(len(fault.body)), **fault.headers}
     if waits:
         headers["connection"] = "close"
@@ -216,12 +228,12 @@ async def _forward(client: Streams, upstream: Streams, head: Head, fault: Fault)
 
 
 async def _upload(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: Head, fault: Fault) -> None:
-    await _pump(_pieces(reader, head), writer, fault.cut_upload, fault.corrupt_upload, fault.throttle)
+    await _pump(pieces_of(reader, head), writer, fault.cut_upload, fault.corrupt_upload, fault.throttle)
 
 
 async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Head, fault: Fault) -> None:
     waits = "expect" in request.headers
-    while (head := await _head(reader)) is not None:
+    while (head := await read_head(reader)) is not None:
         if head.status >= 200 and fault.rewrite:
             break
         writer.write(head.raw)
@@ -234,7 +246,7 @@ async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
     if fault.rewrite:
         await _rewrite(reader, writer, request, head, fault.rewrite)
     elif not request.first.startswith("HEAD ") and head.status not in (204, 304):
-        await _pump(_pieces(reader, head), writer, fault.cut, fault.corrupt, fault.throttle)
+        await _pump(pieces_of(reader, head), writer, fault.cut, fault.corrupt, fault.throttle)
     if waits or "close" in head.headers.get("connection", "").lower():
         raise ConnectionResetError  # a body that was not asked for does not come
 
@@ -249,7 +261,7 @@ async def _rewrite(
     is_head = request.first.startswith("HEAD ")
     body = b""
     if not is_head and head.status not in (204, 304):
-        body = b"".join([data async for data, is_content in _pieces(reader, head) if is_content])
+        body = b"".join([data async for data, is_content in pieces_of(reader, head) if is_content])
     headers = {name: value for name, value in head.headers.items() if name != "transfer-encoding"}
     answer = rewrite(Answer(head.status, headers, body, request.first, request.headers))
     if answer is None:
@@ -269,7 +281,7 @@ Pieces = AsyncIterator[tuple[bytes, bool]]
 """Bytes of a body as they arrive, and whether they are content or only its framing."""
 
 
-async def _pieces(reader: asyncio.StreamReader, head: Head) -> Pieces:
+async def pieces_of(reader: asyncio.StreamReader, head: Head) -> Pieces:
     if "chunked" in head.headers.get("transfer-encoding", "").lower():
         size = -1
         while size:
