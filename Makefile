@@ -22,9 +22,17 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 
 test: venv lint  ## everything CI runs
 	@tools/debian.sh
+	@tools/database-servers.sh mysql
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
+test-databases: venv  ## the databases' tests on every server: MySQL, two releases of PostgreSQL and of MariaDB
+	@tools/debian.sh
+	@tools/database-servers.sh
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "long or not long" \
+	  tests/contract/test_databases.py tests/databases tests/doctor/test_rotation.py
+
 test-long: venv  ## the tests that make test leaves out to stay short: daemon, image, logins under fire, the aws CLI ...
+	@tools/database-servers.sh
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long
 
 coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
@@ -69,4 +77,4 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test test-deploy-full coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean
+.PHONY: help venv demo test test-databases test-deploy-full coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean

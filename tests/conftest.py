@@ -17,10 +17,13 @@ from tests.database_servers.fixtures import (  # noqa: F401 - fixtures are found
     authority,
     database_folder,
     mariadb_server,
-    mysql8_server,
+    mysql_server,
+    new_mariadb_server,
+    new_postgres_server,
     oracle_server,
     postgres_server,
 )
+from tests.database_servers.programs import report
 from tests.servers import Aws, FaultProxy, local_aws, seaweedfs
 from tests.twisting import TwistingProxy
 
@@ -30,6 +33,10 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 def _is_private(name: str) -> bool:
     return name.startswith(_PRIVATE) or name.lower() in _PROXIES
+
+
+def pytest_report_header() -> str:
+    return report()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

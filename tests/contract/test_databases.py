@@ -175,7 +175,7 @@ def test_a_lock_has_one_holder(database_ground: DatabaseGround) -> None:
                 assert not await second.lock(name)
                 assert await second.lock(name + "y")
             async with database.session(database_ground.admin) as third:
-                assert await third.lock(name + "y")
+                await _taken(third, name + "y")
         async with database.session(database_ground.admin) as fourth:
             await _taken(fourth, name)
 
@@ -376,8 +376,10 @@ def test_failed_logins_lock(database_ground: DatabaseGround) -> None:
         assert account
         allowed = account.failures_allowed
         assert (allowed == 3) is database_ground.locks_out
-        for _ in range(allowed or 5):
+        for _ in range((allowed or 5) - 1):
             assert await answer(database, Login(login.username, fresh())) is R
+        # MySQL answers the last of them as it does every one after it.
+        assert await answer(database, Login(login.username, fresh())) in (R, Answer.LOCKED)
         assert await answer(database, login) is (Answer.LOCKED if database_ground.locks_out else A)
 
     database_ground.run(work)

@@ -10,9 +10,10 @@ import pytest
 
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer, mariadb
-from tests.database_servers.mysql8 import Mysql8Server, mysql8
+from tests.database_servers.mysql import MysqlServer, mysql
 from tests.database_servers.oracle import OracleServer, oracle
 from tests.database_servers.postgres import PostgresServer, postgres
+from tests.database_servers.programs import NEW_MARIADB, NEW_POSTGRES
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +45,23 @@ def mariadb_server(database_folder: Path, authority: Authority) -> Iterator[Mari
 
 
 @pytest.fixture(scope="session")
-def mysql8_server(database_folder: Path, authority: Authority) -> Iterator[Mysql8Server]:
-    """What keeps MySQL 8's rules."""
-    with mysql8(_made(database_folder / "mysql8"), authority) as server:
+def mysql_server(database_folder: Path, authority: Authority) -> Iterator[MysqlServer]:
+    """A real MySQL."""
+    with mysql(_made(database_folder / "mysql"), authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_postgres_server(database_folder: Path, authority: Authority) -> Iterator[PostgresServer]:
+    """A newer PostgreSQL than the machine's own."""
+    with postgres(_made(database_folder / "new-postgres"), authority, release=NEW_POSTGRES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_mariadb_server(database_folder: Path, authority: Authority) -> Iterator[MariadbServer]:
+    """A newer MariaDB than the machine's own."""
+    with mariadb(_made(database_folder / "new-mariadb"), authority, release=NEW_MARIADB) as server:
         yield server
 
 

@@ -19,10 +19,11 @@ from keepstep.databases.interface import Engine, Login
 from keepstep.secret import Secret
 from tests.database_servers import oracle_wire as wire
 from tests.database_servers.certificates import Authority
+from tests.database_servers.documented import ADMINISTRATOR
 from tests.database_servers.listener import exactly, listening, server_context
 from tests.database_servers.oracle_rules import OraError, Users
 
-ADMIN = Login("admin", Secret("admin-Passw0rd-of-ora"))
+ADMIN = Login(ADMINISTRATOR, Secret("admin-Passw0rd-of-ora"))
 SERVICE = "app_high.adb.example.com"
 
 

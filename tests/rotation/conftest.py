@@ -11,7 +11,9 @@ from keepstep.localcloud.server import LocalCloud
 from tests.database_servers.fixtures import authority as authority
 from tests.database_servers.fixtures import database_folder as database_folder
 from tests.database_servers.fixtures import mariadb_server as mariadb_server
-from tests.database_servers.fixtures import mysql8_server as mysql8_server
+from tests.database_servers.fixtures import mysql_server as mysql_server
+from tests.database_servers.fixtures import new_mariadb_server as new_mariadb_server
+from tests.database_servers.fixtures import new_postgres_server as new_postgres_server
 from tests.database_servers.fixtures import oracle_server as oracle_server
 from tests.database_servers.fixtures import postgres_server as postgres_server
 from tests.database_servers.mariadb import MariadbServer

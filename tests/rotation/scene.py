@@ -29,15 +29,14 @@ from keepstep.rotation.tick import Rotation, Tick
 from keepstep.rotation.trail import Append
 from keepstep.runs.report import Report, action_log
 from keepstep.secret import Secret
-from tests.database_servers.mariadb import MariadbServer
-from tests.database_servers.mysql8 import Mysql8Server
+from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer
 from tests.rotation.silence import Silence
 from tests.rotation.wiring import Described, admin_of, base_of, describe, wired
 from tests.servers import Aws
 
-Server = PostgresServer | MariadbServer | Mysql8Server | OracleServer
+Server = PostgresServer | MysqlServer | OracleServer
 _numbers = itertools.count()
 FIRST = "first-Passw0rd"
 

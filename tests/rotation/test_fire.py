@@ -16,7 +16,7 @@ import pytest
 
 from keepstep.errors import ExitCode
 from keepstep.rotation.changes import Strategy
-from tests.database_servers.mysql8 import Mysql8Server
+from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
 from tests.rotation.scene import Clouds, Scene, Server, log_in
 
@@ -93,13 +93,13 @@ def test_alternating_users_on_real_databases(real: Real) -> None:
 
 @pytest.mark.parametrize("strategy", [Strategy.DUAL, Strategy.ROLLOVER])
 def test_two_passwords(
-    clouds: Clouds, mysql8_server: Mysql8Server, oracle_server: OracleServer, strategy: Strategy
+    clouds: Clouds, mysql_server: MysqlServer, oracle_server: OracleServer, strategy: Strategy
 ) -> None:
     """MySQL's dual passwords and Oracle's rollover, through the real drivers: not one login fails.
 
     The servers are ours, and keep the rules that MySQL and Oracle document.
     """
-    members = [mysql8_server] if strategy is Strategy.DUAL else [oracle_server]
+    members = [mysql_server] if strategy is Strategy.DUAL else [oracle_server]
     outcomes, _ = under_fire(Scene(clouds, members, strategy=strategy))
     assert outcomes["ok"] > 2 * ROTATIONS
     assert not outcomes["failed"], outcomes

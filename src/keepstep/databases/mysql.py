@@ -27,6 +27,7 @@ _UNSEEN = {1290: "strict", 1372: ""}
 """Errors of a server that does not take a hash, and a word of theirs: a validation plugin wants to see the password
 (``--strict-password-validation``), or the account's plugin has hashes of another form.
 """
+_FAILED, _NO_SUCH_USER = 1396, 1410
 
 
 class MysqlDatabase:
@@ -141,8 +142,20 @@ class MysqlSession:
             try:
                 self._execute(text, parameters)
             except (pymysql.Error, OSError) as exc:
-                return code_of(exc)[0], change_error(self._name, exc, new.reveal())
+                cause = self._cause(exc)
+                return code_of(cause)[0], change_error(self._name, cause, new.reveal())
         return None
+
+    def _cause(self, exc: Exception) -> Exception:
+        """MariaDB answers every ALTER USER that failed with 1396, and keeps the reason among its warnings."""
+        if code_of(exc)[0] != _FAILED:
+            return exc
+        try:
+            found = [row for row in self._execute("SHOW WARNINGS", ()) if row[0] == "Error"]
+        except (pymysql.Error, OSError):
+            return exc
+        reasons = [pymysql.OperationalError(*row[1:]) for row in found if row[1] not in (_FAILED, _NO_SUCH_USER)]
+        return reasons[0] if reasons else exc
 
     def _retire(self, username: str) -> None:
         for text, parameters in self._dialect.retire(username, self._hosts(username)):

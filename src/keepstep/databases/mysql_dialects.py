@@ -121,18 +121,23 @@ class Mariadb:
     def change(self, username: str, hosts: Sequence[str], new: Secret, *, keep_old: bool) -> list[Statement]:
         if keep_old:
             raise Unsupported("MariaDB keeps one password for each user")
-        return self._set(username, hosts, "%s", _native_hash(new))
+        hashed = _native_hash(new)
+        if not hosts:
+            return [("SET PASSWORD = %s", (hashed,))]
+        # SET PASSWORD FOR would want UPDATE on mysql.*, ALTER USER is content with CREATE USER.
+        return self._alter(username, hosts, "IDENTIFIED VIA mysql_native_password USING %s", hashed)
 
     def change_plainly(self, username: str, hosts: Sequence[str], new: Secret) -> list[Statement]:
-        return self._set(username, hosts, "PASSWORD(%s)", new.reveal())
+        if not hosts:
+            return [("SET PASSWORD = PASSWORD(%s)", (new.reveal(),))]
+        return self._alter(username, hosts, "IDENTIFIED BY %s", new.reveal())
 
     def retire(self, username: str, hosts: Sequence[str]) -> list[Statement]:
         return []
 
-    def _set(self, username: str, hosts: Sequence[str], form: str, value: str) -> list[Statement]:
-        if not hosts:
-            return [(f"SET PASSWORD = {form}", (value,))]
-        return [(f"SET PASSWORD FOR %s@%s = {form}", (username, host, value)) for host in hosts]
+    def _alter(self, username: str, hosts: Sequence[str], form: str, value: str) -> list[Statement]:
+        parts = ", ".join([f"%s@%s {form}"] * len(hosts))
+        return [(f"ALTER USER {parts}", tuple(word for host in hosts for word in (username, host, value)))]
 
 
 def dialect_of(server_version: str) -> tuple[str, Dialect]:
