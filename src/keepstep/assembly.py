@@ -74,6 +74,8 @@ class Assembly:
     settings: CloudSettings = field(default_factory=CloudSettings)
     options: TransferOptions = field(default_factory=TransferOptions)
     """What is asked of the objects and requests of both sides."""
+    places: tuple[Address, ...] = ()
+    """All of the run: none of them is ever met beneath another one."""
 
     @cached_property
     def aws(self) -> AwsIdentity:
@@ -117,6 +119,18 @@ class Assembly:
         }
         return {kind: Retrying(makers[kind]()) for kind in dict.fromkeys(kinds)}
 
+    def located(self, address: Address, *, is_target: bool) -> Address:
+        """The address, and where its bucket is, as far as that is said without asking anybody."""
+        match address.kind:
+            case "s3":
+                with needs_extra("aws"):
+                    return replace(address, origin=(self.aws if is_target else self.aws_source).config.s3_origin)
+            case "oci":
+                with needs_extra("oci"):
+                    return replace(address, origin=self.oci.origin)
+            case _:
+                return address
+
     def source(self, address: Address) -> Store:
         return self._store(address, is_target=False)
 
@@ -134,7 +148,7 @@ class Assembly:
 
     def _store(self, address: Address, *, is_target: bool) -> Store:
         makers: dict[str, Callable[[], Store]] = {
-            "local": lambda: _local(address, self.options, is_target=is_target),
+            "local": lambda: _local(address, self.options, self.places, is_target=is_target),
             "s3": lambda: self._s3(address, is_target=is_target),
             "oci": lambda: self._oci(address, is_target=is_target),
         }
@@ -258,7 +272,7 @@ def direction(source: Address, target: Address) -> Direction:
     return Direction.COPY
 
 
-def _local(address: Address, options: TransferOptions, *, is_target: bool) -> Store:
+def _local(address: Address, options: TransferOptions, places: Iterable[Address], *, is_target: bool) -> Store:
     from keepstep.stores.local import LocalStore
 
     return LocalStore(
@@ -267,6 +281,7 @@ def _local(address: Address, options: TransferOptions, *, is_target: bool) -> St
         follow=options.follows_links,
         escapes=options.escapes_keys,
         tells_states=options.tells_contents,
+        apart_from=[place.path for place in places if place.kind == "local"],
     )
 
 

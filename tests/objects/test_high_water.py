@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepstep.objects.high_water import HighWater, Marks, Pace, family_of
@@ -84,6 +84,7 @@ def test_what_is_asked_for_is_not_widened() -> None:
     assert not any(span.holds(key) for span in spans for key in ("a/4", "b/7"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4), st.integers(1, 9)), max_size=60))
 def test_reports_that_come_in_time_are_never_missed(reports: list[tuple[int, int, int]]) -> None:
     """However reports arrive, each at most four days late, every run sees all that came since the last one."""

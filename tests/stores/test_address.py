@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -107,30 +106,3 @@ def test_any_text_is_an_address_or_a_mistake(text: str) -> None:
 def test_objects_are_shown_where_they_are(address: Address, key: str, shown: str) -> None:
     """The address of an object is its folder's and its key, also where the key looks like a path of its own."""
     assert address.of(key) == shown
-
-
-@pytest.mark.parametrize(
-    ("inner", "outer", "inside"),
-    [
-        ("s3://b/a/b", "s3://b/a", "b/"),
-        ("s3://b/a/b", "s3://b", "a/b/"),
-        ("s3://b/a", "s3://b/a", None),
-        ("s3://b/a", "s3://b/a/b", None),
-        ("s3://b/ab", "s3://b/a", None),
-        ("s3://b/a", "s3://c", None),
-        ("oci://b@n/a", "oci://b@n", "a/"),
-        ("oci://b@n/a", "oci://b@m", None),
-        ("s3://b/a", "/", None),
-        ("{0}/x/y", "{0}", "x/y/"),
-        ("{0}/x/../y", "{0}/y/..", "y/"),
-        ("{0}/link/y", "{0}/x", "y/"),
-        ("{0}", "{0}/", None),
-    ],
-)
-def test_folders_inside_folders(tmp_path: Path, inner: str, outer: str, inside: str | None) -> None:
-    """Which folder lies in which, prefixes taken as folders, and local ones as they really are."""
-    (tmp_path / "x" / "y").mkdir(parents=True)
-    (tmp_path / "y").mkdir()
-    (tmp_path / "link").symlink_to("x")
-    root = os.path.realpath(tmp_path)
-    assert parse(inner.format(root)).inside(parse(outer.format(root))) == inside

@@ -22,6 +22,7 @@ from keepstep.errors import ConfigError, ExitCode
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
 from keepstep.stores.interface import Store
+from keepstep.stores.places import Relation, relation
 from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.address import parse as parse_secret
 
@@ -82,7 +83,7 @@ def _task(config: Config, address: str, key: str | None, anchor: str | None) -> 
         raise ConfigError("the key of the audit log is not known", hint="--key aws-ssm:NAME, or an ARN or OCID")
     held = anchor or (audit.anchor if audit else None)
     identity = next((job.identity for job in jobs.values() if job.identity), config.identity)
-    is_root = any(parse_address(job.audit.log) == log for job in jobs.values() if job.audit)
+    is_root = any(_are_same(parse_address(job.audit.log), log) for job in jobs.values() if job.audit)
     return _Task(
         log=log,
         key=parse_secret(found),
@@ -96,7 +97,11 @@ def _writes_to(job: RotateJob, name: str, log: Address) -> bool:
     if job.audit is None:
         return False
     root = parse_address(job.audit.log)
-    return log in (root, folder_of(root, name))
+    return _are_same(log, root) or _are_same(log, folder_of(root, name))
+
+
+def _are_same(one: Address, other: Address) -> bool:
+    return relation(one, other) is Relation.SAME
 
 
 def _seed_key() -> str | None:

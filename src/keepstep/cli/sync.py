@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import carried_out, run
-from keepstep.cli.sync_ending import finishing, trash_of
+from keepstep.cli.sync_ending import check_places, check_trash, finishing
 from keepstep.cli.sync_job import configured, with_params
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.cli.values import DeleteCap, Duration, Rate
@@ -33,6 +34,7 @@ from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
+from keepstep.stores.places import identity
 
 
 @click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,29 +97,33 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             settings = settings_of(job.identity or config.identity)
         options = merge_globals(ctx, options)
         recording = stack.enter_context(recording_of(config if not options["dryrun"] else None, name, "sync"))
-        journal = stack.enter_context(
-            closing(Journal(state_folder(state_url), options["source"], options["target"]))
-        )
-        sys.exit(_run(options, overridden(settings, options), journal, recording))
+        sys.exit(_run(options, overridden(settings, options), state_folder(state_url), recording))
 
 
-def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, recording: Recording) -> ExitCode:
+def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None, recording: Recording) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
-    trash = trash_of(options["trash"], source, target)
     finish = finishing(options, target)
-    with Terminal(
-        dryrun=options["dryrun"],
-        quiet=options["quiet"],
-        only_errors=options["only_show_errors"] or options["as_json"],
-        explain=options["explain"],
-        progress=not options["no_progress"],
-        frequency=options["progress_frequency"],
-        multiline=options["progress_multiline"],
-        verbose=options["verbose"] or options["debug"],
-    ) as terminal:
+    assembly = Assembly(settings, transfer_options(options, source, target))
+    source, target = assembly.located(source, is_target=False), assembly.located(target, is_target=True)
+    check_places(source, target)
+    trash = _trash(options["trash"], assembly, source, target)
+    assembly = replace(assembly, places=(source, target, *([trash] if trash else [])))
+    journal = Journal(notes, identity(source), identity(target))
+    with (
+        closing(journal),
+        Terminal(
+            dryrun=options["dryrun"],
+            quiet=options["quiet"],
+            only_errors=options["only_show_errors"] or options["as_json"],
+            explain=options["explain"],
+            progress=not options["no_progress"],
+            frequency=options["progress_frequency"],
+            multiline=options["progress_multiline"],
+            verbose=options["verbose"] or options["debug"],
+        ) as terminal,
+    ):
         for name in filter(options.get, NO_EFFECT):
             terminal.noted(f"{NO_EFFECT[name]} has no effect: keepstep has no such output")
-        assembly = Assembly(settings, transfer_options(options, source, target))
         if "s3" in (source.kind, target.kind):
             assembly = with_s3_block(assembly, options)
         sync_options = replace(
@@ -134,6 +140,14 @@ def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal, rec
             _advise(source, report, terminal)
         terminal.summarize(report)
     return hand_in(report, interrupted, as_json=options["as_json"])
+
+
+def _trash(text: str | None, assembly: Assembly, source: Address, target: Address) -> Address | None:
+    if text is None:
+        return None
+    trash = assembly.located(parse(text), is_target=True)
+    check_trash(text, trash, source, target)
+    return trash
 
 
 async def _sync(

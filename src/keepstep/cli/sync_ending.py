@@ -8,23 +8,30 @@ from typing import Any
 from keepstep.cli.output import Terminal
 from keepstep.errors import Error, ExitCode, Misuse
 from keepstep.runs.report import Failure, Report
-from keepstep.stores.address import Address, parse
+from keepstep.stores.address import Address
+from keepstep.stores.places import Relation, relation
 
 Finish = Callable[[Report, Terminal], None]
 
 
-def trash_of(text: str | None, source: Address, target: Address) -> Address | None:
-    """Raises :class:`Misuse` for a place that the run itself would list, or that holds the target."""
-    if text is None:
-        return None
-    trash = parse(text)
-    for name, place in (("source", source), ("target", target)):
-        if trash in (source, target) or trash.inside(place) or place.inside(trash):
+_LIES = {Relation.SAME: "is", Relation.INSIDE: "is inside", Relation.CONTAINS: "contains"}
+
+
+def check_places(source: Address, target: Address) -> None:
+    """Raises :class:`Misuse` when there are not two."""
+    if relation(source, target) is Relation.SAME:
+        raise Misuse(f"{target}: source and target are the same place", hint="name another target")
+
+
+def check_trash(text: str, trash: Address, source: Address, target: Address) -> None:
+    """Raises :class:`Misuse` for a place that the run itself would list, or that holds the source or the target."""
+    for name, place in (("target", target), ("source", source)):
+        lies = relation(trash, place)
+        if lies is not Relation.APART:
             raise Misuse(
-                f"--trash {text}: the trash and the {name} lie inside each other",
+                f"--trash {text}: the trash {_LIES[lies]} the {name}",
                 hint="name a place beside them, for example another prefix of the bucket",
             )
-    return trash
 
 
 def finishing(options: dict[str, Any], target: Address) -> Finish:

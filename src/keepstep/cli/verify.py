@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AsyncExitStack, ExitStack, closing
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +26,7 @@ from keepstep.runs.lock import state_folder
 from keepstep.runs.progress import Observer
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
+from keepstep.stores.places import identity
 
 _SHARED = frozenset(
     "source target exclude include follow_symlinks escape_keys explain jobs bandwidth progress_frequency "
@@ -47,32 +50,36 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     Names what differs and what is only at one side; exit code 0 when there is no such thing, 1 otherwise. Nothing
     is changed. With one argument, that is the name of a sync job in keepstep.toml, whose filters count too.
     """
-    with ExitStack() as stack:
-        settings, state_url = CloudSettings(), None
-        words = ["--", options["source"], options["target"]]
-        if options["target"] is None:
-            config, job = configured(ctx, options["source"])
-            settings = settings_of(job.identity or config.identity)
-            state_url, words = config.state.url, words_of(job)
-        options = merge_globals(ctx, completed(ctx, options, words, sync.command)) | _CONTENTS
-        notes = Journal(state_folder(state_url), options["source"], options["target"])
-        sys.exit(_run(options, sync.overridden(settings, options), stack.enter_context(closing(notes))))
+    settings, state_url = CloudSettings(), None
+    words = ["--", options["source"], options["target"]]
+    if options["target"] is None:
+        config, job = configured(ctx, options["source"])
+        settings = settings_of(job.identity or config.identity)
+        state_url, words = config.state.url, words_of(job)
+    options = merge_globals(ctx, completed(ctx, options, words, sync.command)) | _CONTENTS
+    sys.exit(_run(options, sync.overridden(settings, options), state_folder(state_url)))
 
 
-def _run(options: dict[str, Any], settings: CloudSettings, journal: Journal) -> ExitCode:
+def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None) -> ExitCode:
     source, target = parse(options["source"]), parse(options["target"])
+    assembly = Assembly(settings, transfer_options(options, source, target))
+    source, target = assembly.located(source, is_target=False), assembly.located(target, is_target=True)
+    assembly = replace(assembly, places=(source, target))
+    journal = Journal(notes, identity(source), identity(target))
     if target.kind == "local" and not os.path.isdir(target.path):
         raise NotFound(f"the folder {target.path} does not exist", hint="check the path")
-    with Terminal(
-        quiet=options["quiet"],
-        only_errors=options["only_show_errors"] or options["as_json"],
-        explain=options["explain"],
-        progress=not options["no_progress"],
-        frequency=options["progress_frequency"],
-        multiline=options["progress_multiline"],
-        verbose=options["verbose"] or options["debug"],
-    ) as terminal:
-        assembly = Assembly(settings, transfer_options(options, source, target))
+    with (
+        closing(journal),
+        Terminal(
+            quiet=options["quiet"],
+            only_errors=options["only_show_errors"] or options["as_json"],
+            explain=options["explain"],
+            progress=not options["no_progress"],
+            frequency=options["progress_frequency"],
+            multiline=options["progress_multiline"],
+            verbose=options["verbose"] or options["debug"],
+        ) as terminal,
+    ):
         if "s3" in (source.kind, target.kind):
             assembly = sync.with_s3_block(assembly, options)
         wanted = VerifyOptions(

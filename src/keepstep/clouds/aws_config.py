@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from keepstep.clouds.aws_chain import AwsSettings, open_session
 from keepstep.clouds.aws_profile import AwsProfile, is_true
@@ -13,6 +14,9 @@ from keepstep.errors import ConfigError
 
 _COMMON = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx|us-gov)-[a-z]+-\d+")
 """Regions of AWS's own partition and of GovCloud, whose names end in ``amazonaws.com``; others are looked up."""
+
+
+_AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?\Z")
 
 
 class AwsConfig:
@@ -62,6 +66,20 @@ class AwsConfig:
             return None
         variables = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         return variables or profile.service("s3").get("endpoint_url") or profile.written("endpoint_url")
+
+    @property
+    def s3_origin(self) -> str:
+        """The store that is meant where that is not AWS: its host and path, and whose buckets are meant there.
+
+        Names of buckets are unique on AWS; elsewhere they may be each account's own.
+        """
+        url = urlsplit(self.s3_url or "")
+        host = url.netloc.rpartition("@")[2].lower().removesuffix(":443" if url.scheme == "https" else ":80")
+        if not host or _AWS_HOST.search(url.hostname or ""):
+            return ""
+        keys = None if self.settings.role_arn else self.profile.plain_credentials()
+        who = keys.access_key if keys else " ".join((self.settings.profile or "", *self.settings.role_arn)).strip()
+        return f"{host}{url.path.rstrip('/')} as {who}"
 
     def s3_endpoint(self, bucket: str, region: str | None = None) -> S3Endpoint:
         """Where ``bucket`` is. ``region`` is the bucket's own, when it is known; else ours, else us-east-1."""

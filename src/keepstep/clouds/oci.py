@@ -76,6 +76,12 @@ class OciIdentity:
         return endpoint_of(service, region or (await self.key()).region)
 
     @property
+    def origin(self) -> str:
+        """The region or address that is meant, as far as variables and files say it; else whose region it is."""
+        region = read_profile(self.settings).region(self.settings)
+        return os.environ.get("OCI_ENDPOINT_URL") or region or self.kind
+
+    @property
     def ca_bundle(self) -> str | None:
         """Path of the CA bundle for OCI; None means the system's."""
         return ca_bundle(self.settings)

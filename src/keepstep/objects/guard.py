@@ -95,7 +95,7 @@ def object_to(
 
 
 def object_to_places(inside: str) -> Objection:
-    """The source is a folder of the target, and deleting was asked for: its own objects would go first."""
+    """The source is the folder ``inside`` of the target, and deleting was asked for: its objects would go first."""
     return Objection(
         f"refused to delete: the source is the folder {inside} of the target, and its own objects would be deleted",
         f"name another target, or leave the folder out: --exclude '{inside}*'",

@@ -22,11 +22,12 @@ from keepstep.objects.checksums import Comparison
 from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
-from keepstep.objects.guard import Cap, Objection, object_to_places
+from keepstep.objects.guard import Cap
 from keepstep.objects.high_water import HighWater, Pace
 from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
 from keepstep.objects.pipeline import Pipeline, Put
+from keepstep.objects.places import Places
 from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished, parts_in_flight
@@ -88,11 +89,12 @@ class Sync:
         self._clock = clock or SystemClock()
         self._journal = journal
         self._water = self._high_water(journal)
+        self._places = Places.of(source.address, target.address)
         spans = reach(options.filters.rules)
         if self._water:
             spans = self._water.spans(spans)
-        self._left = Side(source.list(spans), "source", options.filters)
-        self._right = Side(target.list(spans), "target", options.filters)
+        self._left = Side(source.list(spans), "source", self._places.source_filters(options.filters))
+        self._right = Side(target.list(spans), "target", self._places.target_filters(options.filters))
         self._is_stopping = False
         self._is_aborted = False
         self._refusals = 0
@@ -154,9 +156,11 @@ class Sync:
     async def run(self) -> Report:
         """Runs to the end and returns the report; its exit code says how it went. Does not raise for faults."""
         try:
-            if objection := self._objection_to_places():
+            if objection := self._places.objection(self._options.filters, delete=self._options.rules.delete):
                 self._deletes.withhold(objection)
             else:
+                if told := self._places.left_out:
+                    self._account.warn(told)
                 await self._run()
         except asyncio.CancelledError:
             self._is_stopping = True
@@ -203,6 +207,9 @@ class Sync:
         """False where an option leaves alone what the rules would move."""
         entry = decision.source
         assert entry is not None
+        if self._places.is_in_source(entry.key):
+            self._account.skipped(self._action(decision), "at the target this is a place within the source itself")
+            return False
         # In a cloud nothing but the archive makes an object unfit.
         if entry.unfit and self._options.ignores_archived and self._source.address.kind != "local":
             self._account.passed_over(self._action(decision), entry.unfit)
@@ -227,7 +234,7 @@ class Sync:
     def _warn_of_strays(self, known: int) -> int:
         strays = self._left.listing.strays
         for name, why in strays[known:]:
-            if self._options.filters.includes(name):
+            if self._left.filters.includes(name):
                 self._account.stray(name, why)
         return len(strays)
 
@@ -308,11 +315,6 @@ class Sync:
         if pace is None or journal is None or self._options.rules.delete:
             return None
         return HighWater(pace, self._clock.now(), journal.marks(self._scope))
-
-    def _objection_to_places(self) -> Objection | None:
-        inside = self._source.address.inside(self._target.address)
-        is_at_risk = self._options.rules.delete and inside and self._options.filters.may_reach(inside)
-        return object_to_places(inside) if inside and is_at_risk else None
 
     async def _tidy(self) -> None:
         try:

@@ -33,6 +33,8 @@ class Address:
     bucket: str = ""
     namespace: str = ""
     prefix: str = ""
+    origin: str = ""
+    """Where it is, as far as the rest does not say it: empty for AWS's buckets and folders of this machine."""
 
     def __str__(self) -> str:
         return self.of("")
@@ -46,16 +48,6 @@ class Address:
                 return f"s3://{self.bucket}/{self.prefix}{key}"
             case "oci":
                 return f"oci://{self.bucket}@{self.namespace}/{self.prefix}{key}"
-
-    def inside(self, outer: Address) -> str | None:
-        """The prefix that this folder has as a part of ``outer``; None when it is no part of it, or all of it."""
-        if (self.kind, self.bucket, self.namespace) != (outer.kind, outer.bucket, outer.namespace):
-            return None
-        mine, theirs = self._place(), outer._place()
-        return mine[len(theirs) :] or None if mine.startswith(theirs) else None
-
-    def _place(self) -> str:
-        return self.prefix if self.kind != "local" else os.path.join(os.path.realpath(self.path), "")
 
 
 def parse(text: str) -> Address:

@@ -47,10 +47,12 @@ class LocalStore:
         follow: bool = True,
         escapes: bool = False,
         tells_states: bool = False,
+        apart_from: Sequence[str] = (),
     ) -> None:
         """With ``escapes`` keys that cannot be names are written as :mod:`keepstep.stores.local_names` has it.
 
-        With ``tells_states`` the ETag of a file in a listing is its state.
+        With ``tells_states`` the ETag of a file in a listing is its state. The folders ``apart_from`` are in no
+        listing, whatever leads to them.
         """
         self.address = address
         self.path = os.path.abspath(address.path)
@@ -61,6 +63,7 @@ class LocalStore:
         self._follow = follow and not writable
         self._escapes = escapes
         self._tells_states = tells_states
+        self._apart_from = apart_from
         self._leftovers: list[str] = []
         self._workers = Workers()
         self._group = GroupCommit(self._workers)
@@ -76,6 +79,7 @@ class LocalStore:
             is_source=not self._writable,
             tells_states=self._tells_states,
             escapes=self._escapes,
+            apart_from=self._apart_from,
         )
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from keepstep.errors import ConfigError, Error, NotFound
@@ -35,7 +36,8 @@ class Walk:
     An unreadable folder becomes a hole and the walk goes on; a name that is not UTF-8 becomes a stray.
     With ``follow`` links are what they lead to; without, they are passed over. Pipes, sockets and devices are named
     in a source (``is_source``, by default what ``follow`` is) and passed over in a target: they are somebody else's
-    arrangement, and are neither written through nor deleted. With ``tells_states`` a file's ETag is its state.
+    arrangement, and are neither written through nor deleted. With ``tells_states`` a file's ETag is its state. The
+    folders ``apart_from`` are strays wherever the walk meets them, by a link or as a mount.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Walk:
         spans: Sequence[Span] = EVERYTHING,
         tells_states: bool = False,
         page_size: int = 1000,
+        apart_from: Sequence[str] = (),
     ) -> None:
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
@@ -60,6 +63,7 @@ class Walk:
         self._spans = None if list(spans) == list(EVERYTHING) else spans
         self._tells_states = tells_states
         self._page_size = page_size
+        self._apart_from = apart_from
 
     def pages(self) -> Iterator[Page]:
         """Raises :class:`NotFound` when the folder is missing, :class:`ConfigError` when it is none."""
@@ -141,7 +145,20 @@ class Walk:
             self.strays.append((printable(prefix), "is a link to a folder that it stands in"))
             os.close(descriptor)
             return
+        if stack and (place := self._other_place(identity)):
+            self.strays.append((printable(prefix), f"is {printable(place)}, another place of this run"))
+            os.close(descriptor)
+            return
         stack.append(_Folder(descriptor, prefix, iter(names), identity))
+
+    def _other_place(self, identity: tuple[int, int]) -> str:
+        """Looked up each time: it may have been made since the walk began."""
+        for path in self._apart_from:
+            with suppress(OSError):
+                state = os.stat(path)
+                if (state.st_dev, state.st_ino) == identity:
+                    return path
+        return ""
 
     def _names(self, descriptor: int, prefix: str) -> list[str]:
         """The names in one folder, a folder's with ``/`` behind it: so they sort as keys do."""

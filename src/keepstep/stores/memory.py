@@ -27,7 +27,7 @@ class MemoryStore:
     """Holds objects in a dictionary. ``page_size`` keys make a page."""
 
     def __init__(self, name: str = "memory", *, page_size: int = 1000, address: Address | None = None) -> None:
-        self.address = address or Address("local", path=f"/{name}")
+        self.address = address or Address("local", path=f"/{name}", origin=f"memory {id(self):x}")
         self.requests: Counter[str] = Counter()
         self.strains = 0
         self.notices: list[str] = []
