@@ -36,9 +36,11 @@ class Answer(StrEnum):
     """What a probe was told. Only the first two say anything about the password."""
 
     ACCEPT = "accept"
-    """The password is right, also where the account may do nothing with it (expired, no right to connect)."""
+    """The password is right, also where the login went no further: no right to connect, too many connections."""
     REJECT = "reject"
     """The password is wrong, or there is no such user: servers do not say which."""
+    EXPIRED = "expired"
+    """The password is right, and too old: nobody gets in with it until it, or another one, is set."""
     LOCKED = "locked"
     """The account lets nobody in, whatever the password."""
     UNREACHABLE = "unreachable"
@@ -63,6 +65,45 @@ class Probe:
 
     answer: Answer
     why: str = ""
+    fix: str = ""
+    """The statement that an administrator has to run, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a preflight found in the way of a change."""
+
+    what: str
+    """In words for people, the user or the server named. It holds no password."""
+    fix: str = ""
+    """The exact statement, or the next step; empty where nothing but the words can be said."""
+    is_blocking: bool = True
+    """Whether the change cannot work, or would lock somebody out; otherwise it is only worth knowing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordPolicy:
+    """What a server demands of a new password, as far as it tells: numbers of characters, 0 for no demand."""
+
+    shortest: int = 0
+    longest: int | None = None
+    capitals: int = 0
+    small_letters: int = 0
+    digits: int = 0
+    marks: int = 0
+    """Characters that are neither letters nor digits."""
+
+    def with_(self, other: PasswordPolicy) -> PasswordPolicy:
+        """The demands of both."""
+        limits = [limit for limit in (self.longest, other.longest) if limit is not None]
+        return PasswordPolicy(
+            shortest=max(self.shortest, other.shortest),
+            longest=min(limits, default=None),
+            capitals=max(self.capitals, other.capitals),
+            small_letters=max(self.small_letters, other.small_letters),
+            digits=max(self.digits, other.digits),
+            marks=max(self.marks, other.marks),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +129,10 @@ class Account:
     can_keep_two: bool | None = None
     """Whether ``set_password(keep_old=True)`` can work for this user."""
     failures_allowed: int | None = None
-    """Failed logins in a row that lock the account; None when they never do, or when it is not known."""
+    """Failed logins in a row that lock the account; None when they never do, or when it is not known.
+
+    With 1 a single probe of a password that is not set locks it: none may be tried that can fail.
+    """
     roles: frozenset[str] = frozenset()
     """Roles that the user is a member of: what a pair of alternating users has in common."""
     default_role: str = ""
@@ -107,7 +151,9 @@ class Session(Protocol):
     async def lock(self, name: str) -> bool:
         """Takes the lock of that name for the rest of the session; False when another session holds it.
 
-        Never waits; repeating is safe. The name is of any length. In PostgreSQL a lock is one database's.
+        Never waits; repeating is safe. The name is of any length. In PostgreSQL a lock is one database's. An
+        Oracle user that changes its own password takes none where it may not use DBMS_LOCK: that change compares
+        the old password and sets the new one in one step.
         """
         ...
 
@@ -115,8 +161,25 @@ class Session(Protocol):
         """None when there is no such user."""
         ...
 
+    async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
+        """What would keep ``set_password(username, …, keep_old=keep_old)`` from working, found by reading alone.
+
+        Looks for rights that this session lacks, a server that only reads, an account that is missing, locked,
+        expired, has no password to change, or that clients cannot use without a certificate. ``like`` is another
+        user whose grants, roles, default roles and settings ``username`` has to have too: the partner of an
+        alternating pair. Empty where nothing is in the way; what this session may not look at is no finding, or
+        one that does not block.
+        """
+        ...
+
+    async def policy(self, username: str) -> PasswordPolicy:
+        """What the server demands of the user's next password; no demands where it does not tell."""
+        ...
+
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         """The user's password is ``new``, committed, for the user at every host there is.
+
+        Accounts of that name that log in without a password (by socket, by certificate) stay as they are.
 
         With ``keep_old`` what was the newest password goes on working as the second one, and a second one that
         there was does not (MySQL), or is in the way (Oracle: :class:`~keepstep.errors.Conflict`, retire it first).
@@ -152,7 +215,8 @@ class Database(Protocol):
         """Logs in once, with a new connection to the server itself, and out again.
 
         Raises :class:`~keepstep.errors.ConfigError` when the question makes no sense: no such database, no such
-        service, a certificate file that cannot be read.
+        service, a certificate file that cannot be read, a server that let the user in and never asked for a
+        password, a way of logging in that keepstep does not speak.
         """
         ...
 

@@ -11,7 +11,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from keepstep.databases.errors import NotLoggedIn, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
+from keepstep.databases.interface import (
+    Account,
+    Answer,
+    Engine,
+    Finding,
+    Login,
+    PasswordPolicy,
+    Probe,
+    Server,
+    Session,
+)
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.secret import Secret
 
@@ -50,6 +60,10 @@ class MemoryDatabase:
         self.remembers = remembers
         self.failures_allowed = failures_allowed
         self.policy = policy
+        self.demands = PasswordPolicy()
+        """What sessions tell of the policy."""
+        self.findings: list[Finding] = []
+        """What every preflight finds."""
 
     def add(self, username: str, password: Secret | str, *, roles: frozenset[str] = frozenset()) -> None:
         """A user, or a new password for one: the way tests set a scene."""
@@ -114,6 +128,22 @@ class MemorySession:
             failures_allowed=self._database.failures_allowed,
             roles=user.roles,
         )
+
+    async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
+        self._check_alive()
+        name, user = self._database.name, self._database.users.get(username)
+        if user is None:
+            return [Finding(f"{name}: there is no user {username}", self._database.remedy(username))]
+        found = list(self._database.findings)
+        if user.locked:
+            found.append(Finding(f"{name}: {username} is locked: {user.locked}"))
+        if keep_old and not self.server.keeps_two_passwords:
+            found.append(Finding(f"{name} keeps one password for each user"))
+        missing = sorted(self._user(like).roles - user.roles) if like else []
+        return found + [Finding(f"{name}: {username} lacks the role {role}", f"GRANT {role}") for role in missing]
+
+    async def policy(self, username: str) -> PasswordPolicy:
+        return self._database.demands
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         self._check_alive()

@@ -13,7 +13,17 @@ import pymysql
 
 from keepstep.databases.endpoint import Endpoint, trust
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
+from keepstep.databases.interface import (
+    Account,
+    Answer,
+    Engine,
+    Finding,
+    Login,
+    PasswordPolicy,
+    Probe,
+    Server,
+    Session,
+)
 from keepstep.databases.mysql_dialects import Row, Statement, dialect_of
 from keepstep.databases.mysql_errors import answer_of, change_error, code_of, error_of
 from keepstep.databases.threads import DriverThread
@@ -106,6 +116,12 @@ class MysqlSession:
 
     async def account(self, username: str) -> Account | None:
         return await self._thread.run(self._account, username)
+
+    async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
+        return []
+
+    async def policy(self, username: str) -> PasswordPolicy:
+        return PasswordPolicy()
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         if keep_old and not self.server.keeps_two_passwords:

@@ -21,7 +21,17 @@ import oracledb
 
 from keepstep.databases.endpoint import PATIENCE, Endpoint
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
+from keepstep.databases.interface import (
+    Account,
+    Answer,
+    Engine,
+    Finding,
+    Login,
+    PasswordPolicy,
+    Probe,
+    Server,
+    Session,
+)
 from keepstep.databases.oracle_errors import answer_of, change_error, error_of
 from keepstep.databases.oracle_names import canonical, identifier, text
 from keepstep.errors import Conflict, Denied, Error, NotFound, Unsupported
@@ -111,6 +121,12 @@ class OracleSession:
                 raise
             rows, roles = await self._ask(_OWN_ACCOUNT), await self._ask(_OWN_ROLES)
         return self._account(username, rows[0], roles) if rows else None
+
+    async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
+        return []
+
+    async def policy(self, username: str) -> PasswordPolicy:
+        return PasswordPolicy()
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         if keep_old:

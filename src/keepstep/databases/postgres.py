@@ -21,7 +21,17 @@ from psycopg import sql
 
 from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Server, Session
+from keepstep.databases.interface import (
+    Account,
+    Answer,
+    Engine,
+    Finding,
+    Login,
+    PasswordPolicy,
+    Probe,
+    Server,
+    Session,
+)
 from keepstep.databases.postgres_errors import answer_of, change_error, error_of
 from keepstep.errors import Error, NotFound, Unsupported
 from keepstep.secret import Secret
@@ -123,6 +133,12 @@ class PostgresSession:
             roles=frozenset(roles),
             default_role=next((text[5:] for text in settings or () if text.startswith("role=")), ""),
         )
+
+    async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
+        return []
+
+    async def policy(self, username: str) -> PasswordPolicy:
+        return PasswordPolicy()
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         if keep_old:
