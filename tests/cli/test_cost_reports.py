@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,6 +234,62 @@ def _wait_for(cloud: LocalCloud, name: str) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def test_what_is_gone_from_the_target_comes_again(main_job: MainJob, tmp_path: Path) -> None:
+    """What earlier runs brought counts only while it is there: removed wholly or in part, it is brought again."""
+    folder = tmp_path / "reports"
+
+    def sync() -> dict[str, Any]:
+        return main_job.keepstep("sync", main_job.source, str(folder), "--json").report
+
+    assert sync()["counts"]["download"] == main_job.reports
+    assert sync()["counts"]["download"] == 0
+    paths = sorted(path for path in folder.rglob("*.csv.gz"))
+    shutil.rmtree(folder)
+    assert sync()["counts"]["download"] == main_job.reports
+    paths[0].unlink()
+    assert sync()["counts"]["download"] == 1
+    paths[0].write_bytes(b"cut")
+    os.utime(paths[0])
+    assert sync()["counts"]["download"] == 1
+    (folder / "another.txt").write_text("somebody's own")
+    assert sync()["counts"]["download"] == 0
+    paths[1].unlink()
+    (paths[1].parent / "as many as before.csv.gz").touch()
+    assert sync()["counts"]["download"] == 1
+
+
+def test_another_folder_of_the_same_name(main_job: MainJob, tmp_path: Path) -> None:
+    """A relative target is another place in another folder, and however it is written the same place in one."""
+
+    def sync(folder: Path, target: str) -> int:
+        words = [sys.executable, "-m", "keepstep", "sync", main_job.source, target, "--json"]
+        env = dict(os.environ) | main_job.variables
+        ran = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
+        report = json.loads(ran.stdout)
+        return int(report["counts"]["download"])
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert sync(tmp_path / name, "reports") == main_job.reports
+        assert len(list((tmp_path / name / "reports").rglob("*.csv.gz"))) == main_job.reports
+    assert sync(tmp_path, str(tmp_path / "one/./reports/")) == 0
+
+
+def test_a_bucket_that_was_made_again(main_job: MainJob) -> None:
+    """A bucket of the same name that is empty now gets everything, also within the day."""
+    assert main_job.sync("--json").report["counts"]["copy"] == main_job.reports
+    s3 = main_job.aws.client("s3")
+    gone = main_job.keys()
+    for key in gone:
+        s3.delete_object(Bucket=main_job.bucket, Key=key)
+    s3.delete_bucket(Bucket=main_job.bucket)
+    s3.create_bucket(Bucket=main_job.bucket)
+    assert main_job.sync("--json").report["counts"]["copy"] == main_job.reports
+    assert len(main_job.keys()) == main_job.reports
+    s3.delete_object(Bucket=main_job.bucket, Key=main_job.keys()[0])
+    assert main_job.sync("--json").report["counts"]["copy"] == 1
 
 
 def test_no_reports_yet(moto: Aws, tmp_path: Path, main_job: MainJob) -> None:

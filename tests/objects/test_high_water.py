@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keepstep.objects.held import Held
 from keepstep.objects.high_water import HighWater, Marks, Pace, family_of
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
@@ -74,6 +75,46 @@ def test_everything_is_listed_again_every_day() -> None:
     assert HighWater(PACE, NOW + timedelta(hours=24), marks).spans() == EVERYTHING
     assert HighWater(PACE, NOW - timedelta(hours=1), marks).spans() == EVERYTHING
     assert HighWater(Pace(full_every=timedelta()), NOW, marks).spans() == EVERYTHING
+
+
+def test_a_target_that_holds_something_else_is_not_believed() -> None:
+    """Marks count while the target holds exactly what the last run left there, of whatever it met and brought."""
+    items = year()
+    first = HighWater(PACE, NOW)
+    first.see(page_of(items), page_of({"own.txt": NOW}))
+    marks = first.marks()
+    there = Held()
+    there.add_all(page_of(items | {"own.txt": NOW}))
+    assert HighWater(PACE, NOW, marks).believes(there)
+    for changed in ({}, {"own.txt": NOW}, items):
+        other = Held()
+        other.add_all(page_of(changed))
+        run = HighWater(PACE, NOW, marks)
+        assert not run.believes(other)
+        assert run.spans() == EVERYTHING
+    assert not HighWater(PACE, NOW, marks).believes(None)
+    assert not HighWater(PACE, NOW, Marks(NOW, marks.first)).believes(Held())
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 3)), min_size=1, max_size=6))
+def test_what_is_held_is_reckoned_run_by_run(runs: list[dict[str, int]]) -> None:
+    """A run that listed the last days alone knows what the target holds as well as one that listed everything."""
+    target: dict[str, int] = {}
+    marks: Marks | None = None
+    for turn, source in enumerate(runs):
+        run = HighWater(Pace(full_every=timedelta(days=1000)), NOW + timedelta(days=turn), marks)
+        page = Page(
+            sorted(source), [source[k] for k in sorted(source)], [us(NOW)] * len(source), [""] * len(source)
+        )
+        theirs = Page(sorted(target), [target[k] for k in sorted(target)], [0] * len(target), [""] * len(target))
+        run.see(page, theirs)
+        target |= source
+        expected = Held()
+        for key, size in target.items():
+            expected.add(key, size)
+        marks = run.marks()
+        assert marks.held == str(expected)
 
 
 def test_what_is_asked_for_is_not_widened() -> None:

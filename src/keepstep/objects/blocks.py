@@ -13,8 +13,8 @@ from keepstep.stores.interface import Page
 
 async def plans(
     rules: Rules, source: Side, target: Side, comparison: Comparison, *, explain: bool
-) -> AsyncGenerator[tuple[Page, BlockPlan], None]:
-    """For consecutive intervals of keys, what the source has there and what is to become of it.
+) -> AsyncGenerator[tuple[Page, Page, BlockPlan], None]:
+    """For consecutive intervals of keys, what source and target have there and what is to become of it.
 
     Faults do not raise: they stand in the side's ``error``.
     """
@@ -32,7 +32,7 @@ async def plans(
                 explain=explain,
             )
             unsure = _ahead_of(unsure, ours, theirs)
-            yield ours, plan
+            yield ours, theirs, plan
 
 
 def _ahead_of(prefixes: list[str], *block: Page) -> list[str]:

@@ -4,6 +4,9 @@ Names of such a source are ordered by time within a family (``FOCUS Reports/2026
 and what was written is never changed. A run that went well notes for each family where the last days begin; the
 next one lists both sides from there. Every so often everything is listed all the same: what came late under an old
 name, or is in a family not met before, is taken then at the latest.
+
+That is right only while the target holds what earlier runs brought there. So each run reads the target's listing
+whole, a page for a thousand reports, and lists everything where it does not hold exactly what the last run left.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keepstep.objects.held import Held
 from keepstep.objects.reach import before, beginning_with, intersection, union
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
@@ -27,6 +31,8 @@ class Marks:
     """When everything was last listed. UTC."""
     first: Mapping[str, str]
     """By family, the prefix of its keys: where the last days begin."""
+    held: str = ""
+    """What the target held at the end, as far as it is in scope (:class:`~keepstep.objects.held.Held`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,10 @@ class HighWater:
     earlier: Marks | None = None
     _days: dict[str, dict[int, str]] = field(default_factory=dict)
     """By family and day of writing: the first key."""
+    _held: Held = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._held = Held() if self.is_full or self.earlier is None else Held.parse(self.earlier.held)
 
     @property
     def is_full(self) -> bool:
@@ -63,10 +73,25 @@ class HighWater:
         ours = [Span(before(first), beginning_with(family).until) for family, first in self.earlier.first.items()]
         return intersection(within, union(ours))
 
-    def see(self, page: Page) -> None:
-        """Objects of the source, in order."""
-        for key, time in zip(page.keys, page.times, strict=True):
+    def believes(self, held: Held | None) -> bool:
+        """Whether a target that holds this holds what the marks say. If it does not, everything is listed."""
+        if held is not None and self.earlier is not None and self.earlier.held == str(held):
+            return True
+        self.earlier, self._held = None, Held()
+        return False
+
+    def see(self, ours: Page, theirs: Page | None = None) -> None:
+        """Objects of the source in an interval, in order, and of the target, which will hold the source's."""
+        for key, time in zip(ours.keys, ours.times, strict=True):
             self._days.setdefault(family_of(key), {}).setdefault(time // _DAY, key)
+        there = dict(zip(theirs.keys, theirs.sizes, strict=True)) if theirs else {}
+        if self.is_full and theirs:
+            self._held.add_all(theirs)
+        for key, size in zip(ours.keys, ours.sizes, strict=True):
+            if (known := there.get(key)) != size:
+                self._held.add(key, size)
+                if known is not None:
+                    self._held.add(key, known, -1)
 
     def marks(self) -> Marks:
         """For the next run. To be kept when everything that was listed is at the target, and only then."""
@@ -74,7 +99,7 @@ class HighWater:
         first = {} if self.is_full or earlier is None else dict(earlier.first)
         first |= {family: self._first_of(family, days) for family, days in self._days.items()}
         listed = self.now if self.is_full or earlier is None else earlier.listed
-        return Marks(listed, first)
+        return Marks(listed, first, str(self._held))
 
     def _first_of(self, family: str, days: Mapping[int, str]) -> str:
         """The folder of the first key of the last days and of one day before: what is yet to come is behind it."""

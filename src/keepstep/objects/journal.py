@@ -28,8 +28,9 @@ create table if not exists uploads (
     pair text not null, key text not null, token text not null, state text not null, part_size integer not null,
     touched real not null, primary key (pair, key)
 ) without rowid;
-create table if not exists marks (
-    pair text not null, scope text not null, listed text not null, first text not null, primary key (pair, scope)
+create table if not exists high_water (
+    pair text not null, scope text not null, listed text not null, first text not null, held text not null,
+    primary key (pair, scope)
 ) without rowid;
 create table if not exists equal (
     pair text not null, key text not null, source text not null, target text not null, primary key (pair, key)
@@ -91,14 +92,15 @@ class Journal:
 
     def marks(self, scope: str) -> Marks | None:
         """How far the source was read when it was last read in this scope."""
-        sql = "select listed, first from marks where pair = ? and scope = ?"
-        for listed, first in self._do(sql, self._pair, scope) or ():
-            return Marks(datetime.fromisoformat(listed), json.loads(first))
+        sql = "select listed, first, held from high_water where pair = ? and scope = ?"
+        for listed, first, held in self._do(sql, self._pair, scope) or ():
+            return Marks(datetime.fromisoformat(listed), json.loads(first), held)
         return None
 
     def keep_marks(self, scope: str, marks: Marks) -> None:
-        sql = "insert or replace into marks values (?, ?, ?, ?)"
-        self._do(sql, self._pair, scope, marks.listed.isoformat(), json.dumps(dict(marks.first)), create=True)
+        sql = "insert or replace into high_water values (?, ?, ?, ?, ?)"
+        first = json.dumps(dict(marks.first))
+        self._do(sql, self._pair, scope, marks.listed.isoformat(), first, marks.held, create=True)
 
     def note_equal(self, key: str, source: str, target: str) -> None:
         """Objects with these tags (:attr:`~keepstep.stores.interface.Entry.tag`) hold the same."""

@@ -23,6 +23,7 @@ from keepstep.objects.concurrency import Concurrency
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap
+from keepstep.objects.held import look
 from keepstep.objects.high_water import HighWater, Pace
 from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
@@ -90,11 +91,7 @@ class Sync:
         self._journal = journal
         self._water = self._high_water(journal)
         self._places = Places.of(source.address, target.address)
-        spans = reach(options.filters.rules)
-        if self._water:
-            spans = self._water.spans(spans)
-        self._left = Side(source.list(spans), "source", self._places.source_filters(options.filters))
-        self._right = Side(target.list(spans), "target", self._places.target_filters(options.filters))
+        self._left, self._right = self._sides()
         self._is_stopping = False
         self._is_aborted = False
         self._refusals = 0
@@ -172,7 +169,29 @@ class Sync:
             self._journal.keep_marks(self._scope, self._water.marks())
         return self.report
 
+    def _sides(self) -> tuple[Side, Side]:
+        filters = self._options.filters
+        spans = reach(filters.rules)
+        if self._water:
+            spans = self._water.spans(spans)
+        left, right = self._source.list(spans), self._target.list(spans)
+        return (
+            Side(left, "source", self._places.source_filters(filters)),
+            Side(right, "target", self._places.target_filters(filters)),
+        )
+
+    async def _look_at_target(self, water: HighWater) -> None:
+        """Before a run that lists the last days alone: whether the target still has what lies before them."""
+        spans = reach(self._options.filters.rules)
+        found = await look(self._target.list(spans), self._right.filters, water.spans(spans))
+        if water.believes(found.held if found else None) and found:
+            self._right.listing = found
+        else:
+            self._left, self._right = self._sides()
+
     async def _run(self) -> None:
+        if self._water and not self._water.is_full:
+            await self._look_at_target(self._water)
         await self._pipeline.run(self._plan, self._do)
         self._account_for(self._left, self._source)
         self._account_for(self._right, self._target)
@@ -190,10 +209,10 @@ class Sync:
         options, strays = self._options, 0
         found = plans(options.rules, self._left, self._right, self._comparison, explain=options.explain)
         async with aclosing(found) as blocks:
-            async for ours, plan in blocks:
+            async for ours, theirs, plan in blocks:
                 strays = self._warn_of_strays(strays)
                 if self._water:
-                    self._water.see(ours)
+                    self._water.see(ours, theirs)
                 self._account.planned(plan)
                 self._deletes.extend(entry.key for entry in plan.deletes)
                 for decision in [*filter(self._admits, plan.transfers), *plan.unknown]:

@@ -106,7 +106,7 @@ class Verify:
     async def _plan(self, put: Put) -> None:
         found = plans(_RULES, self._left, self._right, self._comparison, explain=self._options.explain)
         async with aclosing(found) as blocks:
-            async for _, plan in blocks:
+            async for _, _, plan in blocks:
                 self._tell(plan)
                 for decision in plan.unknown:
                     await put(decision)
