@@ -51,6 +51,9 @@ test-deploy-full: venv  ## deployments: every image built from Debian and run, m
 	@tools/debian.sh
 	FULL=1 $(BIN)/python -m pytest -m "long or not long" --timeout 1800 tests/deploy
 
+test-bare:  ## the README's commands on a new Debian: debootstrap, an ordinary clone, make demo, make test (ten minutes)
+	tools/bare.sh
+
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -77,4 +80,5 @@ lock: venv  ## resolves requirements.lock anew
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help venv demo test test-databases test-deploy-full coverage test-differential test-secrets-full test-soak test-sync-soak lint format bench lock clean
+# Every documented target; none is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
