@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -317,12 +317,42 @@ def test_the_report(world: World) -> None:
     assert all(f"{name}1" not in out.getvalue() for name in "abc")
 
 
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "noted", "confirmed"),
+    [
+        (-3, None, -3),
+        (-3, -1, -1),
+        (-1, -3, -3),
+        (+4000, None, None),
+        (+4000, -30, -30),
+        (-1, +4000, None),
+        (10**9, None, None),
+    ],
+)
+def test_a_time_in_the_future_makes_no_file_young(
+    root: Path, written: int, noted: int | None, confirmed: int | None
+) -> None:
+    """In hours from now: what was noted counts before the file's own time; a time to come tells nothing."""
+    path = root / "file"
+    path.touch()
+    at = NOW.timestamp() + written * 3600
+    os.utime(path, (at, at))
+    ages = Ages(root / "ages.json")
+    if noted is not None:
+        ages.confirm(str(path), NOW + timedelta(hours=noted))
+    expected = None if confirmed is None else NOW + timedelta(hours=confirmed)
+    assert ages.confirmed(str(path), NOW) == expected
+
+
 def test_ages_survive_what_is_broken(root: Path) -> None:
     """A state file that cannot be read is begun anew, and one that cannot be written harms nobody."""
     path = root / "ages.json"
     for broken in ("", "nonsense", "[]", '{"confirmed": {"x": "y"}}', '{"confirmed": 3}'):
         path.write_text(broken)
-        assert Ages(path).confirmed("/nowhere") is None
+        assert Ages(path).confirmed("/nowhere", NOW) is None
     ages = Ages(root / "missing" / "ages.json")
     ages.confirm("/x", World(root).clock.now())
     ages.save()

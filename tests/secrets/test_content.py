@@ -36,7 +36,6 @@ def test_bytes_are_bytes(content: bytes) -> None:
         (5432, "5432"),
         (1.5, "1.5"),
         (True, "true"),
-        (None, "null"),
         ({"a": [1, "\u00e9"]}, '{"a":[1,"\u00e9"]}'),
     ],
 )
@@ -46,10 +45,39 @@ def test_fields(value: object, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"plain S3cr3t", b'["S3cr3t"]', b'{"g": "S3cr3t"}', b"\xff S3cr3t", b'"S3cr3t"']
+    ("written", "delivered"),
+    [
+        ("1.10", "1.10"),
+        ("1e3", "1e3"),
+        ("-0", "-0"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("1e999", "1e999"),
+        ('{"a": 1.50, "b": [1E2, true, null]}', '{"a":1.50,"b":[1E2,true,null]}'),
+    ],
+)
+def test_numbers_are_delivered_as_they_are_written(written: str, delivered: str) -> None:
+    """A number is never rounded or written in another way, also inside of an object."""
+    assert whole(f'{{"f": {written}}}'.encode(), "aws-sm:x#f") == delivered.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"plain S3cr3t",
+        b'["S3cr3t"]',
+        b'{"g": "S3cr3t"}',
+        b"\xff S3cr3t",
+        b'"S3cr3t"',
+        b'{"f": null, "g": "S3cr3t"}',
+        b'{"f": NaN, "g": "S3cr3t"}',
+        b'{"f": "S3cr3t \\ud800"}',
+        b'{"g": "S3cr3t", "f": ' + b"9" * 5000 + b"}",
+        b'{"g": "S3cr3t", "f": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"g": "S3cr3t", "f": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
 )
 def test_no_such_field(content: bytes) -> None:
-    """What has no such field is an error that names the address, and shows nothing of the secret."""
+    """What has no such field, or none that is text, is an error that names the address and shows no secret."""
     with pytest.raises(ConfigError, match="aws-sm:x#f") as refusal:
         whole(content, "aws-sm:x#f")
     assert "S3cr3t" not in f"{refusal.value}{refusal.value.hint}{refusal.value.__cause__!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -34,6 +35,35 @@ def test_missing_folders_are_made_for_us_alone(root: Path) -> None:
         os.umask(old)
     modes = [stat.S_IMODE((root / name).stat().st_mode) for name in ("a", "a/b", "c", "d")]
     assert modes == [0o700, 0o700, 0o711, 0o711]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o777])
+def test_a_new_folder_has_its_mode_from_the_start(root: Path, umask: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who puts a link or another folder of ours in a new folder's place changes the mode of nothing."""
+    ours = root / "ours"
+    ours.mkdir(mode=0o700)
+    make = os.mkdir
+
+    def swapped(name: str, mode: int, *, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        os.rename(name, f"{name}.away", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        if name == "link":
+            os.symlink(ours, name, dir_fd=dir_fd)
+        else:
+            os.rename(ours, name, dst_dir_fd=dir_fd)
+
+    before = os.umask(umask)
+    try:
+        enter(root / "plain", Look(0o640))
+        monkeypatch.setattr(os, "mkdir", swapped)
+        with contextlib.suppress(ConfigError):
+            enter(root / "link", Look(0o640))
+        assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+        enter(root / "folder", Look(0o640))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root / "folder").stat().st_mode) == 0o700
+    assert stat.S_IMODE((root / "plain").stat().st_mode) == 0o711
 
 
 def test_nothing_is_made_unasked(root: Path) -> None:

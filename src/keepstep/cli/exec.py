@@ -13,7 +13,7 @@ from keepstep.assembly import Assembly
 from keepstep.cli.options import Command
 from keepstep.cli.secrets_job import Work, ask, work_of
 from keepstep.errors import Error
-from keepstep.secrets.environment import environment_of
+from keepstep.secrets.environment import chosen, environment_of
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of env(1) and of every shell."""
@@ -28,22 +28,38 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
     },
 )
 @click.option("--map", "map_", metavar="MAP|JOB", help="As of keepstep secrets apply.")
+@click.option(
+    "--env",
+    "names",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=lambda ctx, param, value: _names(value),
+    help="The variable that the file PATH of the map becomes, instead of one named after the file.",
+)
 @click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
-def command(ctx: click.Context, map_: str | None, words: tuple[str, ...]) -> None:
+def command(ctx: click.Context, map_: str | None, names: dict[str, str], words: tuple[str, ...]) -> None:
     """Runs COMMAND with each file of MAP as a variable; nothing is written to disk.
 
-    /run/secrets/db_password becomes DB_PASSWORD. A secret that cannot be had stops the program from starting. The
-    program takes our place: signals reach it, and its exit code is ours (127 when there is none of that name).
+    /run/secrets/db_password becomes DB_PASSWORD. Names that steer shells, interpreters or the dynamic loader (path,
+    ld_preload) are refused unless --env chooses them. If any secret cannot be fetched, the program does not start.
+    It replaces keepstep: signals reach it, and its exit code is the command's (127 when it does not exist).
     """
-    secrets = ask(_secrets(work_of(ctx, map_)))
+    secrets = ask(_secrets(work_of(ctx, map_), names))
     _become(words, {**os.environb, **secrets})
 
 
-async def _secrets(work: Work) -> dict[bytes, bytes]:
+def _names(given: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return dict(map(chosen, given))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from None
+
+
+async def _secrets(work: Work, names: dict[str, str]) -> dict[bytes, bytes]:
     vaults = Assembly(work.settings).vaults(work.vaults)
     try:
-        return await environment_of(work.plan, vaults)
+        return await environment_of(work.plan, vaults, names=names)
     finally:
         for vault in vaults.values():
             await vault.close()

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _FORMAT = 1
+_LEEWAY = timedelta(minutes=5)
+"""By how much clocks may differ, for instance that of a file server from ours."""
 
 
 class Ages:
@@ -23,14 +25,21 @@ class Ages:
         self._confirmed[path] = now.isoformat(timespec="seconds")
         self._is_new = True
 
-    def confirmed(self, path: str) -> datetime | None:
-        """When the file was last in step; when it was written where nobody noted it; None when it is not there."""
+    def confirmed(self, path: str, now: datetime) -> datetime | None:
+        """When the file was last in step: as it was noted, or when it was written where nothing was noted.
+
+        None when it is not there, or when the time lies in the future and so tells nothing.
+        """
         try:
-            written = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
+            written = os.lstat(path).st_mtime
         except OSError:
             return None
         noted = self._confirmed.get(path)
-        return max(written, datetime.fromisoformat(noted)) if noted else written
+        try:
+            time = datetime.fromisoformat(noted) if noted else datetime.fromtimestamp(written, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+        return time if time <= now + _LEEWAY else None
 
     def save(self) -> None:
         """Whole or not at all. That it cannot be written harms nobody: ages then seem higher than they are."""

@@ -134,10 +134,11 @@ class Apply:
         await self._failed("fetch", Error(text, hint=error.hint), target)
 
     def _age(self, target: Target) -> timedelta | None:
-        """How long ago the oldest of its files was in step; None when one is missing."""
-        times = [self._ages.confirmed(delivery.path) for delivery in target.deliveries]
+        """How long ago the oldest of its files was in step; None when one is missing or its age cannot be told."""
+        now = self._clock.now()
+        times = [self._ages.confirmed(delivery.path, now) for delivery in target.deliveries]
         known = [time for time in times if time]
-        return self._clock.now() - min(known) if len(known) == len(times) else None
+        return now - min(known) if len(known) == len(times) else None
 
     async def _failed(self, action: str, error: Error, target: Target) -> None:
         origin = ", ".join(dict.fromkeys(delivery.origin for delivery in target.deliveries))

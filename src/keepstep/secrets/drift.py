@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from keepstep.clock import SystemClock
 from keepstep.errors import Error
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.delivery import Delivery, Target, Values, key_of
@@ -111,7 +112,7 @@ class Drift:
             return _unknown(delivery.path, delivery.origin, exc)
         current = ", ".join(dict.fromkeys(values[key_of(source)].version.id for source in delivery.content.sources))
         state, version, note = await self._compare(delivery, there, wanted, current)
-        confirmed = self._ages.confirmed(delivery.path)
+        confirmed = self._ages.confirmed(delivery.path, SystemClock().now())
         return FileState(
             path=delivery.path,
             source=delivery.origin,

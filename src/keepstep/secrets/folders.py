@@ -75,9 +75,18 @@ def _enter(name: str, way: int, look: Look, *, create: bool) -> int:
         if not create:
             raise
     with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=way)
-        os.chmod(name, look.folder_mode, dir_fd=way)
+        make_folder(name, way, look)
     return os.open(name, _WAY, dir_fd=way)
+
+
+def make_folder(name: str, parent: int, look: Look) -> None:
+    """Makes a folder that has its mode from the start. Raises ``OSError``.
+
+    The owner of the parent could put a link, or another folder of ours, in its place before a later chmod(2).
+    The umask therefore loses its search bits, for good: what others may not read or write they still may not.
+    """
+    os.umask(os.umask(0o077) & ~0o711)
+    os.mkdir(name, look.folder_mode, dir_fd=parent)
 
 
 def _check(folder: int, name: str, path: str, owners: Collection[int], *, is_last: bool) -> None:

@@ -23,7 +23,8 @@ from contextlib import contextmanager, suppress
 from keepstep.errors import ConfigError
 from keepstep.secrets.delivery import Look
 from keepstep.secrets.diff import Is, Observed
-from keepstep.secrets.files import observe, settle, write
+from keepstep.secrets.files import observe, write
+from keepstep.secrets.folders import make_folder
 
 _DATA = "..data"
 _GENERATION = re.compile(r"\.\.keepstep-[0-9a-f]{16}(\.link)?\Z")
@@ -57,9 +58,11 @@ def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
     """
     _refuse_folders(folder, files)
     generation = f"..keepstep-{secrets.token_hex(8)}"
-    os.mkdir(generation, 0o700, dir_fd=folder)
+    make_folder(generation, folder, max((look for _, look in files.values()), key=lambda look: look.folder_mode))
     descriptor = os.open(generation, _FOLDER, dir_fd=folder)
     try:
+        if os.fstat(descriptor).st_uid != os.geteuid() or os.listdir(descriptor):
+            raise ConfigError("somebody put another folder in the place of a new one")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _fill(descriptor, files)
         before()
@@ -91,8 +94,7 @@ def _fill(descriptor: int, files: Files) -> None:
             write(file, content, look)
         finally:
             os.close(file)
-    looks = [look for _, look in files.values()]
-    settle(descriptor, max(look.folder_mode for look in looks), Look())
+    os.fsync(descriptor)
 
 
 def _show(folder: int, files: Files) -> None:
