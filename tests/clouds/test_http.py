@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from keepstep.clouds.http import HttpPool, Response, Timeouts, TooLarge
+from keepstep.clouds.http import USER_AGENT, HttpPool, Response, Timeouts, TooLarge
 from keepstep.errors import ConfigError, Error, Transient
 from tests.clouds.wire import OK, Authority, Handler, Peer, Server, answering, serving
 
@@ -77,7 +77,8 @@ def test_a_connection_is_reused(run: Run) -> None:
             "PUT /0?a=b%20c HTTP/1.1",
             "PUT /1?a=b%20c HTTP/1.1",
         ]
-        assert server.requests[0].headers == {"host": "localhost", "x-test": "1", "content-length": "5"}
+        named = {"user-agent": USER_AGENT, "host": "localhost", "x-test": "1", "content-length": "5"}
+        assert server.requests[0].headers == named
         assert "content-length" not in server.requests[5].headers
         traffic = pool.traffic
         assert (dict(traffic.requests), traffic.sent, traffic.received) == ({"PUT": 5, "GET": 1}, 25, 12)

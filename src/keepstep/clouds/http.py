@@ -14,19 +14,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from keepstep import __version__
 from keepstep.clouds.http_connection import SCRATCH, ClosedWhileIdle, Connection
 from keepstep.clouds.http_connection import Buffer as Buffer
 from keepstep.clouds.http_connection import Response as Response
 from keepstep.clouds.http_connection import TooLarge as TooLarge
 from keepstep.clouds.http_proxy import Proxy, proxy_for
+from keepstep.clouds.racing import raced
+from keepstep.clouds.tls import verified
 from keepstep.errors import ConfigError, Transient
 
 HeaderList = Iterable[tuple[str, str]]
 
+USER_AGENT = f"keepstep/{__version__}"
+"""How every request names its sender (RFC 9110, section 10.1.5), for access logs and firewalls."""
+_CONNECTS = 64
+"""Connections that are being opened at a time; more would overflow the queue of many a server (listen(2))."""
+_SENDER = f"user-agent: {USER_AGENT}\r\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. ``idle`` is the longest silence while a request is under way, not its whole length."""
+    """Seconds. ``idle`` is the longest silence while a request is under way, not its whole length.
+
+    It is also the time over which the least rate is measured; see :mod:`.http_pace`.
+    """
 
     connect: float = 15.0
     idle: float = 60.0
@@ -60,19 +72,28 @@ class HttpPool:
         self._tls = _tls_context(ca_bundle) if scheme == "https" else None
         self._proxy = proxy_for(scheme, self.netloc)
         self._scratch = memoryview(bytearray(SCRATCH))
+        self._gate = asyncio.Semaphore(_CONNECTS)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._watch: asyncio.Task[None] | None = None
         self._is_closed = False
 
     async def request(
-        self, method: str, target: str, headers: HeaderList, body: Buffer = b"", *, most: int | None = None
+        self,
+        method: str,
+        target: str,
+        headers: HeaderList,
+        body: Buffer = b"",
+        *,
+        most: int | None = None,
+        is_slow: bool = False,
     ) -> Response:
         """Sends one request and returns the whole answer, whatever its status.
 
         ``target`` is the raw path and query, already percent-encoded; ``headers`` carry everything but
         ``content-length``. A kept connection that the server closed before its answer began is replaced without
         a word, so a request must be one that may be repeated, as every request to an object store is.
+        ``is_slow`` allows an answer that drips, for operations that keep the line open with blanks.
         Raises :class:`TooLarge` when the body of a success would have more than ``most`` bytes.
         """
         self.traffic.requests[method] += 1
@@ -84,7 +105,9 @@ class HttpPool:
         while True:
             connection, is_reused = await self._connection()
             try:
-                response = await connection.exchange(head, body, bodiless=method == "HEAD", most=most)
+                response = await connection.exchange(
+                    head, body, bodiless=method == "HEAD", most=most, is_slow=is_slow
+                )
             except ClosedWhileIdle as exc:
                 if is_reused:
                     continue
@@ -114,8 +137,9 @@ class HttpPool:
             raise Transient(f"the connections to {self.netloc} have been closed")
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_open and connection.is_quiet:
                 return connection, True
+            connection.abort()
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._watch_silence())
         return await self._connect(), False
@@ -149,18 +173,26 @@ class HttpPool:
 
     async def _open(self, connection: Connection, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
+        async with self._gate:
+            sock = await raced(host, port)
+        tls = None if self._proxy else self._tls
+        try:
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=tls, server_hostname=self.host if tls else None
+            )
+        except BaseException:
+            sock.close()
+            raise
         if self._proxy and self._tls:
-            await loop.create_connection(lambda: connection, host, port)
             await self._tunnel(connection, self._proxy)
-            return
-        name = self.host if self._tls else None
-        await loop.create_connection(lambda: connection, host, port, ssl=self._tls, server_hostname=name)
 
     async def _tunnel(self, connection: Connection, proxy: Proxy) -> None:
         """Asks the proxy for a way to the origin (RFC 9110, section 9.3.6), then speaks TLS through it."""
         where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         head = _head("CONNECT", where, [("host", where), *proxy.headers], None)
         answer = await connection.exchange(head, bodiless=True)
+        if connection.has_extra and answer.status < 300:
+            raise Transient(f"the proxy {proxy.host}:{proxy.port} sent more than its answer to CONNECT {where}")
         said = f"the proxy {proxy.host}:{proxy.port} answered {answer.status} to CONNECT {where}"
         if answer.status >= 500:
             raise Transient(said)
@@ -180,10 +212,10 @@ class HttpPool:
             now = loop.time()
             for connection in list(self._all):
                 if connection.is_busy:
-                    connection.note_progress(now)
-                limit = self._timeouts.idle if connection.is_busy else self._timeouts.keep
-                if connection.transport and now - connection.last_progress > limit:
-                    connection.fail(Transient(f"{self.netloc} was silent for {limit:g} s"))
+                    if complaint := connection.complaint(now, self._timeouts.idle):
+                        connection.fail(Transient(f"{self.netloc} {complaint}"))
+                        connection.abort()
+                elif connection.transport and now - connection.pace.last > self._timeouts.keep:
                     connection.abort()
 
 
@@ -204,17 +236,16 @@ def _split(origin: str) -> tuple[str, str, str, int]:
 
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca_bundle)
+        context = verified(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as exc:
         raise ConfigError(f"cannot read the CA file {ca_bundle}", hint="it must hold PEM certificates") from exc
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def _head(method: str, target: str, headers: HeaderList, length: int | None) -> bytes:
     """Raises :class:`ConfigError` for what would begin a line, or a request, of its own."""
-    lines = [f"{method} {target} HTTP/1.1\r\n", *[f"{name}: {value}\r\n" for name, value in headers]]
+    lines = [f"{method} {target} HTTP/1.1\r\n", _SENDER, *[f"{name}: {value}\r\n" for name, value in headers]]
     if length is not None:
         lines.append(f"content-length: {length}\r\n")
     lines.append("\r\n")

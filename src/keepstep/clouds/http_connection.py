@@ -1,4 +1,8 @@
-"""One HTTP/1.1 connection (RFC 9112): a request at a time, its body sent as the other side takes it."""
+"""One HTTP/1.1 connection (RFC 9112): a request at a time, its body sent as the other side takes it.
+
+Everything that the other side sends is limited: the body by the caller, and what surrounds it (interim answers,
+status line, headers, chunk framing, trailers) by a budget of bytes. :mod:`.http_pace` limits the time.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from typing import cast
 import httptools
 
 from keepstep.clouds.blocks import BLOCKS, LEAST
+from keepstep.clouds.http_pace import Pace
 from keepstep.errors import Error, Transient
 
 Buffer = bytes | bytearray | memoryview
@@ -28,6 +33,34 @@ _MOST = 64 * 1024 * 1024
 """Bytes of an answer, where the caller says nothing."""
 _MOST_ERROR = 1024 * 1024
 """Bytes of an answer that is no success, whatever the caller says."""
+_MOST_AROUND = 64 * 1024
+"""Bytes before, between and after the body. AWS and OCI send less than 8 KiB of headers."""
+_AROUND_A_BYTE = 8
+"""Bytes of framing that each byte of the body may cost; a chunk of one byte costs five."""
+_MOST_INTERIM = 64
+"""Interim answers (1xx) before the final one."""
+_ONCE = frozenset(
+    "content-encoding content-length content-range etag last-modified location transfer-encoding"
+    " x-amz-bucket-region".split()
+)
+"""Headers whose repetition with another value leaves open what the answer means."""
+_KEPT_AS_BYTES = (
+    "x-amz-meta-",
+    "opc-meta-",
+    "content-type",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "expires",
+    "server",
+    "via",
+    "x-cache",
+)
+"""Headers that may hold any bytes: they are stored with the object and written back unchanged, or never read."""
+
+
+_NOTHING = bytes(4)
+"""No bytes, as ioctl(2) counts them."""
 
 
 @lru_cache(256)
@@ -38,7 +71,10 @@ def _lower(name: bytes) -> str:
 
 @dataclass(slots=True)
 class Response:
-    """A whole answer. Header names are in lower case; a repeated header keeps its last value."""
+    """A whole answer. Header names are in lower case; a repeated header keeps its last value.
+
+    Trailers are not part of it: they must not change what the headers said (RFC 9110, section 6.5.1).
+    """
 
     status: int
     headers: dict[str, str]
@@ -64,12 +100,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, name: str, scratch: memoryview, on_lost: Callable[[Connection], None]) -> None:
         self.transport: asyncio.Transport | None = None
-        self.last_progress = asyncio.get_running_loop().time()
+        self.pace = Pace(asyncio.get_running_loop().time())
         self.is_reusable = False
+        self.has_extra = False
+        """Whether more came than the answer."""
         self._name = name
         self._scratch = scratch
         self._on_lost = on_lost
-        self._unsent = 0
+        self._descriptor = -1
+        """Of the socket; used only while the transport is open."""
         self._room = asyncio.Event()
         self._room.set()
         self._waiter: asyncio.Future[Response] | None = None
@@ -78,11 +117,15 @@ class Connection(asyncio.BufferedProtocol):
     def _reset(self, *, bodiless: bool, most: int | None) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._is_bodiless = bodiless
+        self._handed = 0
         self._most = _MOST if most is None else most
         self._is_data = most is not None
         self._status = 0
         self._headers: dict[str, str] = {}
-        self._chunks: list[bytes] = []
+        self._wrong = ""
+        self._interim = 0
+        self._around = 0
+        self._body = bytearray()
         self._whole: bytearray | memoryview | None = None
         self._direct: memoryview | None = None
         self._filled = 0
@@ -90,32 +133,51 @@ class Connection(asyncio.BufferedProtocol):
         self._is_alive = False
         self._is_sent = False
         self._is_complete = False
-        self._has_extra = False
+        self.has_extra = False
 
     @property
     def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
 
     @property
+    def is_quiet(self) -> bool:
+        """False when bytes wait to be read (FIONREAD): on an idle connection they answer no request."""
+        try:
+            return fcntl.ioctl(self._descriptor, termios.FIONREAD, _NOTHING) == _NOTHING
+        except OSError:
+            return False
+
+    @property
     def is_busy(self) -> bool:
         return self._waiter is not None
 
     async def exchange(
-        self, head: bytes, body: Buffer = b"", *, bodiless: bool = False, most: int | None = None
+        self,
+        head: bytes,
+        body: Buffer = b"",
+        *,
+        bodiless: bool = False,
+        most: int | None = None,
+        is_slow: bool = False,
     ) -> Response:
-        """Writes the request and waits for the whole answer, which may come before all of the body is sent."""
+        """Writes the request and waits for the whole answer. A refusal may come before all of the body is sent.
+
+        ``is_slow`` is for operations that keep the line open with a blank now and then (CompleteMultipartUpload).
+        """
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ClosedWhileIdle
         self._reset(bodiless=bodiless, most=most)
         self.is_reusable = False
         loop = asyncio.get_running_loop()
-        self.last_progress = loop.time()
+        self.pace.begin(loop.time(), len(head) + len(body), is_slow=is_slow)
         waiter: asyncio.Future[Response] = loop.create_future()
         self._waiter = waiter
         if len(body) <= SCRATCH:
+            self._handed = len(head) + len(body)
             transport.write(head + body if body else head)
         else:
+            self._handed = len(head)
             transport.write(head)
             await self._send(memoryview(body), transport, waiter)
         self._is_sent = not waiter.done()
@@ -129,21 +191,20 @@ class Connection(asyncio.BufferedProtocol):
             if waiter.done() or transport.is_closing():
                 return
             transport.write(body[start : start + _PIECE])
-            self.last_progress = asyncio.get_running_loop().time()
+            self._handed += min(_PIECE, len(body) - start)
 
-    def note_progress(self, now: float) -> None:
-        """What the kernel still has to send becoming less is progress too."""
-        unsent = self.transport.get_write_buffer_size() + self._queued() if self.transport else 0
-        if unsent != self._unsent:
-            self._unsent = unsent
-            self.last_progress = now
+    def complaint(self, now: float, idle: float) -> str | None:
+        """What is wrong with the way this exchange moves, if anything; to be asked about once a second."""
+        unsent = self.pace.size - self._handed
+        if self.transport:
+            unsent += self.transport.get_write_buffer_size() + self._queued()
+        return self.pace.complaint(now, unsent, idle, has_head=self._status > 0)
 
     def _queued(self) -> int:
         """Bytes that the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
-        sock = self.transport.get_extra_info("socket") if self.transport else None
         try:
-            return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]) if sock else 0
-        except (OSError, ValueError):
+            return int(struct.unpack("i", fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, _NOTHING))[0])
+        except OSError:
             return 0
 
     def fail(self, error: BaseException) -> None:
@@ -160,6 +221,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._descriptor = transport.get_extra_info("socket").fileno()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._on_lost(self)
@@ -182,7 +244,8 @@ class Connection(asyncio.BufferedProtocol):
         return self._scratch if self._direct is None else self._direct
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.last_progress = asyncio.get_running_loop().time()
+        self.pace.last = asyncio.get_running_loop().time()
+        self.pace.taken += nbytes
         if self._waiter is None:
             self.abort()  # nobody asked
         elif self._direct is not None:
@@ -194,27 +257,43 @@ class Connection(asyncio.BufferedProtocol):
 
     def _parse(self, data: memoryview) -> None:
         self._has_answer = True
+        self._around += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self._has_extra = True
+            self.has_extra = True
             if not self._is_complete:
-                self.fail(Transient(f"{self._name} did not answer in HTTP: {exc}"))
-                self.abort()
+                self._refuse(f"did not answer in HTTP: {exc}")
                 return
         if self._is_complete:
             self._finish()
+        elif self._around > _MOST_AROUND + _AROUND_A_BYTE * self._filled:
+            self._refuse(f"sent more than {_MOST_AROUND} bytes around the body of an answer")
         elif self._whole is not None:
             self._direct = memoryview(self._whole)[self._filled :]
+
+    def _refuse(self, why: str) -> None:
+        self.fail(Transient(f"{self._name} {why}"))
+        self.abort()
 
     # the parser's side
 
     def on_message_begin(self) -> None:
-        self._has_extra = self._is_complete
+        self.has_extra = self._is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_complete:
-            self._headers[_lower(name)] = value.decode("utf-8", "surrogateescape")
+        if self._status:
+            return  # a trailer
+        lower, headers = _lower(name), self._headers
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("utf-8", "surrogateescape")
+            if not lower.startswith(_KEPT_AS_BYTES):
+                self._wrong = f"sent the header {lower} in another encoding than UTF-8"
+        if lower in headers and lower in _ONCE and headers[lower] != text:
+            self._wrong = f"sent the header {lower} twice, with different values"
+        headers[lower] = text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -223,7 +302,13 @@ class Connection(asyncio.BufferedProtocol):
         self._status = status
         self._is_alive = self._parser.should_keep_alive()
         if status >= 300:
-            self._most = max(self._most, _MOST_ERROR)
+            self._most = _MOST_ERROR
+        coding = self._headers.get("transfer-encoding", "chunked")
+        if coding.lower() != "chunked":
+            self._wrong = f"answered in the transfer encoding {coding!a:.80}, which was not asked for"
+        if self._wrong:
+            self._refuse(self._wrong)
+            return
         if self._is_bodiless or status in (204, 304):
             self._is_complete = True
             return
@@ -234,19 +319,23 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, body: bytes) -> None:
         if self._is_complete:
-            self._has_extra = True
+            self.has_extra = True
             return
         if self._whole is not None:
             self._whole[self._filled : self._filled + len(body)] = body
         elif self._fits(self._filled + len(body)):
-            self._chunks.append(body)
+            self._body += body
         self._filled += len(body)
+        self._around -= len(body)
 
     def on_message_complete(self) -> None:
         if self._status:
             self._is_complete = True
-        else:
-            self._headers = {}  # those of an interim answer (1xx)
+            return
+        self._headers, self._wrong = {}, ""  # those of an interim answer (1xx)
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            self._refuse(f"sent more than {_MOST_INTERIM} interim answers")
 
     def _fits(self, size: int) -> bool:
         if size > self._most:
@@ -259,9 +348,12 @@ class Connection(asyncio.BufferedProtocol):
         transport = self.transport
         # An answer that came before the request was sent whole leaves the rest of the request in the pipe.
         is_idle = self._is_sent and transport is not None and transport.get_write_buffer_size() == 0
-        self.is_reusable = self._is_alive and is_idle and not self._has_extra
+        self.is_reusable = self._is_alive and is_idle and not self.has_extra
         if waiter is not None and not waiter.done():
-            body = self._whole if self._whole is not None else b"".join(self._chunks)
-            self._whole, self._chunks = None, []  # an idle connection must not hold on to them
-            waiter.set_result(Response(self._status, self._headers, body))
+            body = self._whole if self._whole is not None else self._body
+            self._whole, self._body = None, bytearray()  # an idle connection must not hold on to them
+            if is_idle or self._status >= 300:
+                waiter.set_result(Response(self._status, self._headers, body))
+            else:
+                waiter.set_exception(Transient(f"{self._name} reported success before the request was sent"))
             self._room.set()

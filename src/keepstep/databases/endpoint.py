@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
+from keepstep.clouds.tls import verified
 from keepstep.databases.interface import Engine
 from keepstep.errors import ConfigError
 
@@ -36,7 +37,7 @@ class Endpoint:
 def trust(endpoint: Endpoint) -> ssl.SSLContext:
     """TLS that verifies the server and its name. Raises :class:`ConfigError` for a file that cannot be used."""
     try:
-        return ssl.create_default_context(cafile=endpoint.ca)
+        return verified(cafile=endpoint.ca)
     except (OSError, ssl.SSLError) as exc:
         why = getattr(exc, "strerror", None) or "it holds no certificate"
         raise ConfigError(

@@ -21,6 +21,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
+from keepstep.clouds.tls import verified
 from keepstep.errors import ConfigError
 from keepstep.secret import Secret
 
@@ -55,7 +56,7 @@ class Wallet:
         if not authorities:
             raise ConfigError("the wallet names no authority whose certificates could be trusted", hint=_HINT)
         pems = (each.public_bytes(Encoding.PEM).decode() for each in authorities)
-        context = ssl.create_default_context(cadata="".join(pems))
+        context = verified(cadata="".join(pems))
         if b"PRIVATE KEY-----" in self.pem.reveal_bytes():
             self._identify(context)
         return context

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import smtplib
 import socket
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
+from keepstep.clouds.tls import verified
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.probe import Probe, blocking
@@ -64,7 +64,7 @@ def _mail(service: Any, about: str) -> Check:
     """EHLO, STARTTLS, AUTH, QUIT."""
     mode = str(service.secure_mode)
     host, port = str(service.smtp_host), int(service.port or _PORTS[mode])
-    context = ssl.create_default_context()
+    context = verified()
     if mode == "ssl":
         server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=_PATIENCE, context=context)
     else:

@@ -20,6 +20,8 @@ Headers = tuple[HeaderPair, ...]
 
 _REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
 _REDIRECTS = frozenset({301, 307, 308})
+_SLOW = frozenset({"CompleteMultipartUpload", "CopyObject", "UploadPartCopy"})
+"""Operations that keep the line open with blanks while they work."""
 
 
 class S3Client:
@@ -114,7 +116,12 @@ class S3Client:
             target = f"{full_path}?{query}" if query else full_path
             self.requests[operation] += 1
             response = await self._pool.request(
-                method, target, [("host", endpoint.host), *headers, *signature], body, most=most
+                method,
+                target,
+                [("host", endpoint.host), *headers, *signature],
+                body,
+                most=most,
+                is_slow=operation in _SLOW,
             )
             if response.status < 300 or is_second or response.status == 404:
                 return response
@@ -142,5 +149,4 @@ class S3Client:
 
 def _is_late_error(operation: str, response: Response) -> bool:
     """Operations that take long begin their answer with 200 and may end it with an error."""
-    is_slow = operation in ("CompleteMultipartUpload", "CopyObject", "UploadPartCopy")
-    return is_slow and b"<Error>" in response.document[:400]
+    return operation in _SLOW and b"<Error>" in response.document[:400]
