@@ -40,8 +40,6 @@ create table if not exists digests (file text primary key, state text not null, 
 _TOO_FRESH = 2_000_000_000
 """Nanoseconds. A file that was written so shortly before the run can change once more and look the same: the clocks
 of file systems tick in milliseconds, of some in seconds."""
-_COARSE = 5
-"""CLOCK_REALTIME_COARSE (clock_gettime(2)): the time that the kernel would give to a file that changes now."""
 _SECOND = 1_000_000_000
 """Nanoseconds."""
 _MOST_UNWRITTEN = 500
@@ -134,16 +132,16 @@ class Journal:
     def _is_settled(self, tag: str, *, is_ours: bool = False) -> bool:
         """False for a state of a file that may become that of two contents.
 
-        It is not when the file was modified well before this run began, and another change would have another time
-        by now. With ``is_ours`` this run has just written the file: its modification time is that of the source.
+        Both times of the file have to lie before the start of this run: the modification time well before it, the
+        change time, which nobody can put back, so far that another change has another one. With ``is_ours`` this
+        run has just written the file, with the modification time of its source.
         """
         if not _file_of(tag):
             return True
         modified, changed = (int(part, 16) for part in tag.split("-")[3:])
-        if modified + _TOO_FRESH >= self._started * 1e9:
-            return False
         tick = 0 if changed % _SECOND else _TOO_FRESH  # of a file system that counts in seconds
-        return is_ours or changed + tick < time.clock_gettime_ns(_COARSE)
+        start = self._started * 1e9
+        return modified + _TOO_FRESH < start and (is_ours or changed + tick < start)
 
     def _write_when_many(self) -> None:
         if len(self._equal) + len(self._digests) >= _MOST_UNWRITTEN:
