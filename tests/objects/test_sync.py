@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.errors import Conflict, Denied, Error, ExitCode, NotFound, Transient, Unsupported
+from keepstep.errors import ConfigError, Conflict, Denied, Error, ExitCode, NotFound, Transient, Unsupported
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
 from keepstep.objects.plan import Direction, Rules
@@ -220,12 +220,30 @@ def test_hopeless_refusals_stop_early() -> None:
     report, watcher = synced(memory({f"k{n:04}": b"1" for n in range(2000)}), target, options(delete=True))
     assert 32 <= len(tried) <= 64
     assert report.exit_code is ExitCode.MISCONFIGURED
-    assert watcher.failures[-1].error == "gave up: the first 32 objects were all refused"
+    assert watcher.failures[-1].error == "gave up: 32 objects in a row were refused"
     assert watcher.failures[-1].hint == "add s3:PutObject"
 
 
+def test_credentials_that_expire_for_good_stop_the_run() -> None:
+    """After 100 successes, 32 refusals of the credentials in a row end the run as they would at its start."""
+    tried: list[str] = []
+    target = FaultyStore(MemoryStore())
+
+    async def expire(key: str, *_: object) -> None:
+        tried.append(key)
+        if len(tried) > 100:
+            raise ConfigError("the token has expired", hint="sign in again")
+
+    target.before["put"] = expire
+    report, watcher = synced(memory({f"k{n:04}": b"1" for n in range(2000)}), target)
+    assert 132 <= len(tried) <= 164
+    assert report.counts["copy"] == 100
+    assert watcher.failures[-1].error == "gave up: 32 objects in a row were refused"
+    assert watcher.failures[-1].hint == "sign in again"
+
+
 def test_refusals_among_successes_stop_nothing() -> None:
-    """As long as something succeeds, every object is tried."""
+    """As long as something succeeds, every object is tried, however many in a row may not be written."""
     target = FaultyStore(MemoryStore())
     target.before["put"] = raising(Denied("no"), *(f"k{n:04}" for n in range(1, 500)))
     report, _ = synced(memory({f"k{n:04}": b"1" for n in range(600)}), target)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
+from urllib.parse import quote
 
 import httptools
 
@@ -79,6 +80,12 @@ class Response:
     status: int
     headers: dict[str, str]
     body: Buffer
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads, for people to read: redirects are not followed. Empty where there is none."""
+        raw = self.headers.get("location", "").encode("utf-8", "surrogateescape")
+        return quote(raw[:200], safe="/:?#[]@!$&'()*+,;=%")
 
     @property
     def document(self) -> bytes | bytearray:

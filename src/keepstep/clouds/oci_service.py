@@ -79,12 +79,11 @@ class OciService:
         is_body_signed: bool = True,
         is_repeatable: bool = True,
         most: int | None = None,
-        confirm: Callable[[Response], None] | None = None,
     ) -> Response:
         """One operation to its end: an answer below 300, or the error that ``explain`` makes of any other.
 
         ``path`` is raw, made with :func:`quoted`. Raises :class:`TooLarge` when the answer has more than ``most``
-        bytes. ``confirm`` raises :class:`Transient` for a success that does not prove anything.
+        bytes.
         """
         parameters = list(query)
         target = f"{path}?{urlencode(parameters, quote_via=quote, safe='')}" if parameters else path
@@ -94,8 +93,6 @@ class OciService:
         async def attempt() -> Response:
             response = await self._send(operation, method, target, extra, body, signed, most)
             if response.status < 300:
-                if confirm is not None:
-                    confirm(response)
                 return response
             raise explain(response)
 
@@ -145,10 +142,8 @@ class OciService:
 
     def _learn_time(self, response: Response) -> bool:
         """True when our clock was too far off; the server's is used from now on."""
-        if "date" not in response.headers:
-            return False
-        skew = skew_of(response.headers["date"])
-        if abs(skew - self._skew) < _TOLERANCE:
+        skew = skew_of(response.headers.get("date", ""))
+        if skew is None or abs(skew - self._skew) < _TOLERANCE:
             return False
         self._skew = skew
         return True

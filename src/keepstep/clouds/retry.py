@@ -19,6 +19,8 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
 _LONGEST_WISH = 60.0
 """Seconds that we wait at the most because the server asks for it."""
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 528)})
+"""Statuses of faults that pass (RFC 9110, 8470, 6585); those from 520 are what proxies in front of a store say."""
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _ATTEMPTS = 7
 _PATIENCE = timedelta(minutes=2)

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from keepstep.errors import ConfigError, Unsupported
 
 _HOST_LABEL = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
+_REGION = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
+"""What may be part of a host; whether it is a region is for the resolver to say."""
 _HOST_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
 
@@ -69,6 +71,10 @@ def s3_endpoint(bucket: str, facts: S3Facts) -> S3Endpoint:
 
 
 def _aws_host(bucket: str, facts: S3Facts) -> tuple[str, bool]:
+    if not _REGION.match(facts.region):
+        raise ConfigError(
+            f"not an AWS region: {facts.region!a}", hint="see AWS_REGION, --region and region in the profile"
+        )
     is_virtual = _HOST_LABEL.match(bucket) is not None and (facts.addressing_style != "path" or facts.accelerate)
     if facts.fips and facts.suffix.endswith(".cn"):
         raise ConfigError(f"S3 has no FIPS endpoints in {facts.region}", hint="see AWS_USE_FIPS_ENDPOINT")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_SKEW = timedelta(days=1)
 _FIXED = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
@@ -25,28 +26,30 @@ def microseconds(text: str) -> int:
 @lru_cache(maxsize=4096)
 def http_microseconds(text: str | None) -> int | None:
     """Of an HTTP date (RFC 9110, section 5.6.7), which knows whole seconds; None where there is none to be read."""
+    time = _http_time(text or "")
+    return None if time is None else int((time - _EPOCH).total_seconds()) * 1_000_000
+
+
+def skew_of(date: str) -> timedelta | None:
+    """How far a server's clock, by its ``Date`` header, is ahead of ours.
+
+    None where the header cannot be read, or is more than a day off: no clock is, and signatures of such a day would
+    all be refused.
+    """
+    time = _http_time(date)
+    skew = timedelta.max if time is None else time - datetime.now(UTC)
+    return skew if abs(skew) <= _MOST_SKEW else None
+
+
+def _http_time(text: str) -> datetime | None:
+    """As every server writes it now, or in one of the older forms."""
     try:
-        time = _http_time(text or "")
-    except ValueError:
+        if (found := _FIXED.fullmatch(text)) and found[2] in _MONTHS:
+            day, year, hour, minute, second = map(int, found.group(1, 3, 4, 5, 6))
+            return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC)
+        from email.utils import parsedate_to_datetime
+
+        time = parsedate_to_datetime(text)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):  # also for what is beyond the calendar
         return None
-    return int((time - _EPOCH).total_seconds()) * 1_000_000
-
-
-def skew_of(date: str) -> timedelta:
-    """How far a server's clock, by its ``Date`` header, is ahead of ours; nothing where it cannot be read."""
-    now = datetime.now(UTC)
-    try:
-        return _http_time(date) - now
-    except ValueError:
-        return timedelta()
-
-
-def _http_time(text: str) -> datetime:
-    """As every server writes it now, or in one of the older forms. Raises ``ValueError``."""
-    if (found := _FIXED.fullmatch(text)) and found[2] in _MONTHS:
-        day, year, hour, minute, second = map(int, found.group(1, 3, 4, 5, 6))
-        return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC)
-    from email.utils import parsedate_to_datetime
-
-    time = parsedate_to_datetime(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

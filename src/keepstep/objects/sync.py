@@ -38,7 +38,7 @@ from keepstep.stores.interface import OnSent, Store
 from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
-"""So many refusals without a single success mean that the rest would be refused too."""
+"""So many refusals in a row mean that the rest would be refused too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,14 +310,15 @@ class Sync:
         except Exception as exc:  # noqa: BLE001 - one object's trouble must not end the others
             account.failed(action, _internal(exc))
         else:
-            self._has_success = True
+            self._has_success, self._refusals = True, 0
             account.did(action if action.size == size else action._replace(size=size))
 
     def _failed(self, action: Action, error: Error) -> None:
+        """Invalid credentials concern all objects; a denial, once something succeeded, only the one."""
         self._account.failed(action, error)
-        if isinstance(error, ConfigError | Denied):
+        if isinstance(error, ConfigError) or (isinstance(error, Denied) and not self._has_success):
             self._refusals += 1
-            if not self._has_success and self._refusals == _HOPELESS:
+            if self._refusals == _HOPELESS:
                 self._fatal = error
                 self._pipeline.stop()
 
@@ -355,7 +356,7 @@ class Sync:
         for notice in (notice for store in self._stores for notice in store.notices):
             self._account.warn(notice)
         if self._fatal:
-            why = f"gave up: the first {_HOPELESS} objects were all refused"
+            why = f"gave up: {_HOPELESS} objects in a row were refused"
             self._account.fail(Failure("run", None, None, why, self._fatal.hint))
         if report.exit_code is ExitCode.DONE:
             report.exit_code = self._exit_code()

@@ -259,9 +259,8 @@ class LocalUpload:
         self._temporary.complete(self._time, self._size)
         self._temporary.appear()
 
-    async def abort(self) -> bool:
+    async def abort(self) -> None:
         await self._workers.run(self._temporary.remove)
-        return True
 
 
 def state_of(seen: os.stat_result) -> State:

@@ -172,7 +172,6 @@ class MemoryUpload:
         self._store.uploads.pop(self.token, None)
         return self._store.objects[self._key].etag
 
-    async def abort(self) -> bool:
+    async def abort(self) -> None:
         self._store.uploads.pop(self.token, None)
         self._parts.clear()
-        return True

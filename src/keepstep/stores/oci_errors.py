@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 
 from keepstep.clouds.http import Response
-from keepstep.clouds.retry import retry_after
+from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
-from keepstep.stores.interface import Missing
 
 _WRITES = frozenset(
     {
@@ -34,13 +33,15 @@ def error_of(
     code, message = _code_and_message(response)
     thing = f"oci://{bucket}@{namespace}" + (f"/{name}" if name is not None else "")
     text = f"{operation} on {thing}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
+    if response.location and 300 <= response.status < 400:
+        return ConfigError(f"{text}: the answer leads to {response.location}", hint=_REDIRECTED)
     match response.status:
         case 401:
             return ConfigError(text, hint=_UNAUTHENTICATED)
         case 403:
             return Denied(text, hint=_hint(operation, bucket, grantee))
-        case 404 if name is not None and code in ("ObjectNotFound", "NoSuchUpload", "UploadNotFound"):
-            return Missing(text)
+        case 404 if name is not None and code == "ObjectNotFound":
+            return NotFound(text)
         case 404:
             return NotFound(
                 f"{text} (OCI says so for what is missing and for what is forbidden)",
@@ -50,7 +51,7 @@ def error_of(
             return Transient(text, retry_after=retry_after(response.headers))
         case 412 | 416:
             return Conflict(text)
-        case 429 | 500 | 502 | 503 | 504:
+        case status if status in PASSING:
             return Transient(text, retry_after=retry_after(response.headers))
         case 400 if code == "InvalidObjectName":
             return Unsupported(f"{text} (no line breaks and no NUL in OCI's names, and 1024 bytes at the most)")
@@ -62,6 +63,7 @@ def error_of(
             return Error(text)
 
 
+_REDIRECTED = "OCI does not redirect: a proxy or a portal answered in its place; check the region and the proxy"
 _WRONG_KEY = (
     "give the key that it is encrypted with: --sse-c-key at the target, --sse-c-copy-source-key at the source"
 )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.retry import retried
-from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, SigV4, encode_query, quote_path
+from keepstep.clouds.s3_endpoint import S3Endpoint
+from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, AwsCredentials, SigV4, encode_query, quote_path
 from keepstep.clouds.times import skew_of
-from keepstep.errors import Error, Transient
-from keepstep.stores.s3_answers import Unencrypted, answered, confirm, confirm_encryption, encryption_of, late_error
+from keepstep.errors import Error
+from keepstep.stores.s3_elsewhere import is_elsewhere, region_in
 from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
 
 HeaderPair = tuple[str, str]
 Headers = tuple[HeaderPair, ...]
 
-_REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
-_CREATES = ("PutObject", "CopyObject", "CreateMultipartUpload")
-_REDIRECTS = frozenset({301, 307, 308})
 _SLOW = frozenset({"CompleteMultipartUpload", "CopyObject", "UploadPartCopy"})
 """Operations that keep the line open with blanks while they work."""
+_MOVES = 8
+"""Regions that a bucket may be said to be in, one after the other."""
 
 
 class S3Client:
@@ -46,12 +46,12 @@ class S3Client:
         self.identity = identity
         self.requests: Counter[str] = Counter()
         self._headers = headers or {}
-        self._encryption = {name: encryption_of(self._headers.get(name, ())) for name in _CREATES}
-        """By operation that makes an object: what its answer has to confirm."""
         self._timeouts = timeouts
         self.strains = 0
         """How often a request had to be repeated because the store was overtaxed, or away."""
         self._skew = timedelta()
+        self._renewed: AwsCredentials | None = None
+        """Fetched because an answer said nothing; when the next one says no more, they were not to blame."""
         self._pools: list[HttpPool] = []
         self._connect(None)
 
@@ -61,10 +61,6 @@ class S3Client:
         bundle = self.identity.config.ca_bundle
         self._pool = HttpPool(self.endpoint.origin, ca_bundle=bundle, timeouts=self._timeouts)
         self._pools.append(self._pool)
-
-    def thing(self, key: str | None = None) -> str:
-        """The address of an object, or of the bucket, for messages."""
-        return f"s3://{self.bucket}" + (f"/{key}" if key is not None else "")
 
     def _strained(self) -> None:
         self.strains += 1
@@ -95,31 +91,11 @@ class S3Client:
 
         async def attempt() -> Response:
             response = await self._send(operation, method, path, raw_query, extra, body, digest, most)
-            if response.status >= 300 or late_error(operation, response):
-                raise error_of(response, operation, self.bucket, key)
-            confirm(operation, response, self.thing(key))
-            if asked := self._encryption.get(operation):
-                confirm_encryption(operation, response, self.thing(key), asked)
-            return response
+            if response.status < 300 and not _is_late_error(operation, response):
+                return response
+            raise error_of(response, operation, self.bucket, key)
 
-        try:
-            return await retried(attempt, self._strained)
-        except Unencrypted as exc:
-            if key is not None:
-                await self._take_back(operation, key, exc)
-            raise
-
-    async def _take_back(self, operation: str, key: str, error: Unencrypted) -> None:
-        """Removes what must not stay as it was stored: later runs would take it for what it is to be."""
-        version = error.answer.headers.get("x-amz-version-id", "")
-        query = [("versionId", version)] if version else []
-        undo = "DeleteObject"
-        if operation == "CreateMultipartUpload":
-            undo, query = "AbortMultipartUpload", [("uploadId", answered(error.answer).text("UploadId"))]
-        try:
-            await self.call(undo, "DELETE", key, query=query)
-        except Error as exc:
-            error.hint = f"delete {self.thing(key)}: it was stored all the same, and {exc.message}"
+        return await retried(attempt, self._strained)
 
     async def _send(
         self,
@@ -132,8 +108,8 @@ class S3Client:
         digest: str,
         most: int | None,
     ) -> Response:
-        """One request, and a second one when the first was answered by advice that can be taken."""
-        is_second = False
+        """One request, and another one when it was answered by advice that can be taken, each kind once."""
+        taken: set[str] = set()
         while True:
             credentials = await self.identity.credentials()
             endpoint, now = self.endpoint, datetime.now(UTC) + self._skew
@@ -151,25 +127,50 @@ class S3Client:
                 most=most,
                 is_slow=operation in _SLOW,
             )
-            if response.status < 300 or is_second or response.status == 404:
+            if response.status < 300 or response.status == 404:
                 return response
-            code = code_of(response)
-            if code in EXPIRED and credentials is not None:
-                await self.identity.refresh(credentials)
-            elif code == "RequestTimeTooSkewed" and "date" in response.headers:
-                self._skew = skew_of(response.headers["date"])
-            elif not self._is_moving(response, code):
+            advice = _advice(response, code_of(response))
+            if advice in taken or not await self._follow(advice, response, endpoint, credentials):
                 return response
-            is_second = True
+            taken.add(advice)
 
-    def _is_moving(self, response: Response, code: str) -> bool:
-        """Goes to the bucket's own region, when the answer names another one than ours."""
-        if response.status not in _REDIRECTS and code not in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
-            return False
-        found = _REGION.search(response.document.decode("utf-8", "replace"))
-        region = response.headers.get("x-amz-bucket-region") or (found[1] if found else None)
-        if not region:
-            raise Transient(f"s3://{self.bucket} is somewhere else, and the answer does not say where")
-        if region != self.endpoint.region:
-            self._connect(region)
-        return True
+    async def _follow(
+        self, advice: str, response: Response, endpoint: S3Endpoint, credentials: AwsCredentials | None
+    ) -> bool:
+        """Whether something was changed, so that the request is worth another try."""
+        match advice:
+            case "renew" if credentials is not None:
+                self._renewed = await self.identity.refresh(credentials)
+                return True
+            case "renew, perhaps" if credentials is not None and credentials is not self._renewed:
+                with suppress(Error):
+                    self._renewed = await self.identity.refresh(credentials)
+                    return True
+            case "set the clock":
+                skew = skew_of(response.headers.get("date", ""))
+                self._skew = skew or self._skew
+                return skew is not None
+            case "move":
+                region = region_in(response, endpoint.region, is_aws=self.identity.config.s3_url is None)
+                if region and region != self.endpoint.region and len(self._pools) < _MOVES:
+                    self._connect(region)
+                return region == self.endpoint.region
+        return False
+
+
+def _advice(response: Response, code: str) -> str:
+    """What an error answer suggests; empty where nothing would help."""
+    if code in EXPIRED:
+        return "renew"
+    if code == "RequestTimeTooSkewed":
+        return "set the clock"
+    if is_elsewhere(response, code):
+        return "move"
+    # The answer to HEAD has no body: 400 is then all that is left of ExpiredToken, and of much else.
+    is_mute = response.status in (400, 401) and not response.document
+    return "renew, perhaps" if is_mute else ""
+
+
+def _is_late_error(operation: str, response: Response) -> bool:
+    """Operations that take long begin their answer with 200 and may end it with an error."""
+    return operation in _SLOW and b"<Error>" in response.document[:400]

@@ -9,18 +9,13 @@ import json
 import re
 
 from keepstep.clouds.http import Response
-from keepstep.clouds.retry import retry_after
+from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
-from keepstep.stores.interface import Missing
+from keepstep.stores.s3_elsewhere import elsewhere, is_elsewhere
 from keepstep.stores.s3_listing import unescape
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"})
 """Codes that fresh credentials cure."""
-
-
-class DigestRequired(Error):
-    """The bucket takes no body without its MD5 or a checksum, as buckets with Object Lock do. Safe to repeat."""
-
 
 _PASSING = frozenset(
     {
@@ -36,12 +31,6 @@ _PASSING = frozenset(
         "TooManyRequests",
         "XAmzContentSHA256Mismatch",
     }
-)
-_DIGEST_CODES = frozenset({"MissingContentMD5", "MissingDigest"})
-_VAGUE_CODES = frozenset({"InvalidRequest", "InvalidArgument", "MissingSecurityHeader"})
-"""S3 itself answers InvalidRequest ("Using S3 Object Lock", upload considerations)."""
-_DIGEST_HINT = (
-    "the bucket asks for a checksum with every object: choose one that it knows with --checksum-algorithm"
 )
 _CREDENTIALS = {
     "InvalidAccessKeyId": "the access key does not exist; check AWS_ACCESS_KEY_ID or the profile",
@@ -64,15 +53,15 @@ _ACTIONS = {
 }
 """Every other operation writes: ``s3:PutObject``. (Service Authorization Reference, "Actions for Amazon S3".)"""
 
-_CODE = re.compile(r"<(?:[\w.-]+:)?Code>\s*([^<\s]+)\s*</")
-_MESSAGE = re.compile(r"<(?:[\w.-]+:)?Message>([^<]*)</")
+_CODE = re.compile(r"<Code>([^<]+)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 
 
 def code_of(response: Response) -> str:
-    """The error code; what the status means where there is no body, and the status where the body names none."""
-    if response.document:
-        found = _CODE.search(response.document.decode("utf-8", "replace"))
-        return found[1] if found else str(response.status)
+    """The error code; the status' meaning where there is no body (HEAD)."""
+    found = _CODE.search(response.document.decode("utf-8", "replace")) if response.document else None
+    if found:
+        return found[1]
     return {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed"}.get(
         response.status, str(response.status)
     )
@@ -82,8 +71,10 @@ def error_of(response: Response, operation: str, bucket: str, key: str | None) -
     """The error to raise for an answer that is a refusal."""
     found = _MESSAGE.search(response.document.decode("utf-8", "replace")) if response.document else None
     message = unescape(found[1]) if found else ""
-    after = retry_after(response.headers)
-    return error_for(code_of(response), message, operation, bucket, key, status=response.status, after=after)
+    after, code = retry_after(response.headers), code_of(response)
+    if is_elsewhere(response, code):
+        return elsewhere(response, code, message, f"{operation} on s3://{bucket}")
+    return error_for(code, message, operation, bucket, key, status=response.status, after=after)
 
 
 def error_for(
@@ -99,18 +90,14 @@ def error_for(
     """The error for one code, of a whole answer or of one key of a DeleteObjects."""
     thing = f"s3://{bucket}" + (f"/{key}" if key is not None else "")
     text = f"{operation} on {thing}: {code}" + (f": {message.rstrip('.')}" if message else "")
-    if code in _PASSING or status in (429, 500, 502, 503, 504):
+    if code in _PASSING or status in PASSING:
         return Transient(text, retry_after=after)
     if code in _CREDENTIALS:
         return ConfigError(text, hint=_CREDENTIALS[code])
     if code == "NoSuchBucket":
         return NotFound(text, hint="check the bucket's name, the account and the endpoint")
-    if code in ("NoSuchKey", "NoSuchVersion"):
-        return Missing(text)
-    if status == 404 or code == "NoSuchUpload":
+    if status == 404 or code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload"):
         return NotFound(text)
-    if code in _DIGEST_CODES or (code in _VAGUE_CODES and "content-md5" in message.lower()):
-        return DigestRequired(text, hint=_DIGEST_HINT)
     if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict", "InvalidRange"):
         return Conflict(text)
     if code == "KeyTooLongError":

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 
 from keepstep.clouds.http import Response
-from keepstep.clouds.retry import retry_after
+from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 
 _UNAUTHENTICATED = (
     "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
     "off; compare the fingerprint in the OCI configuration with Identity > Users > API Keys"
 )
+_REDIRECTED = "OCI does not redirect: a proxy or a portal answered in its place; check the region and the proxy"
 _EXPIRED = "the version has expired, and a rule of the secret blocks its retrieval: make a new version of it"
 
 
@@ -26,6 +27,8 @@ def error_of(response: Response, what: str, *, grantee: str) -> Error:
     """
     code, message = _code_and_message(response)
     text = f"{what}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
+    if response.location and 300 <= response.status < 400:
+        return ConfigError(f"{text}: the answer leads to {response.location}", hint=_REDIRECTED)
     match response.status:
         case 401:
             return ConfigError(text, hint=_UNAUTHENTICATED)
@@ -38,7 +41,7 @@ def error_of(response: Response, what: str, *, grantee: str) -> Error:
             )
         case 409 if code == "IncorrectState":
             return Error(text, hint=_EXPIRED)
-        case 429 | 500 | 502 | 503 | 504:
+        case status if status in PASSING:
             return Transient(text, retry_after=retry_after(response.headers))
         case _:
             return Error(text)
