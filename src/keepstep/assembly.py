@@ -132,10 +132,10 @@ class Assembly:
                 return address
 
     def source(self, address: Address) -> Store:
-        return self._store(address, is_target=False)
+        return self._store(address, self.options, is_target=False)
 
     def target(self, address: Address) -> Store:
-        return self._store(address, is_target=True)
+        return self._store(address, self.options, is_target=True)
 
     def trash(self, address: Address) -> Store:
         """Where deleted and overwritten objects of the target go, with the target's own key."""
@@ -143,39 +143,43 @@ class Assembly:
             source_key=self.options.target_key,
             target_key=self.options.target_key,
             request_payer=self.options.request_payer,
+            escapes_keys=self.options.escapes_keys,
         )
-        return replace(self, options=options).target(address)
+        return self._store(address, options, is_target=True, is_relied_on=True)
 
-    def _store(self, address: Address, *, is_target: bool) -> Store:
-        makers: dict[str, Callable[[], Store]] = {
-            "local": lambda: _local(address, self.options, self.places, is_target=is_target),
-            "s3": lambda: self._s3(address, is_target=is_target),
-            "oci": lambda: self._oci(address, is_target=is_target),
-        }
-        return makers[address.kind]()
+    def _store(
+        self, address: Address, options: TransferOptions, *, is_target: bool, is_relied_on: bool = False
+    ) -> Store:
+        match address.kind:
+            case "s3":
+                return self._s3(address, options, is_target=is_target)
+            case "oci":
+                return self._oci(address, options, is_target=is_target)
+            case "local":
+                return _local(address, options, self.places, is_target=is_target, is_relied_on=is_relied_on)
 
-    def _s3(self, address: Address, *, is_target: bool) -> Store:
+    def _s3(self, address: Address, options: TransferOptions, *, is_target: bool) -> Store:
         with needs_extra("aws"):
             from keepstep.stores.s3 import S3Store
             from keepstep.stores.s3_client import S3Client
             from keepstep.stores.s3_headers import s3_headers
 
             identity = self.aws if is_target else self.aws_source
-            headers = s3_headers(self.options, is_target=is_target)
+            headers = s3_headers(options, is_target=is_target)
             client = S3Client(address.bucket, identity, headers=headers, timeouts=self._timeouts)
-            return S3Store(address, client, self.options)
+            return S3Store(address, client, options)
 
-    def _oci(self, address: Address, *, is_target: bool) -> Store:
+    def _oci(self, address: Address, options: TransferOptions, *, is_target: bool) -> Store:
         with needs_extra("oci"):
             from keepstep.stores.oci import OciStore
             from keepstep.stores.oci_client import OciClient
             from keepstep.stores.oci_headers import oci_headers
 
-            headers = oci_headers(self.options, is_target=is_target)
+            headers = oci_headers(options, is_target=is_target)
             client = OciClient(
                 address.bucket, address.namespace, self.oci, headers=headers, timeouts=self._timeouts
             )
-            return OciStore(address, client, self.options)
+            return OciStore(address, client, options)
 
     @property
     def _timeouts(self) -> Timeouts:
@@ -272,7 +276,14 @@ def direction(source: Address, target: Address) -> Direction:
     return Direction.COPY
 
 
-def _local(address: Address, options: TransferOptions, places: Iterable[Address], *, is_target: bool) -> Store:
+def _local(
+    address: Address,
+    options: TransferOptions,
+    places: Iterable[Address],
+    *,
+    is_target: bool,
+    is_relied_on: bool,
+) -> Store:
     from keepstep.stores.local import LocalStore
 
     return LocalStore(
@@ -282,6 +293,7 @@ def _local(address: Address, options: TransferOptions, places: Iterable[Address]
         escapes=options.escapes_keys,
         tells_states=options.tells_contents,
         apart_from=[place.path for place in places if place.kind == "local"],
+        is_relied_on=is_relied_on,
     )
 
 

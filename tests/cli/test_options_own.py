@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,73 @@ def test_escaped_keys_come_back(buckets: Buckets, tmp_path: Path) -> None:
     assert buckets.sync(there, f"s3://{buckets.name}/back/", "--escape-keys").code == 0
     listed = buckets.s3.list_objects_v2(Bucket=buckets.name, Prefix="back/")["Contents"]
     assert sorted(item["Key"].removeprefix("back/") for item in listed) == sorted(keys)
+
+
+def test_modes_and_owners_of_a_target_that_is_a_link(tmp_path: Path) -> None:
+    """The folder that it leads to is what was named, as for chmod -R; links within are left alone."""
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "file").touch()
+    folder.mkdir()
+    (tmp_path / "outside").touch(0o600)
+    (folder / "link").symlink_to("../outside")
+    (tmp_path / "target").symlink_to("folder")
+    for target in (tmp_path / "target", f"{tmp_path}/target/"):
+        words = ("--chmod", "u=rwX,go=", "--chown", "12345:54321")
+        assert keepstep("sync", str(source), str(target), *words).code == 0
+        found = [folder, *(path for path in folder.rglob("*") if path.name != "link")]
+        assert {(s.st_uid, s.st_gid, s.st_mode & 0o077) for s in map(os.stat, found)} == {(12345, 54321, 0)}
+        assert len(found) == 3
+        assert os.stat(tmp_path / "outside").st_uid == os.geteuid()
+        for path in found:
+            os.chown(path, 0, 0)
+
+
+def test_modes_are_set_as_far_as_possible(tmp_path: Path) -> None:
+    """One file that refuses does not keep the others from their mode; it is named, and the run has failed."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3):
+        (source / f"{number}").touch(0o600)
+    keepstep("sync", str(source), str(tmp_path / "target"), "--quiet")
+    subprocess.run(["chattr", "+i", str(tmp_path / "target" / "1")], check=False, capture_output=True)
+    try:
+        with suppress(PermissionError):
+            os.utime(tmp_path / "target" / "1")
+            pytest.skip("no immutable files here")
+        ran = keepstep("sync", str(source), str(tmp_path / "target"), "--chmod", "0640", "--size-only")
+        assert (ran.code, "target/1: its mode" in ran.err) == (1, True)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "target").iterdir()}
+        assert modes == {"0": 0o640, "1": modes["1"], "2": 0o640}
+    finally:
+        subprocess.run(["chattr", "-i", str(tmp_path / "target" / "1")], check=False, capture_output=True)
+
+
+def test_a_trash_with_escaped_keys(tmp_path: Path, buckets: Buckets) -> None:
+    """What --escape-keys wrote is kept in a local trash under the same names, and so is what S3 holds."""
+    for key in ("keep", "a//b", "c/../d", "e/"):
+        buckets.s3.put_object(Bucket=buckets.name, Key=key, Body=b"1")
+    place, folder, trash = f"s3://{buckets.name}/", str(tmp_path / "folder"), str(tmp_path / "trash")
+    assert buckets.sync(place, folder, "--escape-keys").code == 0
+    names = {name: data for name, data in contents(tmp_path / "folder").items() if name != "keep"}
+    assert set(names) == {"a/%/b", "c/%2E%2E/d", "e/%"}
+    options = ("--delete", "--max-delete", "100%", "--escape-keys", "--exclude", "no", "--trash")
+    only_keep = buckets.folder(keep=b"1")
+    ran = buckets.sync(only_keep, folder, *options, trash, "--size-only")
+    assert (ran.code, contents(tmp_path / "trash")) == (0, names), ran.err
+    ran = buckets.sync(only_keep, place, *options, trash + "2", "--size-only")
+    assert (ran.code, contents(tmp_path / "trash2")) == (0, names), ran.err
+    found = buckets.s3.list_objects_v2(Bucket=buckets.name)["Contents"]
+    assert [each["Key"] for each in found] == ["keep"]
+
+
+def test_oci_keeps_things_in_its_trash_itself(world: Oci) -> None:
+    """From one bucket of OCI to another the service copies: no byte passes through here."""
+    target, trash = world.places.new("oci"), world.places.new("oci")
+    world.places.put(target, "gone", b"old")
+    world.places.put(target, "a", b"old!")
+    options = ("--delete", "--max-delete", "100%", "--trash", trash, "--json")
+    ran = world.sync(world.folder(a=b"1"), target, *options)
+    assert ran.code == 0, ran.err
+    assert world.places.contents(trash) == {"gone": b"old", "a": b"old!"}
+    assert (ran.report["requests"]["CopyObject"], "GetObject" in ran.report["requests"]) == (2, False)

@@ -24,10 +24,11 @@ class Aftercare:
 
     def __call__(self, code: int) -> None:
         commands = []
+        target = os.path.realpath(self.target)  # neither program goes through a link to the folder
         if self.mode:
-            commands.append(["chmod", "-R", "--", self.mode, self.target])
+            commands.append(["chmod", "-R", "--", self.mode, target])
         if self.owner:
-            commands.append(["chown", "-R", "-h", "--", self.owner, self.target])
+            commands.append(["chown", "-R", "-h", "--", self.owner, target])
         if not os.path.isdir(self.target or os.devnull):
             commands = []
         complaints = [complaint for command in commands if (complaint := _carried_out(command))]

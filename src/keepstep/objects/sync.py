@@ -34,7 +34,7 @@ from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, Mover, Vanished, parts_in_flight
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Action, Failure, Report, action_log
-from keepstep.stores.interface import OnSent, Store
+from keepstep.stores.interface import Lapse, OnSent, Store
 from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
@@ -373,7 +373,8 @@ class Sync:
             return ExitCode.MISCONFIGURED
         if self.report.counts["failed"]:
             return ExitCode.FAILED
-        return ExitCode.SKIPPED if self.report.counts["skip"] else ExitCode.DONE
+        has_lapsed = any(isinstance(notice, Lapse) for store in self._stores for notice in store.notices)
+        return ExitCode.SKIPPED if self.report.counts["skip"] or has_lapsed else ExitCode.DONE
 
 
 def _internal(exc: Exception) -> Error:

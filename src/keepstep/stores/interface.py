@@ -202,6 +202,12 @@ class Upload(Protocol):
         ...
 
 
+class Lapse(str):
+    """A notice of something that was not done as promised, though the objects are there: the run ends with 2."""
+
+    __slots__ = ()
+
+
 class Store(Protocol):
     """A folder of objects."""
 

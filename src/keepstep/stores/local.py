@@ -7,17 +7,19 @@ locked while its writer lives, that the next run removes.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Conflict, Error, NotFound
+from keepstep.errors import Conflict, Error, NotFound, Unsupported
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
-from keepstep.stores.interface import EVERYTHING, Buffer, Entry, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Lapse, OnSent, Page, Properties, Span, Store
 from keepstep.stores.local_files import (
     LocalSource,
     LocalUpload,
@@ -28,7 +30,8 @@ from keepstep.stores.local_files import (
 )
 from keepstep.stores.local_names import escaped
 from keepstep.stores.local_paths import components, fail, open_folder, open_root, printable
-from keepstep.stores.local_tree import Walk
+from keepstep.stores.local_tree import FOLDER, Walk
+from keepstep.stores.names_on_device import NamesOnDevice
 
 _SMALL = 64 * 1024
 """Files up to this many bytes are read on the spot, as long as that is quick."""
@@ -48,11 +51,13 @@ class LocalStore:
         escapes: bool = False,
         tells_states: bool = False,
         apart_from: Sequence[str] = (),
+        is_relied_on: bool = False,
     ) -> None:
         """With ``escapes`` keys that cannot be names are written as :mod:`keepstep.stores.local_names` has it.
 
         With ``tells_states`` the ETag of a file in a listing is its state. The folders ``apart_from`` are in no
-        listing, whatever leads to them.
+        listing, whatever leads to them. With ``is_relied_on`` a file that was put survives a crash of the machine
+        under its name: something else is deleted then. Without it, that is so from the first delete here on.
         """
         self.address = address
         self.path = os.path.abspath(address.path)
@@ -67,6 +72,8 @@ class LocalStore:
         self._leftovers: list[str] = []
         self._workers = Workers()
         self._group = GroupCommit(self._workers)
+        self._names_on_device = NamesOnDevice(self._workers, self._reopened, self._note_lapse)
+        self._is_relied_on = is_relied_on
         self._root: int | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -80,6 +87,7 @@ class LocalStore:
             tells_states=self._tells_states,
             escapes=self._escapes,
             apart_from=self._apart_from,
+            root=self._root_for_reading,
         )
         self._leftovers = walk.leftovers
         return LocalListing(walk, self._workers, may_be_missing=self._writable)
@@ -98,11 +106,18 @@ class LocalStore:
         if on_sent:
             on_sent()
         await appeared
+        await self._has_appeared(key, temporary)
         return temporary.state
+
+    async def _has_appeared(self, key: str, temporary: TemporaryFile) -> None:
+        self._names_on_device.add(temporary.device, key)
+        if self._is_relied_on:
+            await self._names_on_device.flush()
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> LocalUpload:
         temporary = await self._workers.acquire(lambda: self._create(key), TemporaryFile.remove)
-        return LocalUpload(self._workers, temporary, size, part_size, properties.time)
+        done = partial(self._has_appeared, key, temporary)
+        return LocalUpload(self._workers, temporary, size, part_size, properties.time, done)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> LocalUpload | None:
         return None
@@ -114,6 +129,7 @@ class LocalStore:
         return {}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
+        await self._names_on_device.flush()
         return await self._workers.run(self._delete, keys)
 
     async def tidy(self) -> None:
@@ -133,17 +149,30 @@ class LocalStore:
     # what follows runs in the workers' threads
 
     def _open(self, key: str, limit: int) -> LocalSource:
-        path = os.path.join(self.path, *self._names(key))
+        names = self._names(key)
+        path = os.path.join(self.path, *names)
         try:
             for _ in range(_ATTEMPTS):
-                source = LocalSource(self._workers, path, limit, follow=self._follow)
+                source = self._opened(path, names, limit)
                 if source.is_steady():
                     return source
         except FileNotFoundError:
             raise NotFound(f"{printable(path)} is no longer there") from None
         except OSError as exc:
+            if exc.errno == errno.ELOOP and not self._follow:
+                raise Unsupported(f"{printable(path)} is a link by now, and is not followed") from exc
             fail(path, exc)
         raise Conflict(f"{printable(path)} keeps changing while it is read")
+
+    def _opened(self, path: str, names: Sequence[str], limit: int) -> LocalSource:
+        if self._follow:
+            return LocalSource(self._workers, path, limit)
+        # From the root down: a folder may have been replaced by a link since it was listed.
+        folder = self._folder(names[:-1], create=False)
+        try:
+            return LocalSource(self._workers, path, limit, folder=folder)
+        finally:
+            os.close(folder)
 
     def _write(self, key: str, data: Buffer, properties: Properties) -> TemporaryFile:
         temporary = self._create(key)
@@ -158,7 +187,8 @@ class LocalStore:
     def _create(self, key: str) -> TemporaryFile:
         *above, name = self._names(key)
         with translated(self.address.of(key)):
-            return TemporaryFile(self._folder(above, create=True), name, self.address.of(key))
+            folder = self._folder(above, create=True)
+            return TemporaryFile(folder, name, self.address.of(key), self._note_lapse)
 
     def _delete(self, keys: Sequence[str]) -> dict[str, Error]:
         failures: dict[str, Error] = {}
@@ -170,6 +200,23 @@ class LocalStore:
             except Error as exc:
                 failures[key] = exc
         return failures
+
+    def _reopened(self, key: str) -> int:
+        """The folder that a key is in, for reading."""
+        folder = self._folder(self._names(key)[:-1], create=False)
+        try:
+            return os.open(".", FOLDER, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def _root_for_reading(self) -> int:
+        return self._reopened("-")
+
+    def _note_lapse(self, what: str, exc: OSError) -> None:
+        why = f"{printable(self.address.path)}: {what} here ({exc.strerror}); they arrived all the same"
+        with self._lock:
+            if why not in self.notices:
+                self.notices.append(Lapse(why))
 
     def _names(self, key: str) -> Sequence[str]:
         return components(escaped(key) if self._escapes else key)
@@ -197,8 +244,10 @@ class LocalStore:
         with self._lock:
             if self._is_closed:
                 raise Error(f"{self.address}: the store has been closed")
-            if self._root is None:
+            if self._root is None and self._writable:
                 self._root = open_root(self.path, create=create)
+            elif self._root is None:  # a source is what the user named, whatever links lead there
+                self._root = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             root = os.dup(self._root)
         return open_folder(root, names, create=create)
 

@@ -8,8 +8,8 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 
 from keepstep.clouds.blocks import BLOCKS, LEAST
 from keepstep.clouds.workers import Workers
@@ -20,6 +20,14 @@ from keepstep.stores.local_paths import fail, printable
 State = str
 """Of a file: ``device-inode-size-mtime-ctime`` in hex, times in nanoseconds. Changes whenever the file does."""
 
+OnLapse = Callable[[str, OSError], None]
+"""Told what could not be done, and how the file system refused it. Called in any thread."""
+
+NO_FLUSH = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""How file systems say that they have no fsync(2): FUSE and network file systems, some overlays."""
+_NO_TIMES = NO_FLUSH | {errno.EPERM}
+"""And that times are not to be set: they belong to somebody else there, or to nobody."""
+
 _DIRECT = getattr(os, "O_DIRECT", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -27,15 +35,19 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class LocalSource:
     """One open file. Its size, time and identity are those of the moment it was opened.
 
+    With ``folder``, the descriptor of the folder that it is in, no link is followed to it; without, every link.
     Raises ``OSError`` where it cannot be opened, and :class:`Unsupported` when it is no regular file.
     """
 
-    def __init__(self, workers: Workers, path: str, limit: int, *, follow: bool = True) -> None:
+    def __init__(self, workers: Workers, path: str, limit: int, *, folder: int | None = None) -> None:
         self._workers = workers
         self._path = path
         # O_NONBLOCK: a named pipe that took the file's place must not hold us.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        self._descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
+        if folder is None:
+            self._descriptor = os.open(path, flags)
+        else:
+            self._descriptor = os.open(os.path.basename(path), flags | os.O_NOFOLLOW, dir_fd=folder)
         try:
             self._state = os.fstat(self._descriptor)
             if not stat.S_ISREG(self._state.st_mode):
@@ -121,8 +133,10 @@ class LocalSource:
 class TemporaryFile:
     """A file without its name yet. Takes over the descriptor of its folder. Safe to use from several threads."""
 
-    def __init__(self, folder: int, name: str, path: str) -> None:
+    def __init__(self, folder: int, name: str, path: str, on_lapse: OnLapse | None = None) -> None:
+        """``on_lapse`` is told what the file system cannot do."""
         self._path = path
+        self._on_lapse = on_lapse
         self._folder = folder
         self._name = name
         self.state: State = ""
@@ -187,7 +201,8 @@ class TemporaryFile:
             if os.fstat(descriptor).st_size != size:
                 raise Corrupt(f"{printable(self._path)} did not arrive whole")
             if time is not None:
-                os.utime(descriptor, ns=(time * 1000, time * 1000))
+                with self._tolerant("times of files cannot be set", _NO_TIMES):
+                    os.utime(descriptor, ns=(time * 1000, time * 1000))
 
     def flush_file_system(self, syncfs: Callable[[int], bool]) -> bool:
         """Whether everything written to this file's file system so far is on the device now."""
@@ -198,7 +213,9 @@ class TemporaryFile:
         """Gives a complete file its name, once it is on the device."""
         with self._lock, translated(self._path):
             if not is_flushed:
-                os.fsync(self._open())
+                descriptor = self._open()
+                with self._tolerant("files cannot be flushed to the device", NO_FLUSH):
+                    os.fsync(descriptor)
             self._rename()
             self._temporary = ""
             self.state = state_of(os.fstat(self._open()))
@@ -221,6 +238,17 @@ class TemporaryFile:
             raise Conflict(f"{printable(self._path)}: the upload has ended")
         return self._descriptor
 
+    @contextmanager
+    def _tolerant(self, what: str, errors: Collection[int]) -> Iterator[None]:
+        """What the file system cannot do at all is no reason to leave a whole file out."""
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno not in errors:
+                raise
+            if self._on_lapse:
+                self._on_lapse(what, exc)
+
     def _rename(self) -> None:
         try:
             os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -238,13 +266,21 @@ class LocalUpload:
     done: frozenset[int] = frozenset()
 
     def __init__(
-        self, workers: Workers, temporary: TemporaryFile, size: int, part_size: int, time: int | None
+        self,
+        workers: Workers,
+        temporary: TemporaryFile,
+        size: int,
+        part_size: int,
+        time: int | None,
+        on_appeared: Callable[[], Awaitable[None]],
     ) -> None:
+        """``on_appeared`` is called, and waited for, when the file has its name."""
         self._workers = workers
         self._temporary = temporary
         self._size = size
         self._part_size = part_size
         self._time = time
+        self._on_appeared = on_appeared
         temporary.is_direct = True
 
     async def write(self, number: int, data: Buffer) -> None:
@@ -253,6 +289,7 @@ class LocalUpload:
     async def commit(self) -> State:
         await self._workers.run(self._appear)
         await self.abort()
+        await self._on_appeared()
         return self._temporary.state
 
     def _appear(self) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from keepstep.errors import Error, Misuse
-from keepstep.stores.local_paths import printable
+from keepstep.stores.local_paths import open_root, printable
 
 _OCTAL = re.compile(r"[0-7]{1,4}")
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
@@ -108,25 +108,39 @@ def owner(text: str) -> Owner:
 
 
 def apply(folder: str, change: Change | None, new_owner: Owner | None) -> None:
-    """Everything beneath ``folder``, and the folder. Raises :class:`Error` for the first that refuses."""
+    """Everything beneath ``folder``, and the folder, as far as possible; a link to a folder is that folder.
+
+    Raises :class:`Error` that names the first that refuses, when the others are done.
+    """
+    refusals = []
     for path, name, parent in _everything(folder):
         try:
             with suppress(FileNotFoundError):
                 _apply_one(name, parent, change, new_owner)
         except OSError as exc:
-            raise Error(f"{printable(path)}: its mode or owner cannot be set: {exc.strerror}") from exc
+            refusals.append((path, exc))
+    if refusals:
+        path, first = refusals[0]
+        more = f" (and of {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        raise Error(f"{printable(path)}: its mode or owner cannot be set: {first.strerror}{more}") from first
 
 
-def _everything(folder: str) -> Iterator[tuple[str, str, int | None]]:
+def _everything(folder: str) -> Iterator[tuple[str, str, int]]:
     """The path to show, the name, and the descriptor of the folder that it stands in; inner ones first."""
-    for top, folders, files, descriptor in os.fwalk(folder, topdown=False, follow_symlinks=False):
-        for name in (*files, *folders):
-            yield os.path.join(top, name), name, descriptor
-    if os.path.isdir(folder):
-        yield folder, folder, None
+    try:
+        root = open_root(os.path.abspath(folder), create=False)
+    except FileNotFoundError:
+        return
+    try:
+        for top, folders, files, descriptor in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=root):
+            for name in (*files, *folders):
+                yield os.path.normpath(os.path.join(folder, top, name)), name, descriptor
+        yield folder, ".", root
+    finally:
+        os.close(root)
 
 
-def _apply_one(name: str, parent: int | None, change: Change | None, new_owner: Owner | None) -> None:
+def _apply_one(name: str, parent: int, change: Change | None, new_owner: Owner | None) -> None:
     """Of the thing itself: were it replaced by a link in this moment, the link's target would not be touched."""
     descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from keepstep.stores.local_names import escaped, unescaped
 from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
 from keepstep.stores.local_paths import printable as printable
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class _Folder(NamedTuple):
@@ -51,7 +51,9 @@ class Walk:
         tells_states: bool = False,
         page_size: int = 1000,
         apart_from: Sequence[str] = (),
+        root: Callable[[], int] | None = None,
     ) -> None:
+        """``root`` opens the folder where it is to be the same one that files are read from and written to."""
         self.holes: list[tuple[str, Error]] = []
         self.strays: list[tuple[str, str]] = []
         self.leftovers: list[str] = []
@@ -64,6 +66,7 @@ class Walk:
         self._tells_states = tells_states
         self._page_size = page_size
         self._apart_from = apart_from
+        self._opens_root = root
 
     def pages(self) -> Iterator[Page]:
         """Raises :class:`NotFound` when the folder is missing, :class:`ConfigError` when it is none."""
@@ -102,11 +105,13 @@ class Walk:
 
     def _root(self) -> int:
         try:
+            if self._opens_root:
+                return self._opens_root()
             if self._is_source:
-                return os.open(self._path, _FOLDER)
+                return os.open(self._path, FOLDER)
             way = open_root(self._path, create=False)
             try:
-                return os.open(".", _FOLDER, dir_fd=way)
+                return os.open(".", FOLDER, dir_fd=way)
             finally:
                 os.close(way)
         except FileNotFoundError:
@@ -121,7 +126,7 @@ class Walk:
             raise _unreadable(self._path, exc) from exc
 
     def _enter(self, stack: list[_Folder], parent: _Folder, name: str) -> None:
-        flags = _FOLDER if self._follow else _FOLDER | os.O_NOFOLLOW
+        flags = FOLDER if self._follow else FOLDER | os.O_NOFOLLOW
         try:
             descriptor = os.open(self._spelled(name[:-1]), flags, dir_fd=parent.descriptor)
         except FileNotFoundError:
