@@ -38,6 +38,35 @@ def test_a_container_is_signalled_by_name(engine: Podman) -> None:
     assert engine.heard("web2") == ["up"]
 
 
+def kills(engine: Podman) -> int:
+    """How many signals the engine itself has sent."""
+    return engine.run("events", "--stream=false", "--filter", "event=kill").count("container kill")
+
+
+def test_a_container_that_is_unless_stopped_is_signalled_from_inside(engine: Podman) -> None:
+    """The engine is not asked to send the signal, since Docker would take the container for one stopped by hand."""
+    before = kills(engine)
+    engine.start("quiet", "--restart=unless-stopped")
+    assert tell([engine.socket], Kind.CONTAINER, "quiet", "SIGUSR1") == []
+    engine.wait_for("quiet", "USR1")
+    assert kills(engine) == before
+    engine.start("loud", "--restart=always")
+    assert tell([engine.socket], Kind.CONTAINER, "loud", "SIGUSR1") == []
+    engine.wait_for("loud", "USR1")
+    assert kills(engine) == before + 1
+
+
+@pytest.mark.parametrize("lack", ["no shell", "the host's processes"])
+def test_what_cannot_be_signalled_from_inside_is_said(engine: Podman, lack: str) -> None:
+    """Without a shell in the image, or with the host's processes in it, the engine signals and a remark says so."""
+    engine.start("bare", "--restart=unless-stopped", *(["--pid=host"] if lack != "no shell" else []))
+    if lack == "no shell":
+        engine.run("exec", "bare", "/bin/busybox", "rm", "/bin/sh")
+    [remark] = tell([engine.socket], Kind.CONTAINER, "bare", "SIGUSR1")
+    engine.wait_for("bare", "USR1")
+    assert "unless-stopped: Docker will not start it after a reboot" in remark
+
+
 def test_containers_are_signalled_by_label(engine: Podman) -> None:
     """Every running container with the label is told, by key and by key and value."""
     engine.start("a", "--label", "tier=web")

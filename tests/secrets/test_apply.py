@@ -210,6 +210,19 @@ def test_forbidden_is_never_an_outage(world: World, error: Denied | NotFound | C
     assert world.run(world.line("a"), max_stale=timedelta(days=365)) == 1
 
 
+def test_a_fault_of_ours_is_a_failure_of_one_file(world: World) -> None:
+    """An exception that nobody foresaw fails its file by name, quotes nothing, and the run ends with its report."""
+    world.vault.put("a", b"1")
+    world.vault.put("b", b"2")
+    world.vault.errors["a"] = ZeroDivisionError("S3cr3t")  # type: ignore[assignment]
+    assert world.run(world.line("a"), world.line("b")) == 1
+    assert (world.root / "b").read_bytes() == b"2"
+    [failure] = world.lines.failures
+    assert failure.target == str(world.root / "a")
+    assert "ZeroDivisionError in worlds.py, line" in failure.error
+    assert "S3cr3t" not in f"{failure}"
+
+
 def test_a_missing_file_has_no_age(world: World) -> None:
     """An outage before the first delivery is a failure: there is nothing that could stay."""
     world.vault.errors["a"] = Transient("away")

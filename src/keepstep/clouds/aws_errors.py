@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from keepstep.clouds.document import shortened
 from keepstep.errors import ConfigError, Denied, Error, Transient
 
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
@@ -89,10 +90,10 @@ def unanswered(exc: Any, profile: str) -> Error:
 
 
 def _answered(exc: Any, *, role: str, caller: str, external_id: str) -> Error:
-    code = exc.response.get("Error", {}).get("Code", "")
-    text = exc.response.get("Error", {}).get("Message", "")
+    code = shortened(str(exc.response.get("Error", {}).get("Code", "")))
+    text = shortened(str(exc.response.get("Error", {}).get("Message", "")))
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or code.startswith(("Throttl", "TooManyRequests")):
+    if status >= 500 or status == 429 or code.startswith(("Throttl", "TooManyRequests")):
         return Transient(f"AWS could not answer {exc.operation_name}: {code}")
     if code.startswith("AccessDenied") and "AssumeRole" in exc.operation_name:
         return _may_not_assume(exc.operation_name, text, role=role, caller=caller, external_id=external_id)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from keepstep.clouds.document import shortened
 from keepstep.containers.docker_sockets import addresses
 from keepstep.containers.interface import RESTART, Kind, Notice
+from keepstep.containers.signals import signal_number
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 
 _TLS = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -51,12 +53,13 @@ class ContainerEngines:
             )
         remarks = []
         for container in found:
-            remarks += _remarks(container, notice, files)
+            with _translated(f"the container that is told of {notice}"):
+                remarks += _remarks(container, notice, files)
             with _translated(f"container {container.name}"):
                 if notice.what == RESTART:
                     container.restart()
                 else:
-                    container.kill(signal=notice.what)
+                    remarks += _signal(container, notice.what)
         return remarks
 
     def _running(self, notice: Notice) -> tuple[list[Any], Error | None]:
@@ -119,6 +122,41 @@ def _remarks(container: Any, notice: Notice, files: Collection[str]) -> list[str
     ]
 
 
+def _signal(container: Any, signal: str) -> list[str]:
+    """Sends the signal so that the container still comes back after a reboot, or returns a remark that it will not.
+
+    Docker takes a container that was signalled through its API for one that was stopped by hand, even when it runs
+    on, and ``unless-stopped`` then keeps it down after the next start of the engine (moby issues 41302 and 47792).
+    A signal that a process inside of it sends does not count.
+    """
+    if not comes_back_only_unsignalled(container):
+        container.kill(signal=signal)
+        return []
+    # No word of the command comes from outside.
+    inside = ["sh", "-c", f"kill -{signal_number(signal)} 1"]
+    if has_own_processes(container) and container.exec_run(inside).exit_code == 0:
+        return []
+    container.kill(signal=signal)
+    return [
+        f"container {container.name} was signalled by the engine, and its restart policy is unless-stopped: Docker "
+        "will not start it after a reboot; use the policy always"
+    ]
+
+
+def comes_back_only_unsignalled(container: Any) -> bool:
+    """Whether its restart policy is ``unless-stopped``."""
+    return (_host_config(container).get("RestartPolicy") or {}).get("Name") == "unless-stopped"
+
+
+def has_own_processes(container: Any) -> bool:
+    """Whether process 1 in it is its own, and not the host's or another container's."""
+    return _host_config(container).get("PidMode") in (None, "", "private")
+
+
+def _host_config(container: Any) -> dict[str, Any]:
+    return container.attrs.get("HostConfig") or {}
+
+
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
     """The SDK's errors as ours; ``requests`` is what it speaks through."""
@@ -131,12 +169,15 @@ def _translated(what: str) -> Iterator[None]:
     except Missing as exc:
         raise NotFound(f"{what} is not there") from exc
     except APIError as exc:
-        raise Transient(f"{what}: {exc.explanation or exc}") from exc
+        raise Transient(f"{what}: {shortened(str(exc.explanation or exc))}") from exc
+    except (AttributeError, LookupError, RecursionError, TypeError, UnicodeError):
+        # what the SDK raises for an answer that is not what the API promises
+        raise Transient(f"{what} answers with something else than containers") from None
     except (DockerException, requests.RequestException, OSError) as exc:
         root = _root(exc)
         if isinstance(root, PermissionError):
             raise Denied(f"{what} may not be spoken to", hint="run as root, or as a member of its group") from exc
-        why = root.strerror if isinstance(root, OSError) and root.strerror else exc
+        why = root.strerror if isinstance(root, OSError) and root.strerror else shortened(str(exc))
         raise Transient(f"{what} does not answer: {why}", hint="is it running? see DOCKER_HOST") from exc
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keepstep.containers.docker import ContainerEngines
+from keepstep.containers.docker import ContainerEngines, comes_back_only_unsignalled, has_own_processes
 from keepstep.containers.interface import RELOAD, RESTART, Kind, Notice
 from keepstep.containers.signals import signal_number
 from keepstep.containers.systemd import SystemdUnits
@@ -82,6 +82,7 @@ async def _container(engines: Engines, notice: Notice, files: list[str]) -> list
         if notice.what != RESTART:
             pid = int(container.attrs.get("State", {}).get("Pid") or 0)
             checks.append(listens(container.name, pid, notice.what))
+            checks += _comes_back(container)
     return checks
 
 
@@ -91,6 +92,18 @@ def _mounts(container: Any, notice: Notice, files: list[str]) -> Iterator[Check]
         if path in mounted and notice.what != RESTART:
             text = f"the container {container.name} mounts this file by itself, and goes on seeing the old one"
             yield fail("bind-mount", path, text, "mount its folder instead, or write restart as the signal")
+
+
+def _comes_back(container: Any) -> Iterator[Check]:
+    if comes_back_only_unsignalled(container) and not has_own_processes(container):
+        text = (
+            f"the container {container.name} has the restart policy unless-stopped: once it was signalled, Docker"
+        )
+        text += " takes it for stopped by hand, and no signal can be sent from inside, as it shares its processes"
+        yield fail("reboot", container.name, text, "give it the restart policy always")
+    elif comes_back_only_unsignalled(container):
+        text = f"the container {container.name} comes back after a reboot as long as its image has sh and kill"
+        yield unknown("reboot", container.name, text, "if it has none, give it the restart policy always")
 
 
 def listens(name: str, pid: int, signal: str) -> Check:

@@ -36,7 +36,7 @@ async def on_aws(practice: Practice, identity: AwsIdentity) -> Check:
     return _until(
         practice.clock.now(),
         "aws-identity",
-        answer["Arn"],
+        answer.text("Arn"),
         f"by {credentials.method}",
         ends if not is_renewed else None,
         f", renewed before {ends:%Y-%m-%d %H:%M:%S} UTC"

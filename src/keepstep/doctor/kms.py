@@ -25,22 +25,22 @@ async def of_secret(identity: AwsIdentity, name: str) -> Check:
         answer = await calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)
     finally:
         await calls.close()
-    key = answer.get("KmsKeyId")
+    key = answer.text("KmsKeyId", "")
     if not key or key.endswith("alias/aws/secretsmanager"):
         return ok("kms", name, "AWS's own key for Secrets Manager")
-    return await of_key(identity, name, key, region_of_arn(answer["ARN"]))
+    return await of_key(identity, name, key, region_of_arn(answer.text("ARN")))
 
 
 async def of_key(identity: AwsIdentity, about: str, key: str, region: str | None) -> Check:
     calls = AwsCalls("kms", identity)
     try:
-        described = (await calls.call("DescribeKey", key, region, KeyId=key))["KeyMetadata"]
+        described = (await calls.call("DescribeKey", key, region, KeyId=key)).inner("KeyMetadata")
     except Denied as error:
         grant = {"Effect": "Allow", "Action": "kms:DescribeKey", "Resource": key}
         return unknown("kms", about, error.message, f"to see it, add to the policy: {json.dumps(grant)}")
     finally:
         await calls.close()
-    state = described["KeyState"]
+    state, arn = described.text("KeyState"), described.text("Arn")
     if fix := _FIXES.get(state):
-        return fail("kms", about, f"its key {described['Arn']} is {state}", fix.format(key=described["KeyId"]))
-    return ok("kms", about, f"its key {described['Arn']} is {state}")
+        return fail("kms", about, f"its key {arn} is {state}", fix.format(key=described.text("KeyId")))
+    return ok("kms", about, f"its key {arn} is {state}")

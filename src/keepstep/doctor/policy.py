@@ -28,7 +28,7 @@ async def simulated(name: str, about: str, identity: AwsIdentity, grants: Sequen
     sts, iam = AwsCalls("sts", identity), AwsCalls("iam", identity)
     fix = f"add to the policy: {statement(grants)}"
     try:
-        caller = (await sts.call("GetCallerIdentity", "AWS", identity.config.region or "us-east-1"))["Arn"]
+        caller = (await sts.call("GetCallerIdentity", "AWS", identity.config.region or "us-east-1")).text("Arn")
         refused = [grant for grant in grants if not await _allows(iam, principal(caller), grant)]
     except Error as error:
         return unknown(name, about, f"IAM does not say: {error.message}", f"if it is missing, {fix}")
@@ -54,7 +54,7 @@ async def _allows(iam: AwsCalls, who: str, grant: Grant) -> bool:
         ActionNames=[grant.action],
         ResourceArns=[grant.resource],
     )
-    return all(result["EvalDecision"] == "allowed" for result in answer["EvaluationResults"])
+    return all(result.text("EvalDecision") == "allowed" for result in answer.listed("EvaluationResults"))
 
 
 def principal(caller: str) -> str:

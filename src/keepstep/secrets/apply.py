@@ -6,9 +6,12 @@ All secrets are fetched at once, and each target is placed as soon as its own ar
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
+from pathlib import Path
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.containers.interface import Kind, Recipient
@@ -66,7 +69,7 @@ class Apply:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Report:
-        """Brings in step what can be; what cannot is in the report. Raises only what nobody foresaw."""
+        """Brings in step what can be; what cannot is in the report, also what nobody foresaw. Raises nothing."""
         for mistake in self._plan.mistakes:
             self._journal.fail("map", mistake.error, source=mistake.where)
         if not self._options.dryrun:
@@ -78,12 +81,13 @@ class Apply:
                 telling = self._telling.tell(notices, [settled[id(target)] for target in concerned])
                 self._tasks.append(asyncio.create_task(telling))
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for target, outcome in zip_longest(self._plan.targets, outcomes):  # what tells recipients comes last
+            if isinstance(outcome, Exception):
+                place = target.path if target else None
+                self._journal.fail("internal", _unforeseen(outcome), source=None, target=place)
         self._ages.save()
         self.report.finished = self._clock.now()
         self.report.exit_code = self._exit_code()
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                raise outcome
         return self.report
 
     def stop(self) -> None:
@@ -166,3 +170,10 @@ class Apply:
         if counts["update"]:
             return ExitCode.CHANGED
         return ExitCode.SKIPPED if counts["stale"] else ExitCode.DONE
+
+
+def _unforeseen(exc: Exception) -> Error:
+    """A fault of ours: where it is, and nothing of what the exception says, which may quote a secret."""
+    [*_, frame] = traceback.extract_tb(exc.__traceback__)
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return Error(f"internal error: {type(exc).__name__} in {place}", hint="please report this")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.document import Document
 from keepstep.vaults.aws_errors import translated
 
 _THREADS = 32
@@ -26,18 +27,20 @@ class AwsCalls:
     async def authenticate(self) -> None:
         await self._identity.credentials()
 
-    async def call(self, operation: str, what: str, region: str | None, **parameters: Any) -> dict[str, Any]:
-        """``operation`` as the API has it. Raises what :mod:`.aws_errors` says of ``what``."""
+    async def call(self, operation: str, what: str, region: str | None, **parameters: Any) -> Document:
+        """``operation`` as the API has it. Raises what :mod:`.aws_errors` says of ``what``.
+
+        botocore takes an answer's fields as they come, whatever the types that its model promises.
+        """
         from botocore import xform_name
 
         session = await self._identity.botocore_session()
         profile = self._identity.settings.profile or "default"
 
-        def work() -> dict[str, Any]:
+        def work() -> Document:
             with translated(what, f"{self.service}:{operation}", profile):
                 method = getattr(self._client(session, region), xform_name(operation))
-                answer: dict[str, Any] = method(**parameters)
-                return answer
+                return Document(method(**parameters), what)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 

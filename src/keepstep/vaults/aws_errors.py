@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from keepstep.clouds.aws_errors import translated as translated_credentials
-from keepstep.clouds.retry import retry_after
-from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
+from keepstep.clouds.document import shortened
+from keepstep.clouds.retry import PASSING, retry_after
+from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient
 
 _MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"})
 _PASSING = frozenset({"InternalServiceError", "InternalServerError", "InternalFailure", "ServiceUnavailable"})
@@ -29,6 +30,7 @@ _RESOURCE = re.compile(r"on resource: (\S+)")
 def translated(what: str, action: str, profile: str) -> Iterator[None]:
     """Raises our errors for botocore's. ``action`` is the one that IAM knows: ``secretsmanager:GetSecretValue``."""
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     with translated_credentials(profile):
         try:
@@ -45,15 +47,21 @@ def translated(what: str, action: str, profile: str) -> Iterator[None]:
             raise ConfigError(f"{what}: no AWS region is known", hint="set AWS_REGION, or write the ARN") from exc
         except boto.ParamValidationError as exc:
             raise ConfigError(f"{what}: AWS has no such names") from exc
+        except ResponseParserError:
+            raise Transient(f"{what}: the answer is not AWS's (a proxy?)") from None
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            # what botocore's parsers raise for fields of other types; not "from exc", which may quote them
+            raise Corrupt(f"{what}: the answer's fields are not what AWS promises") from None
 
 
 def _answered(exc: Any, what: str, action: str) -> Error | None:
     """None for what is about credentials, not about the secret."""
-    code = exc.response.get("Error", {}).get("Code", "")
-    message = exc.response.get("Error", {}).get("Message", "")
+    code = shortened(str(exc.response.get("Error", {}).get("Code", "")))
+    message = shortened(str(exc.response.get("Error", {}).get("Message", "")))
     metadata = exc.response.get("ResponseMetadata", {})
     text = f"{what}: {code}" + (f": {message.rstrip('.')}" if message else "")
-    if code in _PASSING or code.startswith(("Throttl", "TooManyRequests")) or metadata["HTTPStatusCode"] >= 500:
+    status = metadata.get("HTTPStatusCode", 0)
+    if code in _PASSING or code.startswith(("Throttl", "TooManyRequests")) or status in PASSING:
         return Transient(text, retry_after=retry_after(metadata.get("HTTPHeaders", {})))
     if code in _MISSING or (code == "InvalidRequestException" and "delet" in message):
         return NotFound(text, hint="check the name, the region and the account")

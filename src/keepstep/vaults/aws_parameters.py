@@ -5,14 +5,14 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter
 
 from __future__ import annotations
 
-from typing import Any
-
 from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.document import Document
 from keepstep.errors import NotFound
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
 from keepstep.vaults.aws_calls import AwsCalls
 from keepstep.vaults.interface import SecretValue, Stage, Version, VersionId, Which, which_text
+from keepstep.vaults.paging import every_page
 
 
 class ParameterStoreVault:
@@ -36,17 +36,15 @@ class ParameterStoreVault:
         return await self._get(name, f":{newest - 1}", what, newest)
 
     async def versions(self, name: str) -> list[Version]:
-        numbers: list[dict[str, Any]] = []
-        more: dict[str, str] = {}
-        while True:
+        async def ask(token: str) -> tuple[list[Document], str]:
+            more = {"NextToken": token} if token else {}
             answer = await self._calls.call("GetParameterHistory", name, region_of_arn(name), Name=name, **more)
-            numbers += answer.get("Parameters", ())
-            if not answer.get("NextToken"):
-                break
-            more = {"NextToken": answer["NextToken"]}
-        newest = max(int(parameter["Version"]) for parameter in numbers)
-        found = [_version(parameter, newest) for parameter in numbers]
-        return sorted(found, key=lambda version: int(version.id), reverse=True)
+            return answer.listed("Parameters", is_required=True), answer.text("NextToken", "")
+
+        found = await every_page(ask, name)
+        newest = max((parameter.whole("Version") for parameter in found), default=0)
+        versions = [_version(parameter, newest) for parameter in found]
+        return sorted(versions, key=lambda version: int(version.id), reverse=True)
 
     async def close(self) -> None:
         await self._calls.close()
@@ -55,19 +53,19 @@ class ParameterStoreVault:
         answer = await self._calls.call(
             "GetParameter", what, region_of_arn(name), Name=name + selector, WithDecryption=True
         )
-        parameter = answer["Parameter"]
-        known = newest if selector else int(parameter["Version"])
-        return SecretValue(_version(parameter, known), Secret(parameter["Value"]))
+        parameter = answer.inner("Parameter")
+        known = newest if selector else parameter.whole("Version")
+        return SecretValue(_version(parameter, known), Secret(parameter.text("Value")))
 
 
-def _version(parameter: dict[str, Any], newest: int | None) -> Version:
+def _version(parameter: Document, newest: int | None) -> Version:
     """``newest`` None: where the version stands is not known."""
-    number = int(parameter["Version"])
+    number = parameter.whole("Version")
     stages = [Stage.CURRENT, Stage.PREVIOUS] if newest else []
     held = [stage for back, stage in enumerate(stages) if number == (newest or 0) - back]
     return Version(
         id=VersionId(str(number)),
         stages=frozenset(held),
-        labels=tuple(parameter.get("Labels") or ()),
-        created=parameter.get("LastModifiedDate"),
+        labels=parameter.texts("Labels"),
+        created=parameter.moment("LastModifiedDate"),
     )

@@ -5,13 +5,13 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValu
 
 from __future__ import annotations
 
-from typing import Any
-
 from keepstep.clouds.aws import AwsIdentity
+from keepstep.clouds.document import Document
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
 from keepstep.vaults.aws_calls import AwsCalls
 from keepstep.vaults.interface import SecretValue, Stage, Version, VersionId, Which, which_text
+from keepstep.vaults.paging import every_page
 
 _PREFIX = "AWS"
 
@@ -29,34 +29,33 @@ class SecretsManagerVault:
         selector = {"VersionStage": _PREFIX + which} if isinstance(which, Stage) else {"VersionId": which}
         what = f"{name}{which_text(which)}"
         answer = await self._calls.call("GetSecretValue", what, region_of_arn(name), SecretId=name, **selector)
-        content = answer["SecretBinary"] if "SecretBinary" in answer else answer["SecretString"]
+        content = answer.data("SecretBinary") if "SecretBinary" in answer else answer.text("SecretString")
         return SecretValue(_version(answer), Secret(content))
 
     async def versions(self, name: str) -> list[Version]:
         """Versions without a label, which AWS may delete at any time, are left out."""
-        found: list[Version] = []
-        more: dict[str, str] = {}
-        while True:
+
+        async def ask(token: str) -> tuple[list[Document], str]:
+            more = {"NextToken": token} if token else {}
             answer = await self._calls.call(
                 "ListSecretVersionIds", name, region_of_arn(name), SecretId=name, **more
             )
-            found += map(_version, answer.get("Versions", ()))
-            if not answer.get("NextToken"):
-                return sorted(found, key=_age, reverse=True)
-            more = {"NextToken": answer["NextToken"]}
+            return answer.listed("Versions", is_required=True), answer.text("NextToken", "")
+
+        return sorted(map(_version, await every_page(ask, name)), key=_age, reverse=True)
 
     async def close(self) -> None:
         await self._calls.close()
 
 
-def _version(answer: dict[str, Any]) -> Version:
-    labels = tuple(answer.get("VersionStages") or ())
+def _version(answer: Document) -> Version:
+    labels = answer.texts("VersionStages")
     bare = (label.removeprefix(_PREFIX) for label in labels if label.startswith(_PREFIX))
     return Version(
-        id=VersionId(answer["VersionId"]),
+        id=VersionId(answer.text("VersionId")),
         stages=frozenset(Stage(label) for label in bare if label in Stage.__members__),
         labels=labels,
-        created=answer.get("CreatedDate"),
+        created=answer.moment("CreatedDate"),
     )
 
 

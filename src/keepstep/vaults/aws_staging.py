@@ -6,8 +6,7 @@ API_UpdateSecretVersionStage.html.
 
 from __future__ import annotations
 
-from typing import Any
-
+from keepstep.clouds.document import Document
 from keepstep.errors import Refused
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
@@ -22,14 +21,14 @@ class SecretsManagerStages(SecretsManagerVault):
     async def look(self, name: str) -> Look:
         answer = await self._calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)
         _check_writable(answer, name)
-        ids = answer.get("VersionIdsToStages") or {}
-        labels = {label: VersionId(version) for version, held in ids.items() for label in held}
+        ids = answer.inner("VersionIdsToStages")
+        labels = {label: VersionId(version) for version in ids.names() for label in ids.texts(version)}
         return Look(
             name=name,
-            id=answer["ARN"],
+            id=answer.text("ARN"),
             stages={stage: labels[f"AWS{stage}"] for stage in Stage if f"AWS{stage}" in labels},
             labels=labels,
-            changed=answer.get("LastChangedDate") or answer.get("CreatedDate"),
+            changed=answer.moment("LastChangedDate") or answer.moment("CreatedDate"),
         )
 
     async def put(self, name: str, version: str, content: Secret, label: str) -> bool:
@@ -42,7 +41,7 @@ class SecretsManagerStages(SecretsManagerVault):
             SecretString=content.reveal(),
             VersionStages=[label],
         )
-        return label in answer.get("VersionStages", ())
+        return label in answer.texts("VersionStages")
 
     async def move(self, name: str, label: str, *, to: VersionId | None, away_from: VersionId | None) -> None:
         ends = {"MoveToVersionId": to, "RemoveFromVersionId": away_from}
@@ -56,17 +55,17 @@ class SecretsManagerStages(SecretsManagerVault):
         )
 
 
-def _check_writable(answer: dict[str, Any], name: str) -> None:
-    if deleted := answer.get("DeletedDate"):
+def _check_writable(answer: Document, name: str) -> None:
+    if deleted := answer.moment("DeletedDate"):
         raise Refused(
             f"{name} is marked for deletion since {deleted:%Y-%m-%d}",
             hint="aws secretsmanager restore-secret brings it back",
         )
-    if answer.get("RotationEnabled"):
+    if answer.flag("RotationEnabled"):
         raise Refused(
             f"{name} is rotated by Secrets Manager itself",
             hint="two rotators undo each other: aws secretsmanager cancel-rotate-secret, or leave the job out",
         )
-    primary = answer.get("PrimaryRegion")
-    if primary and primary != answer["ARN"].split(":")[3]:
+    primary = answer.text("PrimaryRegion", "")
+    if primary and primary != region_of_arn(answer.text("ARN")):
         raise Refused(f"{name} is a replica", hint=f"name the secret in its primary region, {primary}")

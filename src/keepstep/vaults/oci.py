@@ -6,10 +6,8 @@ https://docs.oracle.com/en-us/iaas/api/#/en/secretretrieval/20190301/SecretBundl
 from __future__ import annotations
 
 import base64
-import json
-from datetime import UTC, datetime
-from typing import Any
 
+from keepstep.clouds.document import Document, document_in, documents_in
 from keepstep.clouds.http import Response
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_regions import DOMAINS, region_of
@@ -18,6 +16,7 @@ from keepstep.errors import Corrupt, Error, NotFound
 from keepstep.secret import Secret
 from keepstep.vaults.interface import SecretValue, Stage, Version, VersionId, Which, which_text
 from keepstep.vaults.oci_errors import error_of
+from keepstep.vaults.paging import every_page
 
 _API = "/20190301/secretbundles"
 _MOST = 1024 * 1024
@@ -43,16 +42,13 @@ class OciVault:
         return _value(response, what)
 
     async def versions(self, name: str) -> list[Version]:
-        found: list[Version] = []
-        query = [("sortBy", "VERSION_NUMBER"), ("sortOrder", "DESC"), ("limit", "100")]
-        page = ""
-        while True:
-            asked = [*query, ("page", page)] if page else query
-            response = await self._call("ListSecretBundleVersions", name, "/versions", name, asked)
-            found += [_version(summary) for summary in _parsed(response, name) if not summary.get("timeOfDeletion")]
-            page = response.headers.get("opc-next-page", "")
-            if not page:
-                return found
+        async def ask(page: str) -> tuple[list[Document], str]:
+            query = version_query(page)
+            response = await self._call("ListSecretBundleVersions", name, "/versions", name, query)
+            return documents_in(response.document, name), response.headers.get("opc-next-page", "")
+
+        summaries = await every_page(ask, name)
+        return [_version(summary) for summary in summaries if "timeOfDeletion" not in summary]
 
     async def close(self) -> None:
         for service in self._services.values():
@@ -75,6 +71,12 @@ class OciVault:
         return self._services[region]
 
 
+def version_query(page: str) -> list[tuple[str, str]]:
+    """The parameters of a list of versions, the newest first, from ``page`` on."""
+    query = [("sortBy", "VERSION_NUMBER"), ("sortOrder", "DESC"), ("limit", "100")]
+    return [*query, ("page", page)] if page else query
+
+
 def region_in(ocid: str) -> str:
     """The full name of the region that an OCID names, empty when it names none or one that nobody knows.
 
@@ -85,35 +87,21 @@ def region_in(ocid: str) -> str:
 
 
 def _value(response: Response, what: str) -> SecretValue:
-    bundle = _parsed(response, what)
+    bundle = document_in(response.document, what)
     try:
-        content = base64.b64decode(bundle["secretBundleContent"]["content"], validate=True)
-    except (KeyError, TypeError, ValueError):
+        content = base64.b64decode(bundle.inner("secretBundleContent").text("content"), validate=True)
+    except ValueError:
         # not "from exc": nothing of the content goes into an error
-        raise Corrupt(f"{what}: the answer has no content in base64") from None
+        raise Corrupt(f"{what}: the answer's content is not base64") from None
     return SecretValue(_version(bundle), Secret(content))
 
 
-def _version(document: dict[str, Any]) -> Version:
-    labels = tuple(map(str, document.get("stages") or ()))
+def _version(document: Document) -> Version:
+    labels = document.texts("stages")
     return Version(
-        id=VersionId(str(document["versionNumber"])),
+        id=VersionId(str(document.whole("versionNumber"))),
         stages=frozenset(Stage(label) for label in labels if label in Stage.__members__),
         labels=labels,
-        created=_time(document.get("timeCreated")),
-        expires=_time(document.get("timeOfExpiry")),
+        created=document.moment("timeCreated"),
+        expires=document.moment("timeOfExpiry"),
     )
-
-
-def _time(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _parsed(response: Response, what: str) -> Any:
-    try:
-        return json.loads(response.document)
-    except ValueError:
-        raise Corrupt(f"{what}: the answer is no JSON (a proxy?)") from None

@@ -6,11 +6,10 @@ so do we, and print the statement that would allow it.
 
 from __future__ import annotations
 
-import json
-
+from keepstep.clouds.document import document_in, shortened
 from keepstep.clouds.http import Response
 from keepstep.clouds.retry import PASSING, retry_after
-from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Corrupt, Denied, Error, NotFound, Transient
 
 _UNAUTHENTICATED = (
     "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
@@ -52,9 +51,9 @@ def _policy(grantee: str) -> str:
 
 
 def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body; the text itself where it is no JSON."""
+    """Empty where there is no body; the start of the text itself where it is no error of OCI's."""
     try:
-        document = json.loads(response.document)
-        return str(document.get("code", "")), str(document.get("message", ""))
-    except (ValueError, AttributeError):
-        return "", response.document[:200].decode("utf-8", "replace").strip()
+        document = document_in(response.document, "")
+        return shortened(document.text("code", "")), shortened(document.text("message", ""))
+    except Corrupt:
+        return "", shortened(response.document[:2000].decode("utf-8", "replace").strip())

@@ -13,14 +13,16 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from keepstep.clouds.document import Document, document_in, documents_in
 from keepstep.clouds.http import Response
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_service import OciService, quoted
-from keepstep.errors import Conflict, Error, Refused, Transient
+from keepstep.errors import Conflict, Corrupt, Error, Refused, Transient
 from keepstep.secret import Secret
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.oci import OciVault, region_in
+from keepstep.vaults.oci import OciVault, region_in, version_query
 from keepstep.vaults.oci_errors import error_of
+from keepstep.vaults.paging import every_page
 from keepstep.vaults.staging import Look, Stored
 
 _API = "/20180608/secrets"
@@ -41,7 +43,7 @@ class OciVaultStages(OciVault):
     async def look(self, name: str, *, versions: bool = True) -> Look:
         secret, etag = await self._settled(name)
         _check_writable(secret, name)
-        current = VersionId(str(secret["currentVersionNumber"]))
+        current = VersionId(str(secret.whole("currentVersionNumber")))
         stored = await self._stored(name) if versions else ()
         stages = {stage: version.id for version in stored for stage in version.stages}
         return Look(
@@ -72,29 +74,27 @@ class OciVaultStages(OciVault):
         for service in self._managers.values():
             await service.close()
 
-    async def _settled(self, name: str) -> tuple[dict[str, Any], str]:
+    async def _settled(self, name: str) -> tuple[Document, str]:
         """The secret once no change to it is under way, and its ETag."""
         deadline = time.monotonic() + _SETTLING
         while True:
             response = await self._ask("GetSecret", name, "", [])
-            secret = json.loads(response.document)
-            if secret["lifecycleState"] not in _PASSING:
-                return secret, response.headers["etag"]
+            secret = document_in(response.document, name)
+            state = secret.text("lifecycleState")
+            if state not in _PASSING:
+                if etag := response.headers.get("etag"):
+                    return secret, etag
+                raise Corrupt(f"{name}: the answer has no ETag (a proxy?)")
             if time.monotonic() > deadline:
-                raise Transient(f"{name} is {secret['lifecycleState']} for more than {_SETTLING:.0f} s")
+                raise Transient(f"{name} is {state} for more than {_SETTLING:.0f} s")
             await asyncio.sleep(0.25)
 
     async def _stored(self, name: str) -> tuple[Stored, ...]:
-        found: list[Stored] = []
-        query = [("sortBy", "VERSION_NUMBER"), ("sortOrder", "DESC"), ("limit", "100")]
-        page = ""
-        while True:
-            asked = [*query, ("page", page)] if page else query
-            response = await self._ask("ListSecretVersions", name, "/versions", asked)
-            found += map(_stored, json.loads(response.document))
-            page = response.headers.get("opc-next-page", "")
-            if not page:
-                return tuple(found)
+        async def ask(page: str) -> tuple[list[Document], str]:
+            response = await self._ask("ListSecretVersions", name, "/versions", version_query(page))
+            return documents_in(response.document, name), response.headers.get("opc-next-page", "")
+
+        return tuple(map(_stored, await every_page(ask, name)))
 
     async def _change(self, operation: str, method: str, look: Look, below: str, document: dict[str, Any]) -> None:
         # A connection of its own: a kept one that the server closes is replaced, and the request sent again.
@@ -125,23 +125,23 @@ class OciVaultStages(OciVault):
         return OciService("vaults", self._identity, region=region_in(name) or None)
 
 
-def _check_writable(secret: dict[str, Any], name: str) -> None:
-    state = secret["lifecycleState"]
+def _check_writable(secret: Document, name: str) -> None:
+    state = secret.text("lifecycleState")
     if state in ("PENDING_DELETION", "SCHEDULING_DELETION"):
-        when = str(secret.get("timeOfDeletion") or "")[:10]
+        when = secret.text("timeOfDeletion", "")[:10]
         raise Refused(
             f"{name} is pending deletion" + (f" on {when}" if when else ""),
             hint="oci vault secret cancel-secret-deletion brings it back",
         )
     if state != "ACTIVE":
         raise Refused(f"{name} is {state}, not ACTIVE")
-    config = secret.get("rotationConfig") or {}
-    if config.get("isScheduledRotationEnabled") or secret.get("rotationStatus") in ("IN_PROGRESS", "SCHEDULED"):
+    is_scheduled = secret.inner("rotationConfig").flag("isScheduledRotationEnabled")
+    if is_scheduled or secret.text("rotationStatus", "") in ("IN_PROGRESS", "SCHEDULED"):
         raise Refused(
             f"{name} is rotated by OCI Vault itself",
             hint="two rotators undo each other: turn its automatic rotation off, or leave the job out",
         )
-    if secret.get("isReplica"):
+    if secret.flag("isReplica"):
         raise Refused(f"{name} is a replica", hint="name the secret in its source region")
 
 
@@ -155,13 +155,12 @@ def _error_of(response: Response, name: str, grantee: str, *, is_write: bool) ->
     return error
 
 
-def _stored(summary: dict[str, Any]) -> Stored:
-    stages = summary.get("stages") or ()
-    deletion = summary.get("timeOfDeletion")
+def _stored(summary: Document) -> Stored:
+    stages = summary.texts("stages")
     return Stored(
-        id=VersionId(str(summary["versionNumber"])),
-        name=summary.get("name") or "",
+        id=VersionId(str(summary.whole("versionNumber"))),
+        name=summary.text("name", ""),
         stages=frozenset(Stage(stage) for stage in stages if stage in Stage.__members__),
         is_deprecated="DEPRECATED" in stages,
-        deletion=datetime.fromisoformat(deletion) if deletion else None,
+        deletion=summary.moment("timeOfDeletion"),
     )
