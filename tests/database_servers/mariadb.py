@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keepstep.databases.interface import Engine
 from tests.database_servers.certificates import Authority
@@ -21,7 +22,13 @@ class MariadbServer(MysqlServer):
 
 @contextlib.contextmanager
 def mariadb(
-    folder: Path, authority: Authority, *, port: int = 0, release: Release = MARIADB, tls: bool = True
+    folder: Path,
+    authority: Authority,
+    *,
+    port: int = 0,
+    release: Release = MARIADB,
+    tls: bool = True,
+    more: dict[str, Any] | None = None,
 ) -> Iterator[MariadbServer]:
     """Serves the database ``app`` until the block ends; what ``folder`` holds from before is served again."""
     share = next(
@@ -42,11 +49,15 @@ def mariadb(
         names = ("system_tables.sql", "system_tables_data.sql", "performance_tables.sql")
         words = [path.read_text() for name in names for path in sorted(scripts.glob(f"m*_{name}"))[:1]]
         text = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n" + "\n".join(words)
-        settings = where | {"datadir": data, "tmpdir": data.parent, "max-allowed-packet": "8M"}
-        command = [release.find(), *options(settings), "--bootstrap", "--skip-name-resolve"]
+        paths = where | {"datadir": data, "tmpdir": data.parent, "max-allowed-packet": "8M"}
+        command = [release.find(), *options(paths), "--bootstrap", "--skip-name-resolve"]
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=120)
         if done.returncode:
             raise RuntimeError(done.stderr.decode(errors="replace"))
 
-    with serving(folder, authority, release, Engine.MARIADB, where, initialise, port, tls=tls) as (endpoint, data):
+    settings = where | (more or {})
+    with serving(folder, authority, release, Engine.MARIADB, settings, initialise, port, tls=tls) as (
+        endpoint,
+        data,
+    ):
         yield MariadbServer(endpoint, folder / "server.log", data / "general.log", release, tls=tls)

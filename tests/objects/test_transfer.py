@@ -486,9 +486,10 @@ def _recorded(source: MemoryStore, target: MemoryStore, fails_at: str) -> set[st
             held.discard("upload")
             return await super().commit()
 
-        async def abort(self) -> None:
+        async def abort(self) -> bool:
             await asyncio.sleep(0)
             held.discard("upload")
+            return True
 
     class Source(MemorySource):
         async def read(self, offset: int, length: int) -> Any:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.databases.mysql import MysqlSession
+from keepstep.databases.mysql_session import MysqlSession
 from keepstep.databases.postgres import PostgresSession
 from keepstep.rotation.tick import Tick
 from keepstep.runs.report import Action, Failure, Report

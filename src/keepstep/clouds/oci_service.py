@@ -79,11 +79,12 @@ class OciService:
         is_body_signed: bool = True,
         is_repeatable: bool = True,
         most: int | None = None,
+        confirm: Callable[[Response], None] | None = None,
     ) -> Response:
         """One operation to its end: an answer below 300, or the error that ``explain`` makes of any other.
 
         ``path`` is raw, made with :func:`quoted`. Raises :class:`TooLarge` when the answer has more than ``most``
-        bytes.
+        bytes. ``confirm`` raises :class:`Transient` for a success that does not prove anything.
         """
         parameters = list(query)
         target = f"{path}?{urlencode(parameters, quote_via=quote, safe='')}" if parameters else path
@@ -93,6 +94,8 @@ class OciService:
         async def attempt() -> Response:
             response = await self._send(operation, method, target, extra, body, signed, most)
             if response.status < 300:
+                if confirm is not None:
+                    confirm(response)
                 return response
             raise explain(response)
 

@@ -25,11 +25,12 @@ class NotLoggedIn(Error):
     def of(cls, name: str, username: str, probe: Probe) -> NotLoggedIn:
         """``name`` is the database's."""
         what = f"{name}: {username} cannot log in" + (f": {probe.why}" if probe.why else "")
-        return cls(what, probe, hint=_HINTS.get(probe.answer))
+        return cls(what, probe, hint=probe.fix or _HINTS.get(probe.answer))
 
 
 _HINTS = {
     Answer.REJECT: "compare the secret with what the database's administrator has set",
+    Answer.EXPIRED: "an administrator has to set the password",
     Answer.LOCKED: "find out who failed to log in, and unlock the account",
     Answer.UNREACHABLE: "check host and port, and that this machine may connect to them",
     Answer.TLS_ERROR: "name the authority that signed the server's certificate with ca, and the host as it does",

@@ -5,11 +5,20 @@ Statements are ``(text, parameters)`` for PyMySQL, which quotes the parameters.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from keepstep.databases.interface import Account
+from keepstep.databases.interface import PasswordPolicy
+from keepstep.databases.mariadb_plugins import STORED
+from keepstep.databases.mysql_accounts import (
+    MARIADB_COLUMNS,
+    MYSQL_COLUMNS,
+    MYSQL_EXTRA,
+    AccountRow,
+    mariadb_row,
+    mysql_row,
+)
 from keepstep.errors import Unsupported
 from keepstep.secret import Secret
 
@@ -21,22 +30,34 @@ class Dialect(Protocol):
     """One of the two."""
 
     keeps_two_passwords: bool
-    users: str
-    """Query for a user's rows, the host first, by name."""
+    rows: str
+    """Query for a user's rows, by name."""
     roles: str
-    """Query for the roles of a user: name, and whether it is the default one."""
+    """Query for the roles of a user: name, whether it is a default one, and the user's host."""
+    read_only: str
+    """Query for whether the server refuses changes: those of ordinary users, and everybody's."""
+    writes_anyway: frozenset[str]
+    """Privileges whose holders write where only some are refused."""
+    policy: str
+    """Query for the variables of the server's password policy."""
 
-    def account(self, username: str, rows: Sequence[Row], roles: Iterable[Row]) -> Account: ...
+    def row(self, row: Row) -> AccountRow: ...
 
-    def change(self, username: str, hosts: Sequence[str], new: Secret, *, keep_old: bool) -> list[Statement]:
-        """No hosts means the account that is logged in."""
+    def change(self, username: str, rows: Sequence[AccountRow], new: Secret, *, keep_old: bool) -> Statement:
+        """One statement for all rows that have a password; the others stay as they are."""
         ...
 
-    def change_plainly(self, username: str, hosts: Sequence[str], new: Secret) -> list[Statement]:
-        """The same for servers that want to see the password; none where ``change`` shows it anyway."""
+    def change_plainly(self, username: str, rows: Sequence[AccountRow], new: Secret) -> Statement | None:
+        """The same for servers that want to see the password; None where ``change`` shows it anyway."""
         ...
 
-    def retire(self, username: str, hosts: Sequence[str]) -> list[Statement]: ...
+    def change_own(self, row: AccountRow | None, new: Secret, *, keep_old: bool) -> Statement:
+        """For the account that is logged in; ``row`` is None where that account may not see itself."""
+        ...
+
+    def retire(self, username: str, rows: Sequence[AccountRow]) -> Statement | None: ...
+
+    def demands(self, variables: dict[str, str]) -> PasswordPolicy: ...
 
 
 class Mysql:
@@ -45,99 +66,126 @@ class Mysql:
     https://dev.mysql.com/doc/refman/8.0/en/password-logging.html
     """
 
+    read_only = "SELECT @@read_only, @@super_read_only OR @@innodb_read_only"
+    writes_anyway = frozenset({"CONNECTION_ADMIN", "SUPER", "ALL PRIVILEGES"})
+    policy = "SHOW VARIABLES LIKE 'validate_password%'"
+    roles = (
+        "SELECT e.FROM_USER, d.USER IS NOT NULL, e.TO_HOST FROM mysql.role_edges e LEFT JOIN mysql.default_roles d"
+        " ON (d.HOST, d.USER, d.DEFAULT_ROLE_USER) = (e.TO_HOST, e.TO_USER, e.FROM_USER) WHERE e.TO_USER = %s"
+    )
+
     def __init__(self, version: Sequence[int]) -> None:
         self.keeps_two_passwords = tuple(version) >= (8, 0, 14)
-        known = (
-            "JSON_CONTAINS_PATH(User_attributes, 'one', '$.additional_password'), "
-            "JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts')"
-        )
-        extra = known if self.keeps_two_passwords else "0, NULL"
-        self.users = f"SELECT Host, account_locked, {extra} FROM mysql.user WHERE User = %s"  # noqa: S608
-        self.roles = (
-            "SELECT e.FROM_USER, d.USER IS NOT NULL FROM mysql.role_edges e LEFT JOIN mysql.default_roles d"
-            " ON (d.HOST, d.USER, d.DEFAULT_ROLE_USER) = (e.TO_HOST, e.TO_USER, e.FROM_USER) WHERE e.TO_USER = %s"
-        )
+        self.rows = MYSQL_COLUMNS.format(extra=MYSQL_EXTRA if self.keeps_two_passwords else "0, NULL")
 
-    def account(self, username: str, rows: Sequence[Row], roles: Iterable[Row]) -> Account:
-        limits = [int(row[3]) for row in rows if int(row[3] or 0)]
-        return Account(
-            username=username,
-            locked="ACCOUNT LOCK" if all(row[1] == "Y" for row in rows) else "",
-            has_second_password=any(int(row[2] or 0) for row in rows),
-            can_keep_two=self.keeps_two_passwords,
-            failures_allowed=min(limits, default=None),
-            **_roles(roles),
-        )
+    def row(self, row: Row) -> AccountRow:
+        return mysql_row(row)
 
-    def change(self, username: str, hosts: Sequence[str], new: Secret, *, keep_old: bool) -> list[Statement]:
-        """One statement for all hosts: it is atomic."""
+    def change(self, username: str, rows: Sequence[AccountRow], new: Secret, *, keep_old: bool) -> Statement:
         tail = " RETAIN CURRENT PASSWORD" if keep_old else ""
-        if not hosts:
-            return [(f"ALTER USER USER() IDENTIFIED BY %s{tail}", (new.reveal(),))]
-        parts = ", ".join([f"%s@%s IDENTIFIED BY %s{tail}"] * len(hosts))
-        return [(f"ALTER USER {parts}", tuple(word for host in hosts for word in (username, host, new.reveal())))]
+        changed = [(f"%s@%s IDENTIFIED BY %s{tail}", (username, row.host, new.reveal())) for row in rows]
+        return _alter(changed)
 
-    def change_plainly(self, username: str, hosts: Sequence[str], new: Secret) -> list[Statement]:
-        return []
+    def change_plainly(self, username: str, rows: Sequence[AccountRow], new: Secret) -> Statement | None:
+        return None
 
-    def retire(self, username: str, hosts: Sequence[str]) -> list[Statement]:
+    def change_own(self, row: AccountRow | None, new: Secret, *, keep_old: bool) -> Statement:
+        tail = " RETAIN CURRENT PASSWORD" if keep_old else ""
+        return f"ALTER USER USER() IDENTIFIED BY %s{tail}", (new.reveal(),)
+
+    def retire(self, username: str, rows: Sequence[AccountRow]) -> Statement | None:
         if not self.keeps_two_passwords:
-            return []
-        if not hosts:
-            return [("ALTER USER USER() DISCARD OLD PASSWORD", ())]
-        parts = ", ".join(["%s@%s DISCARD OLD PASSWORD"] * len(hosts))
-        return [(f"ALTER USER {parts}", tuple(word for host in hosts for word in (username, host)))]
+            return None
+        if not rows:
+            return "ALTER USER USER() DISCARD OLD PASSWORD", ()
+        return _alter([("%s@%s DISCARD OLD PASSWORD", (username, row.host)) for row in rows])
+
+    def demands(self, variables: dict[str, str]) -> PasswordPolicy:
+        """The component's variables have a dot where the old plugin's have an underscore."""
+        known = {
+            name.replace(".", "_").removeprefix("validate_password_"): text for name, text in variables.items()
+        }
+        if not known:
+            return PasswordPolicy()
+        length = int(known.get("length", 0))
+        if known.get("policy") in ("LOW", "0"):
+            return PasswordPolicy(shortest=length)
+        mixed = int(known.get("mixed_case_count", 0))
+        return PasswordPolicy(
+            shortest=length,
+            capitals=mixed,
+            small_letters=mixed,
+            digits=int(known.get("number_count", 0)),
+            marks=int(known.get("special_char_count", 0)),
+        )
 
 
 class Mariadb:
-    """MariaDB writes the statements that it is sent to its general and binary logs, so it is sent a hash.
+    """MariaDB writes the statements that it is sent to its general and binary logs, so it is sent what it stores.
 
-    https://mariadb.com/kb/en/set-password/: a hash of mysql_native_password is taken as it is. Where a validation
-    plugin wants to see the password (``strict_password_validation``), or the account has another plugin, it is
-    sent as ``PASSWORD('…')``, which is kept out of the binary log, though not out of the general one.
+    Where a validation plugin wants to see the password (``strict_password_validation``) it is sent as it is, which
+    the binary log does not show, though the general one does. ``SET PASSWORD FOR`` would want ``UPDATE`` on
+    ``mysql.*``; ``ALTER USER`` is content with ``CREATE USER``.
     """
 
     keeps_two_passwords = False
-    users = (
-        "SELECT Host, JSON_VALUE(Priv, '$.account_locked'), @@max_password_errors, JSON_VALUE(Priv, '$.plugin')"
-        " FROM mysql.global_priv WHERE User = %s AND JSON_VALUE(Priv, '$.is_role') IS NULL"
-    )
+    rows = MARIADB_COLUMNS
     roles = (
-        "SELECT m.Role, m.Role = JSON_VALUE(g.Priv, '$.default_role') FROM mysql.roles_mapping m"
-        " JOIN mysql.global_priv g ON g.User = m.User AND g.Host = m.Host WHERE m.User = %s"
+        "SELECT m.Role, COALESCE(m.Role = JSON_VALUE(g.Priv, '$.default_role'), 0), m.Host"
+        " FROM mysql.roles_mapping m JOIN mysql.global_priv g USING (User, Host) WHERE m.User = %s"
     )
+    read_only = "SELECT @@read_only NOT IN ('0', 'OFF'), @@innodb_read_only"
+    writes_anyway = frozenset({"READ ONLY ADMIN", "SUPER", "ALL PRIVILEGES"})
+    policy = "SHOW VARIABLES LIKE 'simple_password_check%'"
 
-    def account(self, username: str, rows: Sequence[Row], roles: Iterable[Row]) -> Account:
-        most = int(rows[0][2])
-        return Account(
-            username=username,
-            locked="ACCOUNT LOCK" if all(str(row[1]) in ("1", "true") for row in rows) else "",
-            has_second_password=False,
-            can_keep_two=False,
-            failures_allowed=most if most < 2**32 - 1 else None,
-            **_roles(roles),
-        )
+    def row(self, row: Row) -> AccountRow:
+        return mariadb_row(row)
 
-    def change(self, username: str, hosts: Sequence[str], new: Secret, *, keep_old: bool) -> list[Statement]:
+    def change(self, username: str, rows: Sequence[AccountRow], new: Secret, *, keep_old: bool) -> Statement:
         if keep_old:
             raise Unsupported("MariaDB keeps one password for each user")
-        hashed = _native_hash(new)
-        if not hosts:
-            return [("SET PASSWORD = %s", (hashed,))]
-        # SET PASSWORD FOR would want UPDATE on mysql.*, ALTER USER is content with CREATE USER.
-        return self._alter(username, hosts, "IDENTIFIED VIA mysql_native_password USING %s", hashed)
+        return self._change(username, rows, lambda plugin: ("%s", STORED[plugin](new)))
 
-    def change_plainly(self, username: str, hosts: Sequence[str], new: Secret) -> list[Statement]:
-        if not hosts:
-            return [("SET PASSWORD = PASSWORD(%s)", (new.reveal(),))]
-        return self._alter(username, hosts, "IDENTIFIED BY %s", new.reveal())
+    def change_plainly(self, username: str, rows: Sequence[AccountRow], new: Secret) -> Statement | None:
+        return self._change(username, rows, lambda plugin: ("PASSWORD(%s)", new.reveal()))
 
-    def retire(self, username: str, hosts: Sequence[str]) -> list[Statement]:
-        return []
+    def change_own(self, row: AccountRow | None, new: Secret, *, keep_old: bool) -> Statement:
+        if keep_old:
+            raise Unsupported("MariaDB keeps one password for each user")
+        plugins = [method.plugin for method in row.methods if method.is_changeable] if row else []
+        if len(plugins) == 1:
+            return "SET PASSWORD = %s", (STORED[plugins[0]](new),)
+        # It sets the password of every method, each in its own form.
+        return "SET PASSWORD = PASSWORD(%s)", (new.reveal(),)
 
-    def _alter(self, username: str, hosts: Sequence[str], form: str, value: str) -> list[Statement]:
-        parts = ", ".join([f"%s@%s {form}"] * len(hosts))
-        return [(f"ALTER USER {parts}", tuple(word for host in hosts for word in (username, host, value)))]
+    def retire(self, username: str, rows: Sequence[AccountRow]) -> Statement | None:
+        return None
+
+    def demands(self, variables: dict[str, str]) -> PasswordPolicy:
+        known = {name.removeprefix("simple_password_check_"): int(text) for name, text in variables.items()}
+        letters = known.get("letters_same_case", 0)
+        return PasswordPolicy(
+            shortest=known.get("minimal_length", 0),
+            capitals=letters,
+            small_letters=letters,
+            digits=known.get("digits", 0),
+            marks=known.get("other_characters", 0),
+        )
+
+    def _change(self, username: str, rows: Sequence[AccountRow], form: Any) -> Statement:
+        """A row's other methods are repeated as they are: ``IDENTIFIED VIA`` replaces them all."""
+        changed = []
+        for row in rows:
+            words: list[str] = []
+            values: list[str] = [username, row.host]
+            for method in row.methods:
+                if not re.fullmatch(r"\w+", method.plugin):
+                    raise Unsupported(f"no plugin has the name {method.plugin!r}")
+                using, value = form(method.plugin) if method.is_changeable else ("%s", method.stored)
+                words.append(method.plugin + (f" USING {using}" if value is not None else ""))
+                values += [value] if value is not None else []
+            changed.append((f"%s@%s IDENTIFIED VIA {' OR '.join(words)}", tuple(values)))
+        return _alter(changed)
 
 
 def dialect_of(server_version: str) -> tuple[str, Dialect]:
@@ -148,13 +196,6 @@ def dialect_of(server_version: str) -> tuple[str, Dialect]:
     return version, Mysql([int(part) for part in version.split(".") if part.isdecimal()])
 
 
-def _native_hash(password: Secret) -> str:
-    """What mysql_native_password stores: SHA-1 of the SHA-1, in hex behind a star. It is the server's choice."""
-    inner = hashlib.sha1(password.reveal_bytes(), usedforsecurity=False).digest()
-    return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
-
-
-def _roles(rows: Iterable[Row]) -> dict[str, Any]:
-    rows = list(rows)
-    default = next((str(row[0]) for row in rows if row[1]), "")
-    return {"roles": frozenset(str(row[0]) for row in rows), "default_role": default}
+def _alter(parts: Sequence[tuple[str, tuple[str, ...]]]) -> Statement:
+    """One statement for all: MySQL's is atomic."""
+    return "ALTER USER " + ", ".join(text for text, _ in parts), tuple(word for _, words in parts for word in words)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+import pymysql
+
 from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
 from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.mysql_preflight import account_of
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 
 _ANSWERS = {
@@ -20,16 +23,30 @@ _ANSWERS = {
     3955: Answer.LOCKED,
     4150: Answer.LOCKED,
     4151: Answer.LOCKED,
-    # These are asked once the password has been found right.
+    # These are asked once the password has been found right; 1040 is asked before.
     1044: Answer.ACCEPT,
-    1820: Answer.ACCEPT,
-    1862: Answer.ACCEPT,
+    1203: Answer.ACCEPT,
+    1226: Answer.ACCEPT,
+    1820: Answer.EXPIRED,
+    1862: Answer.EXPIRED,
     2026: Answer.TLS_ERROR,
     3159: Answer.TLS_ERROR,
+}
+_FIXES = {
+    Answer.EXPIRED: "ALTER USER {user} IDENTIFIED BY '…'",
+    3118: "ALTER USER {user} ACCOUNT UNLOCK",
+    3955: "ALTER USER {user} ACCOUNT UNLOCK",
+    4150: "FLUSH PRIVILEGES",
+    4151: "ALTER USER {user} ACCOUNT UNLOCK",
+    1129: "FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache",
 }
 _MISCONFIGURED = {
     1049: "check the database's name",
     1130: "create the user for this host too, or for '%'",
+    1251: "ALTER USER {user} IDENTIFIED BY '…': its password has a form of before 4.1",
+    1698: "give the account a password: ALTER USER {user} IDENTIFIED BY '…', by a plugin that keeps one",
+    2054: "the account's plugin is none that keepstep speaks: ALTER USER {user} IDENTIFIED BY '…', by another one",
+    2059: "the account's plugin is none that keepstep speaks: ALTER USER {user} IDENTIFIED BY '…', by another one",
 }
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1410, 3891})
 _PASSING = frozenset({1040, 1203, 1205, 1213, 1226, 1317, 1969, 3024})
@@ -38,15 +55,20 @@ _CANNOT_RETAIN = frozenset({3878, 3894, 3895})
 _LOST = frozenset({0, 1053, 1927, 2003, 2006, 2013, 2014, 2027, 2055})
 
 
-def answer_of(name: str, exc: Exception) -> Probe:
+def answer_of(name: str, username: str, exc: Exception) -> Probe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded."""
     code, words = code_of(exc)
+    user = account_of(username, "%")
     if code in _MISCONFIGURED:
-        raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code])
+        raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code].format(user=user))
     cause = getattr(exc, "original_exception", exc)
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Probe(Answer.TLS_ERROR, words)
-    return Probe(_ANSWERS.get(code, Answer.UNREACHABLE), words)
+    if not isinstance(exc, pymysql.Error | OSError):
+        words = "what it answers is not MySQL's protocol, or not a part of it that the driver knows"
+    answer = _ANSWERS.get(code, Answer.UNREACHABLE)
+    fix = _FIXES.get(code) or _FIXES.get(answer, "")
+    return Probe(answer, words, fix.replace("{user}", user))
 
 
 def code_of(exc: Exception) -> tuple[int, str]:
@@ -56,13 +78,13 @@ def code_of(exc: Exception) -> tuple[int, str]:
     return (code if isinstance(code, int) else 0), words
 
 
-def error_of(name: str, exc: Exception, password: str = "") -> Error:
-    """The error for a statement that failed. ``password`` is what must not be in it.
+def error_of(name: str, exc: Exception, *passwords: str) -> Error:
+    """The error for a statement that failed. ``passwords`` are what must not be in it.
 
     A syntax error quotes the statement, perhaps no more than a part of the password: its words are left out.
     """
     code, words = code_of(exc)
-    quotes = code in (1064, 1149) or (password and password in words)
+    quotes = code in (1064, 1149) or any(password and password in words for password in passwords)
     text = f"{name}: error {code}" + ("" if quotes else f": {words}")
     if code in _DENIED:
         return Denied(text, hint=_RIGHTS)
@@ -81,9 +103,9 @@ def error_of(name: str, exc: Exception, password: str = "") -> Error:
     return Unreachable(text) if code in _LOST else Error(text)
 
 
-def change_error(name: str, exc: Exception, password: str) -> Error:
+def change_error(name: str, exc: Exception, *passwords: str) -> Error:
     """The same for a change: where the connection was lost, nobody knows whether it was made."""
-    error = error_of(name, exc, password)
+    error = error_of(name, exc, *passwords)
     if isinstance(error, Unreachable):
         return OutcomeUnknown(f"{error.message}; whether the password was changed is not known")
     return error

@@ -40,6 +40,8 @@ create table if not exists digests (file text primary key, state text not null, 
 _TOO_FRESH = 2_000_000_000
 """Nanoseconds. A file that was written so shortly before the run can change once more and look the same: the clocks
 of file systems tick in milliseconds, of some in seconds."""
+_SECOND = 1_000_000_000
+"""Nanoseconds."""
 _MOST_UNWRITTEN = 500
 _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -102,9 +104,12 @@ class Journal:
         first = json.dumps(dict(marks.first))
         self._do(sql, self._pair, scope, marks.listed.isoformat(), first, marks.held, create=True)
 
-    def note_equal(self, key: str, source: str, target: str) -> None:
-        """Objects with these tags (:attr:`~keepstep.stores.interface.Entry.tag`) hold the same."""
-        if source and target and self._is_settled(source) and self._is_settled(target):
+    def note_equal(self, key: str, source: str, target: str, *, is_ours: bool = False) -> None:
+        """Objects with these tags (:attr:`~keepstep.stores.interface.Entry.tag`) hold the same.
+
+        With ``is_ours`` the one at the target has been written by this run, a moment ago.
+        """
+        if source and target and self._is_settled(source) and self._is_settled(target, is_ours=is_ours):
             self._equal.append((self._pair, key, source, target))
             self._write_when_many()
 
@@ -124,9 +129,19 @@ class Journal:
         sql = "select md5 from digests where file = ? and state = ?"
         return next((md5 for (md5,) in self._do(sql, _file_of(state), state) or ()), None)
 
-    def _is_settled(self, tag: str) -> bool:
-        """False for a state of a file that may be that of two contents."""
-        return not _file_of(tag) or abs(self._started * 1e9 - int(tag.split("-")[3], 16)) > _TOO_FRESH
+    def _is_settled(self, tag: str, *, is_ours: bool = False) -> bool:
+        """False for a state of a file that may become that of two contents.
+
+        Both times of the file have to lie before the start of this run: the modification time well before it, the
+        change time, which nobody can put back, so far that another change has another one. With ``is_ours`` this
+        run has just written the file, with the modification time of its source.
+        """
+        if not _file_of(tag):
+            return True
+        modified, changed = (int(part, 16) for part in tag.split("-")[3:])
+        tick = 0 if changed % _SECOND else _TOO_FRESH  # of a file system that counts in seconds
+        start = self._started * 1e9
+        return modified + _TOO_FRESH < start and (is_ours or changed + tick < start)
 
     def _write_when_many(self) -> None:
         if len(self._equal) + len(self._digests) >= _MOST_UNWRITTEN:

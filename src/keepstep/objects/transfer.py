@@ -130,7 +130,7 @@ class Mover:
     def note_equal(self, entry: Entry, tag: str) -> None:
         """The target holds, under this tag, what the listing showed of the source."""
         if self.journal and self.options.tells_contents and not have_same_digest(entry.tag, tag):
-            self.journal.note_equal(entry.key, entry.tag, tag)
+            self.journal.note_equal(entry.key, entry.tag, tag, is_ours=True)
 
     def part_size_for(self, size: int) -> int:
         """Bytes per part: the smallest multiple of the usual size that needs no more than 10,000 parts."""

@@ -16,11 +16,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from keepstep.errors import Error
+from keepstep.errors import Error, NotFound
 from keepstep.stores.address import Address
 
 Buffer = bytes | bytearray | memoryview
 OnSent = Callable[[], None]
+
+
+class Missing(NotFound):
+    """The store says of this object that there is none: not of its bucket, and not that it may be forbidden."""
 
 
 class Entry(NamedTuple):
@@ -197,8 +201,8 @@ class Upload(Protocol):
         """Makes the object appear, whole. Returns as :meth:`Store.put`."""
         ...
 
-    async def abort(self) -> None:
-        """Leaves nothing behind. Never raises; safe after a failed commit."""
+    async def abort(self) -> bool:
+        """Whether nothing is left behind. Never raises; safe after a failed commit."""
         ...
 
 

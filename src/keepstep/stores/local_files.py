@@ -296,8 +296,9 @@ class LocalUpload:
         self._temporary.complete(self._time, self._size)
         self._temporary.appear()
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         await self._workers.run(self._temporary.remove)
+        return True
 
 
 def state_of(seen: os.stat_result) -> State:

@@ -172,6 +172,7 @@ class MemoryUpload:
         self._store.uploads.pop(self.token, None)
         return self._store.objects[self._key].etag
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         self._store.uploads.pop(self.token, None)
         self._parts.clear()
+        return True

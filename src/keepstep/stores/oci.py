@@ -12,7 +12,6 @@ import re
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,17 +23,17 @@ from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
 from keepstep.stores.cloud_source import CloudSource, first_bytes
 from keepstep.stores.headers import from_headers, to_headers
-from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Missing, OnSent, Page, Properties, Span, Store
+from keepstep.stores.oci_answers import answered
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
+from keepstep.stores.oci_deletes import OciDeletes
 from keepstep.stores.oci_headers import storage_tier
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
 
 _INLINE = 32 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
-_BATCH = 1000
-"""Objects in one BatchDeleteObjects."""
 _FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
 _CHECKSUMS = {"MD5": "content-md5", "CRC32C": "opc-content-crc32c", "SHA256": "opc-content-sha256"}
 """Header by algorithm."""
@@ -52,6 +51,7 @@ class OciStore:
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
+        self._deletes = OciDeletes(client, address.prefix)
         self._may_copy = True
         algorithm = self._options.checksum_algorithm
         self._checksum = checksum(algorithm) if algorithm else None
@@ -116,7 +116,7 @@ class OciStore:
         }
         body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
         response = await self._client.call("CreateMultipartUpload", "POST", "u", body=body)
-        return OciUpload(self, name, str(json.loads(response.document)["uploadId"]), size)
+        return OciUpload(self, name, answered(response)["uploadId"], size)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> OciUpload | None:
         """Asks for the parts (ListMultipartUploadParts); those of another size are sent again."""
@@ -128,7 +128,10 @@ class OciStore:
                 response = await self._client.call("ListMultipartUploadParts", "GET", "u", upload.name, query=query)
             except NotFound:
                 return None
-            upload.adopt(json.loads(response.document), part_size)
+            try:
+                upload.adopt(answered(response), part_size)
+            except (KeyError, TypeError, ValueError):  # nobody could go on with what cannot be listed
+                return None if await upload.abort() else upload
             page = response.headers.get("opc-next-page")
         return upload
 
@@ -159,10 +162,7 @@ class OciStore:
         return {algorithm: value for algorithm, value in known.items() if value and "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
-        failures: dict[str, Error] = {}
-        for start in range(0, len(keys), _BATCH):
-            failures |= await self._delete_batch(keys[start : start + _BATCH])
-        return failures
+        return await self._deletes.delete(keys)
 
     async def tidy(self) -> None:
         return
@@ -192,21 +192,6 @@ class OciStore:
 
     async def _md5(self, data: Buffer) -> str:
         return _md5(data) if len(data) <= _INLINE else await self._workers.run(_md5, data)
-
-    async def _delete_batch(self, keys: Sequence[str]) -> dict[str, Error]:
-        prefix = self.address.prefix
-        body = json.dumps({"objects": [{"objectName": prefix + key} for key in keys], "isSkipDeletedResult": True})
-        response = await self._client.call(
-            "BatchDeleteObjects", "POST", "actions/batchDeleteObjects", body=body.encode()
-        )
-        failures: dict[str, Error] = {}
-        for item in json.loads(response.document).get("failed") or ():
-            if item.get("statusCode") == 404:
-                continue
-            name = item["objectName"]
-            why = f"{item.get('statusCode')}: {item.get('errorMessage')}"
-            failures[name[len(prefix) :]] = Error(f"BatchDeleteObjects on {self._client.thing(name)}: {why}")
-        return failures
 
 
 class OciListing:
@@ -296,23 +281,37 @@ class OciUpload:
                 query=[("uploadId", self.token)],
                 body=json.dumps({"partsToCommit": parts}).encode(),
             )
-        except NotFound:
+        except (NotFound, Transient):
             # The answer to an earlier try was lost, and that try may have been the one that counted.
             if not await self._is_there():
                 raise
-            return ""
-        return _hex(response.headers.get("opc-multipart-md5"))
+            return _hex(self._digest())
+        stored = response.headers.get("opc-multipart-md5")
+        if stored and stored != self._digest():
+            raise Corrupt(f"{self._store._client.thing(self.name)}: what was stored is not what was sent")
+        return _hex(stored)
 
-    async def abort(self) -> None:
-        with suppress(Error):
-            await self._store._client.call(
-                "AbortMultipartUpload", "DELETE", "u", self.name, query=[("uploadId", self.token)]
-            )
+    async def abort(self) -> bool:
+        query = [("uploadId", self.token)]
+        try:
+            await self._store._client.call("AbortMultipartUpload", "DELETE", "u", self.name, query=query)
+        except Missing:
+            return True
+        except Error:
+            return False
+        return True
 
     async def _is_there(self) -> bool:
+        try:
+            response = await self._store._client.call("HeadObject", "HEAD", "o", self.name)
+        except Error:
+            return False
+        return response.headers.get("opc-multipart-md5") == self._digest()
+
+    def _digest(self) -> str:
+        """The MD5 that the service makes of the parts' MD5s."""
         md5s = b"".join(b64decode(md5) for _, (_, md5) in sorted(self._parts.items()))
-        response = await self._store._client.call("HeadObject", "HEAD", "o", self.name)
-        return response.headers.get("opc-multipart-md5", "") == f"{_md5(md5s)}-{len(self._parts)}"
+        return f"{_md5(md5s)}-{len(self._parts)}"
 
 
 def _parse(response: Response, skip: int, *, has_digests: bool) -> tuple[Page, bool]:

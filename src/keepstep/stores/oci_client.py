@@ -12,6 +12,7 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_service import Explain, OciService, quoted
 from keepstep.errors import Error, NotFound
 from keepstep.stores import bling
+from keepstep.stores.oci_answers import answered, confirm
 from keepstep.stores.oci_errors import error_of
 
 HeaderPair = tuple[str, str]
@@ -90,7 +91,7 @@ class OciClient:
     async def start_copy(self, details: dict[str, Any]) -> str:
         """CopyObject of one of this bucket's objects; returns the OCID of the work request."""
         response = await self.call("CopyObject", "POST", "actions/copyObject", body=json.dumps(details).encode())
-        return response.headers.get("opc-work-request-id", "")
+        return response.headers["opc-work-request-id"]
 
     async def work_request(self, number: str, part: str = "") -> Any:
         """A work request as it stands, or a ``part`` of it: ``/errors``."""
@@ -99,8 +100,11 @@ class OciClient:
         def explain(response: Response) -> Error:
             return error_of(response, operation, self.namespace, self.bucket, None, grantee=self.identity.grantee)
 
+        def confirmed(response: Response) -> None:
+            confirm(operation, response, f"work request {number}", ())
+
         path = f"/workRequests/{quoted(number)}{part}"
-        return json.loads((await self._service.call(operation, "GET", path, explain)).document)
+        return answered(await self._service.call(operation, "GET", path, explain, confirm=confirmed))
 
     async def _call(
         self,
@@ -115,14 +119,21 @@ class OciClient:
         most: int | None,
     ) -> Response:
         path = f"/n/{quoted(self.namespace)}/b/{quoted(self.bucket)}/{collection}"
+
+        own = list(headers)
+
+        def confirmed(response: Response) -> None:
+            confirm(operation, response, self.thing(name), own)
+
         return await self._service.call(
             operation,
             method,
             path if name is None else f"{path}/{quoted(name)}",
             explain,
             query=query,
-            headers=[*self._headers.get(operation, ()), *headers],
+            headers=[*self._headers.get(operation, ()), *own],
             body=body,
             is_body_signed=operation not in _UNSIGNED_BODY,
             most=most,
+            confirm=confirmed,
         )

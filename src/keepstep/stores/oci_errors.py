@@ -11,6 +11,7 @@ import json
 from keepstep.clouds.http import Response
 from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
+from keepstep.stores.interface import Missing
 
 _WRITES = frozenset(
     {
@@ -40,8 +41,8 @@ def error_of(
             return ConfigError(text, hint=_UNAUTHENTICATED)
         case 403:
             return Denied(text, hint=_hint(operation, bucket, grantee))
-        case 404 if name is not None and code == "ObjectNotFound":
-            return NotFound(text)
+        case 404 if name is not None and code in ("ObjectNotFound", "NoSuchUpload", "UploadNotFound"):
+            return Missing(text)
         case 404:
             return NotFound(
                 f"{text} (OCI says so for what is missing and for what is forbidden)",

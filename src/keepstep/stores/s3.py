@@ -16,7 +16,7 @@ from functools import partial
 
 from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
 from keepstep.stores.cloud_source import CloudSource, first_bytes
@@ -24,20 +24,14 @@ from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import RangedPages
+from keepstep.stores.s3_answers import answered
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
-from keepstep.stores.s3_errors import error_for
-from keepstep.stores.s3_listing import escape, etag_in, parse, parse_folders, parse_parts, unescape
-
-_INLINE = 64 * 1024
-"""Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
-_DELETE_ATTEMPTS = 4
+from keepstep.stores.s3_deletes import S3Deletes
+from keepstep.stores.s3_listing import parse, parse_folders, parse_parts
+from keepstep.stores.s3_upload import S3Upload, S3Writer
 
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
-_UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
-_DELETE_ERROR = re.compile(r"<Error>(.*?)</Error>", re.DOTALL)
-_FIELD = re.compile(r"<(Key|Code|Message)>([^<]*)</")
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _METADATA = "x-amz-meta-"
 
@@ -51,8 +45,8 @@ class S3Store:
         self._options = options or TransferOptions()
         self._client = client
         self._workers = Workers(4)
-        algorithm = self._options.checksum_algorithm
-        self._checksum = checksum(algorithm) if algorithm else None
+        self._writer = S3Writer(client, self._workers, self._options)
+        self._deletes = S3Deletes(client, address.prefix)
 
     @property
     def requests(self) -> Counter[str]:
@@ -78,25 +72,13 @@ class S3Store:
         return source
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
-        response = await self._client.call(
-            "PutObject",
-            "PUT",
-            self.address.prefix + key,
-            headers=[*to_headers(properties, _METADATA, S3_FIELDS), *await self._checksums(data)],
-            body=data,
-            digest=await self._digest(data),
-        )
-        return response.headers.get("etag", "").strip('"')
+        headers = [*to_headers(properties, _METADATA, S3_FIELDS), *await self._writer.checksums(data)]
+        response = await self._writer.send("PutObject", self.address.prefix + key, data, headers=headers)
+        return response.headers["etag"].strip('"')
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
-        await self._client.call(
-            "PutObject",
-            "PUT",
-            self.address.prefix + key,
-            headers=[("content-type", content_type), ("if-none-match", "*")],
-            body=data,
-            digest=await self._digest(data),
-        )
+        headers = [("content-type", content_type), ("if-none-match", "*")]
+        await self._writer.send("PutObject", self.address.prefix + key, data, headers=headers)
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
         return await self.create_upload(self.address.prefix + key, size, properties)
@@ -112,14 +94,14 @@ class S3Store:
             query=[("uploads", "")],
             headers=[*to_headers(properties, _METADATA, S3_FIELDS), *more],
         )
-        found = _UPLOAD_ID.search(response.document.decode())
-        if not found:
-            raise Error(f"s3://{self._client.bucket}/{full}: the store did not name the upload it began")
-        return S3Upload(self, full, unescape(found[1]), size)
+        return S3Upload(self._writer, full, answered(response).text("UploadId"), size)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> S3Upload | None:
-        """Asks for the parts (ListParts, a thousand at a time); those of another size are sent again."""
-        upload = S3Upload(self, self.address.prefix + key, token, size)
+        """Asks for the parts (ListParts, a thousand at a time); those of another size are sent again.
+
+        An upload whose parts a store cannot list is removed: nobody could go on with it.
+        """
+        upload = S3Upload(self._writer, self.address.prefix + key, token, size)
         marker = "0"
         while marker:
             try:
@@ -129,10 +111,17 @@ class S3Store:
                     upload.key,
                     query=[("part-number-marker", marker), ("uploadId", token)],
                 )
+            except (ConfigError, Denied, Transient):
+                raise
             except NotFound:
                 return None
-            parts, marker = parse_parts(response.document)
-            if not self._checksum:  # the upload's end has to name every part's
+            except Error:
+                return None if await upload.abort() else upload
+            try:
+                parts, marker = parse_parts(response.document)
+            except Transient:
+                return None if await upload.abort() else upload
+            if not self._writer.algorithm:  # the upload's end has to name every part's
                 upload.adopt(parts, part_size)
         return upload
 
@@ -170,20 +159,7 @@ class S3Store:
         return {name: value for name, value in known.items() if "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
-        """A thousand at a time at the most (DeleteObjects' limit); names that XML cannot hold go one by one."""
-        failures: dict[str, Error] = {}
-        batch = [key for key in keys if not _NOT_XML.search(key)]
-        for start in range(0, len(batch), 1000):
-            failures |= await self._delete_batch(batch[start : start + 1000])
-        for key in keys:
-            if _NOT_XML.search(key):
-                try:
-                    await self._client.call("DeleteObject", "DELETE", self.address.prefix + key)
-                except NotFound:
-                    continue
-                except Error as exc:
-                    failures[key] = exc
-        return failures
+        return await self._deletes.delete(keys)
 
     async def tidy(self) -> None:
         return
@@ -206,23 +182,8 @@ class S3Store:
                 raise Corrupt(f"{thing} did not arrive whole ({algorithm} differs)")
         if not _is_md5(source.etag, headers):
             return
-        if await self._hash("md5", source.first) != source.etag:
+        if await self._writer.hash("md5", source.first) != source.etag:
             raise Corrupt(f"{thing} did not arrive as it is stored (MD5 differs)")
-
-    async def _digest(self, data: Buffer) -> str:
-        return await self._hash("sha256", data)
-
-    async def _hash(self, name: str, data: Buffer) -> str:
-        if len(data) <= _INLINE:
-            return _hash(name, data)
-        return await self._workers.run(_hash, name, data)
-
-    async def _checksums(self, data: Buffer) -> Sequence[HeaderPair]:
-        """The header with the body's checksum, where one was asked for."""
-        if self._checksum is None:
-            return ()
-        value = await self._workers.run(self._checksum, data)
-        return [(f"x-amz-checksum-{self._options.checksum_algorithm.lower()}", value)]
 
     async def put_xml(self, operation: str, key: str, query: str, text: str) -> None:
         """A request whose body is a document, with the MD5 that some of them ask for."""
@@ -235,48 +196,8 @@ class S3Store:
             query=[(query, "")],
             headers=[("content-md5", _base64(md5)), ("content-type", "application/xml")],
             body=body,
-            digest=_hash("sha256", body),
+            digest=hashlib.sha256(body).hexdigest(),
         )
-
-    async def _delete_batch(self, keys: Sequence[str]) -> dict[str, Error]:
-        failures: dict[str, Error] = {}
-        for attempt in range(_DELETE_ATTEMPTS):
-            failures |= await self._delete_once(keys)
-            keys = [key for key in keys if isinstance(failures.get(key), Transient)]
-            if not keys or attempt + 1 == _DELETE_ATTEMPTS:
-                break
-            for key in keys:
-                del failures[key]
-        return failures
-
-    async def _delete_once(self, keys: Sequence[str]) -> dict[str, Error]:
-        if not keys:
-            return {}
-        prefix = self.address.prefix
-        items = "".join(f"<Object><Key>{_xml(prefix + key)}</Key></Object>" for key in keys)
-        body = (
-            f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>{items}</Delete>'.encode()
-        )
-        md5 = hashlib.md5(body, usedforsecurity=False).digest()
-        response = await self._client.call(
-            "DeleteObjects",
-            "POST",
-            None,
-            query=[("delete", "")],
-            # Content-MD5, which the API asks for, because stores other than AWS know no other checksum here.
-            headers=[("content-md5", _base64(md5)), ("content-type", "application/xml")],
-            body=body,
-            digest=_hash("sha256", body),
-        )
-        failures: dict[str, Error] = {}
-        for item in _DELETE_ERROR.findall(response.document.decode()):
-            fields = {name: unescape(value) for name, value in _FIELD.findall(item)}
-            key, code = fields.get("Key", ""), fields.get("Code", "")
-            if code not in ("NoSuchKey", "NoSuchVersion"):
-                failures[key[len(prefix) :]] = error_for(
-                    code, fields.get("Message", ""), "DeleteObjects", self._client.bucket, key
-                )
-        return failures
 
 
 class S3Listing:
@@ -326,84 +247,6 @@ class S3Listing:
         return response.document
 
 
-class S3Upload:
-    """A multipart upload."""
-
-    def __init__(self, store: S3Store, key: str, upload_id: str, size: int) -> None:
-        self.key = key
-        self.token = upload_id
-        self._store = store
-        self._size = size
-        self._etags: dict[int, str] = {}
-        self._checksums: dict[int, str] = {}
-        """Of the parts, as elements of XML; empty where none was asked for."""
-
-    @property
-    def done(self) -> frozenset[int]:
-        return frozenset(number - 1 for number in self._etags)
-
-    def adopt(self, parts: Sequence[tuple[int, int, str]], part_size: int) -> None:
-        """Takes over parts that are there: number from 1, size in bytes, ETag."""
-        for number, size, etag in parts:
-            if size == min(part_size, self._size - (number - 1) * part_size):
-                self._etags[number] = etag
-
-    async def write(self, number: int, data: Buffer) -> None:
-        checksums = await self._store._checksums(data)
-        response = await self._store._client.call(
-            "UploadPart",
-            "PUT",
-            self.key,
-            query=[("partNumber", str(number + 1)), ("uploadId", self.token)],
-            headers=checksums,
-            body=data,
-            digest=await self._store._digest(data),
-        )
-        self._etags[number + 1] = response.headers.get("etag", "")
-        for header, value in checksums:
-            element = "Checksum" + header.rpartition("-")[2].upper()
-            self._checksums[number + 1] = f"<{element}>{value}</{element}>"
-
-    async def commit(self) -> str:
-        parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag>"
-            f"{self._checksums.get(number, '')}</Part>"
-            for number, etag in sorted(self._etags.items())
-        )
-        body = (
-            '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"{parts}</CompleteMultipartUpload>"
-        ).encode()
-        try:
-            response = await self._store._client.call(
-                "CompleteMultipartUpload",
-                "POST",
-                self.key,
-                query=[("uploadId", self.token)],
-                headers=[("content-type", "application/xml")],
-                body=body,
-                digest=_hash("sha256", body),
-            )
-        except NotFound:
-            # The answer to an earlier try was lost, and that try may have been the one that counted.
-            if not await self._is_there():
-                raise
-            return ""
-        return etag_in(response.document)
-
-    async def abort(self) -> None:
-        with suppress(Error):
-            await self._store._client.call(
-                "AbortMultipartUpload", "DELETE", self.key, query=[("uploadId", self.token)]
-            )
-
-    async def _is_there(self) -> bool:
-        md5s = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(self._etags.items()))
-        expected = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
-        response = await self._store._client.call("HeadObject", "HEAD", self.key)
-        return response.headers.get("etag", "").strip('"') == expected
-
-
 def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
     """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
     is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
@@ -412,13 +255,5 @@ def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
     return not is_encrypted and _MD5.match(etag) is not None
 
 
-def _hash(name: str, data: Buffer) -> str:
-    return hashlib.new(name, data, usedforsecurity=False).hexdigest()
-
-
 def _base64(data: bytes) -> str:
     return b64encode(data).decode()
-
-
-def _xml(text: str) -> str:
-    return escape(text).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")

@@ -14,12 +14,14 @@ from keepstep.clouds.s3_endpoint import S3Endpoint
 from keepstep.clouds.sigv4 import EMPTY_PAYLOAD, AwsCredentials, SigV4, encode_query, quote_path
 from keepstep.clouds.times import skew_of
 from keepstep.errors import Error
+from keepstep.stores.s3_answers import Unencrypted, answered, confirm, confirm_encryption, encryption_of, late_error
 from keepstep.stores.s3_elsewhere import is_elsewhere, region_in
 from keepstep.stores.s3_errors import EXPIRED, code_of, error_of
 
 HeaderPair = tuple[str, str]
 Headers = tuple[HeaderPair, ...]
 
+_CREATES = ("PutObject", "CopyObject", "CreateMultipartUpload")
 _SLOW = frozenset({"CompleteMultipartUpload", "CopyObject", "UploadPartCopy"})
 """Operations that keep the line open with blanks while they work."""
 _MOVES = 8
@@ -46,6 +48,8 @@ class S3Client:
         self.identity = identity
         self.requests: Counter[str] = Counter()
         self._headers = headers or {}
+        self._encryption = {name: encryption_of(self._headers.get(name, ())) for name in _CREATES}
+        """By operation that makes an object: what its answer has to confirm."""
         self._timeouts = timeouts
         self.strains = 0
         """How often a request had to be repeated because the store was overtaxed, or away."""
@@ -61,6 +65,10 @@ class S3Client:
         bundle = self.identity.config.ca_bundle
         self._pool = HttpPool(self.endpoint.origin, ca_bundle=bundle, timeouts=self._timeouts)
         self._pools.append(self._pool)
+
+    def thing(self, key: str | None = None) -> str:
+        """The address of an object, or of the bucket, for messages."""
+        return f"s3://{self.bucket}" + (f"/{key}" if key is not None else "")
 
     def _strained(self) -> None:
         self.strains += 1
@@ -91,11 +99,31 @@ class S3Client:
 
         async def attempt() -> Response:
             response = await self._send(operation, method, path, raw_query, extra, body, digest, most)
-            if response.status < 300 and not _is_late_error(operation, response):
-                return response
-            raise error_of(response, operation, self.bucket, key)
+            if response.status >= 300 or late_error(operation, response):
+                raise error_of(response, operation, self.bucket, key)
+            confirm(operation, response, self.thing(key))
+            if asked := self._encryption.get(operation):
+                confirm_encryption(operation, response, self.thing(key), asked)
+            return response
 
-        return await retried(attempt, self._strained)
+        try:
+            return await retried(attempt, self._strained)
+        except Unencrypted as exc:
+            if key is not None:
+                await self._take_back(operation, key, exc)
+            raise
+
+    async def _take_back(self, operation: str, key: str, error: Unencrypted) -> None:
+        """Removes what must not stay as it was stored: later runs would take it for what it is to be."""
+        version = error.answer.headers.get("x-amz-version-id", "")
+        query = [("versionId", version)] if version else []
+        undo = "DeleteObject"
+        if operation == "CreateMultipartUpload":
+            undo, query = "AbortMultipartUpload", [("uploadId", answered(error.answer).text("UploadId"))]
+        try:
+            await self.call(undo, "DELETE", key, query=query)
+        except Error as exc:
+            error.hint = f"delete {self.thing(key)}: it was stored all the same, and {exc.message}"
 
     async def _send(
         self,
@@ -169,8 +197,3 @@ def _advice(response: Response, code: str) -> str:
     # The answer to HEAD has no body: 400 is then all that is left of ExpiredToken, and of much else.
     is_mute = response.status in (400, 401) and not response.document
     return "renew, perhaps" if is_mute else ""
-
-
-def _is_late_error(operation: str, response: Response) -> bool:
-    """Operations that take long begin their answer with 200 and may end it with an error."""
-    return operation in _SLOW and b"<Error>" in response.document[:400]

@@ -8,21 +8,22 @@ nothing by itself, so headers, metadata and tags are read and given to it.
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from keepstep.clouds.http import Response
 from keepstep.clouds.sigv4 import quote_path
-from keepstep.errors import Conflict, Error, Transient
+from keepstep.errors import Conflict, Error
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.options import TransferOptions
+from keepstep.stores.s3_answers import answered, etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
-from keepstep.stores.s3_listing import escape, etag_in, unescape
+from keepstep.stores.s3_listing import escape
 
 if TYPE_CHECKING:
-    from keepstep.stores.s3 import S3Store, S3Upload
+    from keepstep.stores.s3 import S3Store
+    from keepstep.stores.s3_upload import S3Upload
 
 MIB = 1024 * 1024
 LIMIT = 5 * 1024**3
@@ -32,8 +33,6 @@ _PART = 256 * MIB
 _AT_ONCE = 8
 _LONGEST_TAGGING = 2048
 """Bytes of the x-amz-tagging header (as the AWS CLI has it); what is longer is set when the object is there."""
-_TAG = re.compile(r"<Tag>(.*?)</Tag>", re.DOTALL)
-_FIELD = re.compile(r"<(Key|Value)>([^<]*)</")
 
 METADATA = "x-amz-meta-"
 _IF_MATCH = "x-amz-copy-source-if-match"
@@ -86,7 +85,7 @@ class ServerCopy:
         if etag:
             headers = [pair for pair in headers if pair[0] != _IF_MATCH] + [(_IF_MATCH, f'"{etag}"')]
         response = await self.target.call("CopyObject", "PUT", self.target_key, headers=headers)
-        return etag_in(response.document)
+        return etag_in(response)
 
     async def _directives(self) -> list[HeaderPair]:
         """What CopyObject is told of headers, metadata and tags; nothing where it is to take them all over."""
@@ -155,10 +154,7 @@ class ServerCopy:
                 (_IF_MATCH, etag),
             ],
         )
-        made = etag_in(response.document)
-        if not made:
-            raise Transient(f"UploadPartCopy on {upload.key}: the answer names no ETag")
-        upload.adopt([(number + 1, length, f'"{made}"')], part_size)
+        upload.adopt([(number + 1, length, f'"{etag_in(response)}"')], part_size)
 
     def _part_size(self, size: int) -> int:
         wanted = self.options.multipart_chunksize or _PART
@@ -174,8 +170,7 @@ class ServerCopy:
 
     async def _tags(self) -> Tags:
         response = await self.source.call("GetObjectTagging", "GET", self.source_key, query=[("tagging", "")])
-        found = [dict(_FIELD.findall(tag)) for tag in _TAG.findall(response.document.decode())]
-        return [(unescape(tag["Key"]), unescape(tag.get("Value", ""))) for tag in found]
+        return [(tag.get("Key", ""), tag.get("Value", "")) for tag in answered(response).rows("TagSet", "Tag")]
 
     async def _set_tags(self, tags: Tags) -> None:
         """An object without its tags would never be mended: it is removed when they cannot be set."""

@@ -11,11 +11,17 @@ import re
 from keepstep.clouds.http import Response
 from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
+from keepstep.stores.interface import Missing
 from keepstep.stores.s3_elsewhere import elsewhere, is_elsewhere
 from keepstep.stores.s3_listing import unescape
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"})
 """Codes that fresh credentials cure."""
+
+
+class DigestRequired(Error):
+    """The bucket takes no body without its MD5 or a checksum, as buckets with Object Lock do. Safe to repeat."""
+
 
 _PASSING = frozenset(
     {
@@ -31,6 +37,12 @@ _PASSING = frozenset(
         "TooManyRequests",
         "XAmzContentSHA256Mismatch",
     }
+)
+_DIGEST_CODES = frozenset({"MissingContentMD5", "MissingDigest"})
+_VAGUE_CODES = frozenset({"InvalidRequest", "InvalidArgument", "MissingSecurityHeader"})
+"""S3 itself answers InvalidRequest ("Using S3 Object Lock", upload considerations)."""
+_DIGEST_HINT = (
+    "the bucket asks for a checksum with every object: choose one that it knows with --checksum-algorithm"
 )
 _CREDENTIALS = {
     "InvalidAccessKeyId": "the access key does not exist; check AWS_ACCESS_KEY_ID or the profile",
@@ -53,15 +65,15 @@ _ACTIONS = {
 }
 """Every other operation writes: ``s3:PutObject``. (Service Authorization Reference, "Actions for Amazon S3".)"""
 
-_CODE = re.compile(r"<Code>([^<]+)</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_CODE = re.compile(r"<(?:[\w.-]+:)?Code>\s*([^<\s]+)\s*</")
+_MESSAGE = re.compile(r"<(?:[\w.-]+:)?Message>([^<]*)</")
 
 
 def code_of(response: Response) -> str:
-    """The error code; the status' meaning where there is no body (HEAD)."""
-    found = _CODE.search(response.document.decode("utf-8", "replace")) if response.document else None
-    if found:
-        return found[1]
+    """The error code; what the status means where there is no body, and the status where the body names none."""
+    if response.document:
+        found = _CODE.search(response.document.decode("utf-8", "replace"))
+        return found[1] if found else str(response.status)
     return {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed"}.get(
         response.status, str(response.status)
     )
@@ -96,8 +108,12 @@ def error_for(
         return ConfigError(text, hint=_CREDENTIALS[code])
     if code == "NoSuchBucket":
         return NotFound(text, hint="check the bucket's name, the account and the endpoint")
-    if status == 404 or code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload"):
+    if code in ("NoSuchKey", "NoSuchVersion"):
+        return Missing(text)
+    if status == 404 or code == "NoSuchUpload":
         return NotFound(text)
+    if code in _DIGEST_CODES or (code in _VAGUE_CODES and "content-md5" in message.lower()):
+        return DigestRequired(text, hint=_DIGEST_HINT)
     if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict", "InvalidRange"):
         return Conflict(text)
     if code == "KeyTooLongError":

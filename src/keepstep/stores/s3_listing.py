@@ -28,7 +28,6 @@ _ORDERS = (
 )
 """As AWS, MinIO and Ceph order them, and as SeaweedFS does; and where key, time, tag and size are then. One
 expression costs half of what four would, one for each column."""
-_ETAG = re.compile(r"<ETag>([^<]+)</ETag>")
 _TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 _START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
@@ -186,12 +185,6 @@ def _natural(text: str) -> int:
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
-
-
-def etag_in(body: bytes | bytearray) -> str:
-    """The ETag that a short answer names, without quotes; empty where it names none."""
-    found = _ETAG.search(body.decode("utf-8", "replace"))
-    return unescape(found[1]).strip('"') if found else ""
 
 
 def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool]:

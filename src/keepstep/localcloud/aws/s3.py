@@ -2,6 +2,7 @@
 
 * listings are ours (:mod:`.listing`), digests checked (:mod:`.body`), keys are UTF-8 of at most 1024 bytes;
 * keys with line breaks reach moto, whose routes stop at them;
+* answers confirm the encryption that was asked for;
 * XML that does not parse is 400 ``MalformedXML``, not 500;
 * writes happen one at a time, so ``If-None-Match: *`` lets exactly one of two through.
 """
@@ -22,6 +23,10 @@ from keepstep.localcloud.aws.objects import find_bucket
 
 VISIBLE = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", "DeleteObjects"})
 """The writes that change what a listing shows."""
+ENCRYPTS = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"})
+"""Operations whose answers repeat how the object is encrypted ("Response Elements" of each)."""
+_ENCRYPTION = "x-amz-server-side-encryption"
+_REPEATED = ("", "-aws-kms-key-id", "-customer-algorithm", "-customer-key-md5")
 LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})
 MAX_KEY = 1024
 """Bytes of UTF-8 ("Naming Amazon S3 objects")."""
@@ -70,12 +75,20 @@ class S3:
         past = {name: _latest(find_bucket(bucket), name) for name in keys}
         response = ask_s3(request)
         if response.status < 300:
+            if operation in ENCRYPTS:
+                _confirm_encryption(request, response)
             self._listing.forget(bucket)
             if operation in VISIBLE:
                 self._past[bucket] = past
             if self._journal:
                 self._journal.note(operation, bucket, keys, request, response)
         return response
+
+
+def _confirm_encryption(request: Request, response: Response) -> None:
+    for name in (_ENCRYPTION + end for end in _REPEATED):
+        if value := request.headers.get(name):
+            response.headers[name] = value
 
 
 def _names(path: str) -> tuple[str, str]:
