@@ -33,7 +33,7 @@ def test_no_key_in_scope_is_out_of_reach(rules: list[Rule], keys: list[str]) -> 
         assert is_in(spans, key) or not filters.includes(key)
     ends = [span.until for span in spans]
     assert None not in ends[:-1]
-    assert all(end is not None and end <= span.after for end, span in zip(ends, spans[1:], strict=False))
+    assert all(end is not None and end <= (span.after or "") for end, span in zip(ends, spans[1:], strict=False))
 
 
 def rules_of(text: str) -> list[Rule]:

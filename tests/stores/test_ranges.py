@@ -6,6 +6,7 @@ import asyncio
 import random
 import string
 from bisect import bisect_right
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from keepstep.cli.running import run
 from keepstep.errors import Error, Transient
 from keepstep.stores.forecast import forecast
 from keepstep.stores.interface import EVERYTHING, Page, Span
-from keepstep.stores.ranges import RangedPages
+from keepstep.stores.ranges import Fetched, RangedPages
 
 
 class Keys:
@@ -35,17 +36,18 @@ class Keys:
         self._random = random.Random(seed) if seed is not None else None
         self._now = 0
 
-    async def page(self, after: str) -> tuple[Page, bool]:
+    async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
         self.requests += 1
         await self._wait()
-        start = bisect_right(self.keys, after) if after else 0
+        start = bisect_right(self.keys, after) if after is not None else int(token or 0)
         keys = self.keys[start : start + self.page_size]
         if self.broken_after is not None and (not keys or keys[-1] > self.broken_after):
             raise Transient("this page is broken for good")
         count = len(keys)
-        return Page(keys, [1] * count, [0] * count, [""] * count), start + count < len(self.keys)
+        has_more = start + count < len(self.keys)
+        return Fetched(Page(keys, [1] * count, [0] * count, [""] * count), str(start + count) if has_more else None)
 
-    async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
+    async def folders(self, prefix: str, after: str | None) -> tuple[list[str], bool]:
         self.explored += 1
         await self._wait()
         if self._random and self._random.random() < 0.1:
@@ -54,7 +56,7 @@ class Keys:
         for key in self.keys:
             if key.startswith(prefix) and "/" in key[len(prefix) :]:
                 name = prefix + key[len(prefix) :].partition("/")[0] + "/"
-                if name > after:
+                if after is None or name > after:
                     names[name] = None
         return list(names)[:1000], len(names) > 1000
 
@@ -66,7 +68,7 @@ class Keys:
         self._now -= 1
 
 
-def listed(source: Keys, **options: int) -> list[str]:
+def listed(source: Keys, **options: Any) -> list[str]:
     async def main() -> list[str]:
         return [key async for page in RangedPages(source, EVERYTHING, **options) for key in page.keys]
 
@@ -125,7 +127,7 @@ def test_spans_are_cut_out_of_the_whole(
     ends.sort()
     spans = [Span(after, until) for after, until in zip(ends[::2], ends[1::2], strict=False)]
     if is_open or not spans:
-        spans.append(Span(spans[-1].until or "" if spans else "", None))
+        spans.append(Span(spans[-1].until if spans else None, None))
     source = Keys(keys, page_size=page_size, seed=seed)
 
     async def main() -> list[str]:
@@ -163,7 +165,7 @@ def test_a_fault_of_the_source_is_not_swallowed() -> None:
     """A mistake in an adapter ends the listing with that mistake, and does not hang it."""
 
     class Wrong(Keys):
-        async def page(self, after: str) -> tuple[Page, bool]:
+        async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

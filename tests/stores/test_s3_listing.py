@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Corrupt, Error, Transient
 from keepstep.stores.interface import Entry, Page
-from keepstep.stores.s3_listing import _parse_plain, parse, unescape
+from keepstep.stores.s3_listing import parse, read_fast, unescape
 
 examples = settings(deadline=None, derandomize=True, max_examples=150)
 
@@ -76,7 +76,7 @@ def rendered(
 
 
 def read(body: bytes, prefix: str = "") -> tuple[list[Entry], str | None]:
-    page, token = parse(body, prefix)
+    page, token, _ = parse(body, prefix)
     return [page.entry(n) for n in range(len(page))], token
 
 
@@ -170,7 +170,7 @@ def test_pages_of_known_stores_cost_no_element_a_key(store: Callable[[bytes], by
     """As AWS, MinIO, Ceph and SeaweedFS write them, pages are read by the expression, not by the XML parser."""
     entries = [Entry("a b.csv", 1, 10**15, "0" * 32), Entry("b", 2, 0, "1-2")]
     body = store(rendered(entries))
-    assert _parse_plain(body) is not None
+    assert read_fast(body) is not None
     assert read(body) == (entries, None)
 
 
@@ -266,11 +266,6 @@ GARBAGE = {
     "a negative size": PAGE.replace(b"<Size>3<", b"<Size>-3<"),
     "no time": PAGE.replace(b"1970-01-01T00:00:00.000Z", b"yesterday", 1),
     "no entity": PAGE.replace(b"key3", b"a&nbsp;b"),
-    "half a character": PAGE.replace(b"key3", b"a&#xD800;b"),
-    "no UTF-8": PAGE.replace(b"key3", b"a\xffb"),
-    "no UTF-8, encoded": PAGE.replace(b"key3", b"a%FFb").replace(
-        b"<IsTr", b"<EncodingType>url</EncodingType><IsTr"
-    ),
     "two pages": PAGE + PAGE,
     "in other words": PAGE.replace(b"ListBucketResult", b"ListVersionsResult"),
 }
@@ -323,16 +318,16 @@ def test_any_bytes_are_a_page_or_a_fault(body: bytes) -> None:
 def test_one_wrong_byte_never_loses_a_key(at: int, byte: int) -> None:
     """A byte that is changed anywhere gives a fault or as many keys as there were, and never ends the listing."""
     try:
-        page, token = parse(PAGE[:at] + bytes([byte]) + PAGE[at + 1 :], "")
+        page, token, strays = parse(PAGE[:at] + bytes([byte]) + PAGE[at + 1 :], "")
     except Error:
         return
-    assert len(page) == 5
+    assert len(page) + len(strays) == 5
     assert token
 
 
 def test_columns_have_one_length() -> None:
     """Every column of a page has an item for each key."""
-    page, _ = parse(PAGE, "")
+    page = parse(PAGE, "").page
     assert page == Page([f"key{n}" for n in range(5)], list(range(5)), [0] * 5, ["abc"] * 5)
 
 

@@ -20,6 +20,13 @@ _REGION = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
 _HOST_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
 
+_AWS = re.compile(
+    r"\.(?:amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|api\.aws"
+    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|csp\.hci\.ic\.gov|cloud\.adc-e\.uk)(?::[0-9]+)?\Z"
+)
+"""The DNS suffixes of its partitions (botocore's partitions.json)."""
+
+
 @dataclass(frozen=True, slots=True)
 class S3Endpoint:
     """The raw path of a key is ``base + "/" + key``; of the bucket itself ``base or "/"``."""
@@ -35,6 +42,11 @@ class S3Endpoint:
     @property
     def origin(self) -> str:
         return f"{self.scheme}://{self.host}"
+
+    @property
+    def is_of_aws(self) -> bool:
+        """Whether AWS itself is there, and not another store that speaks S3."""
+        return _AWS.search(self.host) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

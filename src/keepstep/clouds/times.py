@@ -8,6 +8,8 @@ from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_SKEW = timedelta(days=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_ISO = re.compile(r"(\d{4,9})(-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _FIXED = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
@@ -16,11 +18,29 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 def microseconds(text: str) -> int:
     """Of an ISO 8601 time; UTC where it names no zone. Raises ``ValueError``.
 
-    Cached, because objects that came together share theirs.
+    Years beyond the calendar are its last or first moment, a leap second is the one before it. Cached, because
+    objects that came together share theirs.
     """
-    time = datetime.fromisoformat(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = _beyond_the_calendar(text)
     since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _beyond_the_calendar(text: str) -> datetime:
+    """Raises ``ValueError`` when the text is no time at all."""
+    found = _ISO.fullmatch(text)
+    if not found:
+        raise ValueError(f"not a time: {text[:40]!r}")
+    year, rest, second, zone = int(found[1]), found[2], found[3], found[4] or ""
+    if second == "60":
+        return datetime.fromisoformat(f"{year:04}{rest}59{zone}")
+    if _FIRST.year <= year <= _LAST.year:
+        raise ValueError(f"not a time: {text[:40]!r}")
+    datetime.fromisoformat(f"2000{rest}{second}{zone}")
+    return _LAST if year > _LAST.year else _FIRST
 
 
 @lru_cache(maxsize=4096)

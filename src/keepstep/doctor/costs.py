@@ -61,4 +61,4 @@ async def newest(practice: Practice, patient: Patient, address: Address) -> Chec
 def _days(now: datetime, prefix: str) -> list[Span]:
     first = now - _LATE * 2
     whole = f"{_FOLDER}{first:%Y/%m/%d}/"
-    return [Span(whole.removeprefix(prefix) if whole.startswith(prefix) else "", None)]
+    return [Span(whole.removeprefix(prefix) if whole.startswith(prefix) else None)]

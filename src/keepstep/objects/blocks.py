@@ -16,7 +16,8 @@ async def plans(
 ) -> AsyncGenerator[tuple[Page, Page, BlockPlan], None]:
     """For consecutive intervals of keys, what source and target have there and what is to become of it.
 
-    Faults do not raise: they stand in the side's ``error``.
+    Faults do not raise: they stand in the side's ``error``. Where the hole at the source is all of it, what is only
+    at the target is planned to be deleted, and the guard withholds it, with the number.
     """
     unsure: list[str] = []
     async with aclosing(walk(source, target)) as blocks:
@@ -26,7 +27,7 @@ async def plans(
                 rules,
                 ours,
                 theirs,
-                source_holes=[*unsure, *(prefix for prefix, _ in source.holes)],
+                source_holes=[*unsure, *(prefix for prefix, _ in source.holes if prefix)],
                 target_holes=[prefix for prefix, _ in target.holes],
                 proved=comparison.proved(ours, theirs) if rules.contents else None,
                 explain=explain,

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import lt
 
 from keepstep.errors import Corrupt, Error
 from keepstep.objects.filters import Filters
@@ -39,6 +37,11 @@ class Side:
     def holes(self) -> list[tuple[str, Error]]:
         """Prefixes that may hold keys in scope, and cannot be read."""
         return [hole for hole in self.listing.holes if self.filters.may_reach(hole[0])]
+
+    @property
+    def errors(self) -> Sequence[Error]:
+        """All that is to be told, each once."""
+        return list(dict.fromkeys([*(error for _, error in self.holes), *([self.error] if self.error else [])]))
 
     @property
     def is_faulty(self) -> bool:
@@ -125,8 +128,7 @@ class _Ahead:
 
 def _check_order(page: Page, last: str | None, name: str) -> None:
     """Comparing unordered listings would delete what is there: it is better to stop."""
-    is_ordered = all(map(lt, page.keys, islice(page.keys, 1, None)))
-    if not is_ordered or (last is not None and page.keys[0] <= last):
+    if not page.is_ordered or (last is not None and page.keys[0] <= last):
         raise Corrupt(
             f"the {name} lists its keys out of order, or repeats some",
             hint="nothing can be compared safely; an S3-compatible store must list as S3 does",

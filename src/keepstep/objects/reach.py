@@ -37,12 +37,12 @@ def reach(rules: Iterable[Rule]) -> Sequence[Span]:
 def intersection(ours: Sequence[Span], theirs: Sequence[Span]) -> Sequence[Span]:
     """What lies in both."""
     both = [
-        Span(max(a.after, b.after), _lower(a.until, b.until))
+        Span(_later(a.after, b.after), _lower(a.until, b.until))
         for a in ours
         for b in theirs
         if _reaches_behind(a.until, b.after) and _reaches_behind(b.until, a.after)
     ]
-    return sorted(both) or NOWHERE
+    return sorted(both, key=_start) or NOWHERE
 
 
 def beginning_with(prefix: str) -> Span:
@@ -55,14 +55,14 @@ def _without(span: Span, prefix: str) -> list[Span]:
     if not prefix:
         return []
     left = Span(span.after, _lower(span.until, prefix))
-    right = Span(max(span.after, prefix + _LAST), span.until)
-    return [part for part in (left, right) if part.until is None or part.after < part.until]
+    right = Span(_later(span.after, prefix + _LAST), span.until)
+    return [part for part in (left, right) if not part.is_empty]
 
 
 def union(spans: Sequence[Span]) -> list[Span]:
     """What lies in any of them, ordered and apart."""
     merged: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.after):
+    for span in sorted(spans, key=_start):
         if merged and _reaches(merged[-1].until, span.after):
             merged[-1] = Span(merged[-1].after, _higher(merged[-1].until, span.until))
         else:
@@ -70,10 +70,10 @@ def union(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
-def before(prefix: str) -> str:
-    """Less than every key that begins so, but greater than most others that are."""
+def before(prefix: str) -> str | None:
+    """Less than every key that begins so, but greater than most others that are; None where nothing is less."""
     if not prefix:
-        return ""
+        return None
     code = ord(prefix[-1]) - 1
     if code < 0:
         return prefix[:-1]
@@ -89,6 +89,15 @@ def _behind(prefix: str) -> str | None:
     return stem[:-1] + chr(0xE000 if code == 0xD800 else code)
 
 
+def _start(span: Span) -> tuple[bool, str]:
+    """Spans in order: those from the beginning come first."""
+    return span.after is not None, span.after or ""
+
+
+def _later(one: str | None, other: str | None) -> str | None:
+    return max((start for start in (one, other) if start is not None), default=None)
+
+
 def _lower(one: str | None, other: str | None) -> str | None:
     return min((end for end in (one, other) if end is not None), default=None)
 
@@ -97,9 +106,9 @@ def _higher(one: str | None, other: str | None) -> str | None:
     return None if one is None or other is None else max(one, other)
 
 
-def _reaches(until: str | None, start: str) -> bool:
-    return until is None or until >= start
+def _reaches(until: str | None, start: str | None) -> bool:
+    return until is None or start is None or until >= start
 
 
-def _reaches_behind(until: str | None, start: str) -> bool:
-    return until is None or until > start
+def _reaches_behind(until: str | None, start: str | None) -> bool:
+    return until is None or start is None or until > start

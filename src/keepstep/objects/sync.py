@@ -348,7 +348,7 @@ class Sync:
 
     def _account_for(self, side: Side, store: Store) -> None:
         """A listing that broke is a failure of the run, and so is each hole in it."""
-        for error in [error for _, error in side.holes] + ([side.error] if side.error else []):
+        for error in side.errors:
             self._account.fail(Failure.of("list", error, source=str(store.address)))
 
     def _conclude(self) -> None:

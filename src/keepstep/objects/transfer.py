@@ -82,6 +82,7 @@ class Mover:
         Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target,
         but parts of a large object that the journal knows of; repeating is safe.
         """
+        self.target.admit(entry.key)
         for _ in range(_ATTEMPTS - 1):
             with suppress(Conflict, Corrupt):
                 return await self._once(entry, on_sent)

@@ -6,7 +6,6 @@ What the listings, checksums and earlier runs cannot tell is read (:mod:`keepste
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -170,8 +169,7 @@ class Verify:
 
     def _account_for(self, side: Side) -> None:
         store = self._source if side is self._left else self._target
-        errors: Sequence[Error] = [*(error for _, error in side.holes), *([side.error] if side.error else [])]
-        for error in errors:
+        for error in side.errors:
             self._account.fail(Failure.of("list", error, source=str(store.address)))
 
     def _conclude(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from keepstep.errors import ConfigError
+from keepstep.errors import ConfigError, Unsupported
 
 Kind = Literal["local", "s3", "oci"]
 
@@ -48,6 +48,11 @@ class Address:
                 return f"s3://{self.bucket}/{self.prefix}{key}"
             case "oci":
                 return f"oci://{self.bucket}@{self.namespace}/{self.prefix}{key}"
+
+    def check_name(self, key: str) -> None:
+        """Raises :class:`Unsupported` when no object in a bucket can be called so."""
+        if not self.prefix + key:
+            raise Unsupported(f"its name is that of its folder, and the target {self} is a bucket without a folder")
 
 
 def parse(text: str) -> Address:

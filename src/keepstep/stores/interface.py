@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import lt
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from keepstep.errors import Error, NotFound
@@ -78,6 +80,11 @@ class Page:
         """See :attr:`Entry.tag`."""
         return list(map(_either, self.digests, self.etags)) if self.digests else self.etags
 
+    @property
+    def is_ordered(self) -> bool:
+        """True when every key is greater than the one before it."""
+        return all(map(lt, self.keys, islice(self.keys, 1, None)))
+
     def part(self, start: int, stop: int) -> Page:
         """The objects from ``start`` up to ``stop``."""
         unfit = {n - start: why for n, why in self.unfit.items() if start <= n < stop} if self.unfit else {}
@@ -106,17 +113,26 @@ def _either(digest: str, etag: str) -> str:
 
 
 class Span(NamedTuple):
-    """The keys behind ``after``, up to and including ``until``; None means: to the end."""
+    """The keys after ``after``, up to and including ``until``.
 
-    after: str = ""
+    None stands for the beginning and for the end. The empty text does not: it is a key, that of an object named
+    exactly like the folder.
+    """
+
+    after: str | None = None
     until: str | None = None
 
     def holds(self, key: str) -> bool:
-        return self.after < key and (self.until is None or key <= self.until)
+        return (self.after is None or self.after < key) and (self.until is None or key <= self.until)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when no key can lie in it."""
+        return self.after is not None and self.until is not None and self.until <= self.after
 
     def may_hold(self, prefix: str) -> bool:
         """Whether a key that begins with ``prefix`` can be in it."""
-        is_behind = self.after < prefix or self.after.startswith(prefix)
+        is_behind = self.after is None or self.after < prefix or self.after.startswith(prefix)
         return is_behind and (self.until is None or self.until >= prefix)
 
 

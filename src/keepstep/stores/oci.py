@@ -8,37 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from keepstep.clouds.http import Buffer, Response
-from keepstep.clouds.times import microseconds
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
 from keepstep.stores.cloud_source import CloudSource, first_bytes
 from keepstep.stores.headers import from_headers, to_headers
-from keepstep.stores.interface import EVERYTHING, Entry, Missing, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Listing, Missing, OnSent, Properties, Span, Store
+from keepstep.stores.listing import CloudListing, Habits, Stray
 from keepstep.stores.oci_answers import answered
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
 from keepstep.stores.oci_deletes import OciDeletes
 from keepstep.stores.oci_headers import storage_tier
+from keepstep.stores.oci_listing import hex_of
+from keepstep.stores.oci_pages import OciPages
 from keepstep.stores.options import TransferOptions
-from keepstep.stores.ranges import RangedPages
 
 _INLINE = 32 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
-_FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
 _CHECKSUMS = {"MD5": "content-md5", "CRC32C": "opc-content-crc32c", "SHA256": "opc-content-sha256"}
 """Header by algorithm."""
 
-_DIGEST = re.compile(r"([0-9A-Za-z+/]{22}==)((?:-[0-9]+)?)\Z")
 _METADATA = "opc-meta-"
 
 
@@ -50,6 +48,8 @@ class OciStore:
         self.notices: list[str] = []
         self._options = options or TransferOptions()
         self._client = client
+        # "Lists the objects in a bucket … in lexicographic order" (API reference, ListObjects, start).
+        self._habits = Habits(client.thing(), self.notices, is_order_known=True)
         self._workers = Workers(4)
         self._deletes = OciDeletes(client, address.prefix)
         self._may_copy = True
@@ -64,11 +64,13 @@ class OciStore:
     def strains(self) -> int:
         return self._client.strains
 
-    def list(self, spans: Sequence[Span] = EVERYTHING) -> OciListing:
-        return OciListing(self._client, self.address.prefix, spans, self._options)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
+        strays: list[Stray] = []
+        pages = OciPages(self._client, self.address.prefix, self._options, strays)
+        return CloudListing(pages, spans, self._habits, strays)
 
     def admit(self, key: str) -> None:
-        return
+        self.address.check_name(key)
 
     async def open(self, entry: Entry, limit: int) -> CloudSource:
         name = self.address.prefix + entry.key
@@ -89,7 +91,7 @@ class OciStore:
             headers=[*to_headers(properties, _METADATA), *await self._digests(data)],
             body=data,
         )
-        return _hex(response.headers.get("opc-content-md5"))
+        return hex_of(response.headers.get("opc-content-md5"))
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         md5 = ("content-md5", await self._md5(data))
@@ -194,47 +196,6 @@ class OciStore:
         return _md5(data) if len(data) <= _INLINE else await self._workers.run(_md5, data)
 
 
-class OciListing:
-    """ListObjects, in many ranges at once."""
-
-    def __init__(self, client: OciClient, prefix: str, spans: Sequence[Span], options: TransferOptions) -> None:
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
-        self._client = client
-        self._prefix = prefix
-        self._spans = spans
-        self._page_size = str(options.page_size)
-        self._takes_archived = options.takes_archived
-        self._has_digests = options.tells_contents
-        self._fields = f"{_FIELDS},md5" if options.tells_contents else _FIELDS
-
-    def __aiter__(self) -> AsyncIterator[Page]:
-        return aiter(RangedPages(self, self._spans))
-
-    async def page(self, after: str) -> tuple[Page, bool]:
-        """See :class:`~keepstep.stores.ranges.PageSource`."""
-        response = await self._list(self._prefix, after, ("fields", self._fields))
-        page, is_truncated = _parse(response, len(self._prefix), has_digests=self._has_digests)
-        if self._takes_archived:
-            page.unfit = {}
-        return page, is_truncated
-
-    async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
-        """See :class:`~keepstep.stores.ranges.PageSource`."""
-        response = await self._list(self._prefix + prefix, after, ("delimiter", "/"))
-        document = json.loads(response.document)
-        names = [name[len(self._prefix) :] for name in document.get("prefixes") or ()]
-        return names, bool(document.get("nextStartWith"))
-
-    async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> Response:
-        query = [("limit", self._page_size), *more]
-        if prefix:
-            query.append(("prefix", prefix))
-        if after:
-            query.append(("startAfter", self._prefix + after))
-        return await self._client.call("ListObjects", "GET", "o", query=query)
-
-
 class OciUpload:
     """A multipart upload."""
 
@@ -285,11 +246,11 @@ class OciUpload:
             # The answer to an earlier try was lost, and that try may have been the one that counted.
             if not await self._is_there():
                 raise
-            return _hex(self._digest())
+            return hex_of(self._digest())
         stored = response.headers.get("opc-multipart-md5")
         if stored and stored != self._digest():
             raise Corrupt(f"{self._store._client.thing(self.name)}: what was stored is not what was sent")
-        return _hex(stored)
+        return hex_of(stored)
 
     async def abort(self) -> bool:
         query = [("uploadId", self.token)]
@@ -312,30 +273,6 @@ class OciUpload:
         """The MD5 that the service makes of the parts' MD5s."""
         md5s = b"".join(b64decode(md5) for _, (_, md5) in sorted(self._parts.items()))
         return f"{_md5(md5s)}-{len(self._parts)}"
-
-
-def _parse(response: Response, skip: int, *, has_digests: bool) -> tuple[Page, bool]:
-    """The page, its keys without their first ``skip`` characters, and whether there are more."""
-    document = json.loads(response.document)
-    objects = document["objects"]
-    page = Page(
-        [item["name"][skip:] for item in objects],
-        [item["size"] for item in objects],
-        [microseconds(item.get("timeModified") or item["timeCreated"]) for item in objects],
-        [item["etag"] for item in objects],
-    )
-    if has_digests:
-        page.digests = [_hex(item.get("md5")) for item in objects]
-    for number, item in enumerate(objects):
-        if item.get("archivalState") in ("Archived", "Restoring"):
-            page.unfit[number] = f"is archived ({item['archivalState']}) and has not been restored"
-    return page, bool(document.get("nextStartWith"))
-
-
-def _hex(digest: str | None) -> str:
-    """An MD5 as OCI writes it, of an object or, with a number behind a dash, of its parts, as S3 writes it."""
-    found = _DIGEST.match(digest or "")
-    return b64decode(found[1]).hex() + found[2] if found else ""
 
 
 def _md5(data: Buffer) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -21,14 +21,15 @@ from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, checksum
 from keepstep.stores.cloud_source import CloudSource, first_bytes
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
-from keepstep.stores.interface import EVERYTHING, Entry, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Entry, Listing, OnSent, Properties, Span, Store
+from keepstep.stores.listing import CloudListing, Habits, Stray
 from keepstep.stores.options import TransferOptions
-from keepstep.stores.ranges import RangedPages
 from keepstep.stores.s3_answers import answered
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_deletes import S3Deletes
-from keepstep.stores.s3_listing import parse, parse_folders, parse_parts
+from keepstep.stores.s3_listing import parse_parts
+from keepstep.stores.s3_pages import S3Pages
 from keepstep.stores.s3_upload import S3Upload, S3Writer
 
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
@@ -44,6 +45,7 @@ class S3Store:
         self.notices: list[str] = []
         self._options = options or TransferOptions()
         self._client = client
+        self._habits = Habits(f"s3://{client.bucket}", self.notices, is_order_known=client.endpoint.is_of_aws)
         self._workers = Workers(4)
         self._writer = S3Writer(client, self._workers, self._options)
         self._deletes = S3Deletes(client, address.prefix)
@@ -56,11 +58,13 @@ class S3Store:
     def strains(self) -> int:
         return self._client.strains
 
-    def list(self, spans: Sequence[Span] = EVERYTHING) -> S3Listing:
-        return S3Listing(self._client, self.address.prefix, spans, self._options)
+    def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
+        strays: list[Stray] = []
+        pages = S3Pages(self._client, self.address.prefix, self._options, self._habits, strays)
+        return CloudListing(pages, spans, self._habits, strays)
 
     def admit(self, key: str) -> None:
-        return
+        self.address.check_name(key)
 
     async def open(self, entry: Entry, limit: int) -> CloudSource:
         key = self.address.prefix + entry.key
@@ -198,53 +202,6 @@ class S3Store:
             body=body,
             digest=hashlib.sha256(body).hexdigest(),
         )
-
-
-class S3Listing:
-    """ListObjectsV2, in many ranges at once."""
-
-    def __init__(self, client: S3Client, prefix: str, spans: Sequence[Span], options: TransferOptions) -> None:
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
-        self._client = client
-        self._prefix = prefix
-        self._spans = spans
-        self._page_size = str(options.page_size)
-        self._takes_archived = options.takes_archived
-
-    def __aiter__(self) -> AsyncIterator[Page]:
-        return aiter(RangedPages(self, self._spans))
-
-    async def page(self, after: str) -> tuple[Page, bool]:
-        """See :class:`~keepstep.stores.ranges.PageSource`."""
-        body = await self._list(self._prefix, after, ("encoding-type", "url"))
-        page, token = parse(body, self._prefix)
-        if self._takes_archived:
-            page.unfit = {}
-        if page and page.keys[0] <= after:
-            raise Corrupt(
-                f"s3://{self._client.bucket} lists keys that were not asked for",
-                hint="the store does not honour start-after as S3 does, so nothing can be compared safely",
-            )
-        return page, token is not None
-
-    async def folders(self, prefix: str, after: str) -> tuple[list[str], bool]:
-        """See :class:`~keepstep.stores.ranges.PageSource`."""
-        body = await self._list(self._prefix + prefix, after, ("encoding-type", "url"), ("delimiter", "/"))
-        return parse_folders(body, self._prefix)
-
-    async def _list(self, prefix: str, after: str, *more: tuple[str, str]) -> bytes | bytearray:
-        query = [("list-type", "2"), ("prefix", prefix), ("max-keys", self._page_size), *more]
-        if after:
-            query.append(("start-after", self._prefix + after))
-        response = await self._client.call(
-            "ListObjectsV2",
-            "GET",
-            None,
-            query=query,
-            headers=[("x-amz-optional-object-attributes", "RestoreStatus")],
-        )
-        return response.document
 
 
 def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from keepstep.clouds.http import Response
 from keepstep.errors import ConfigError, Transient
+from keepstep.stores.xml_reader import NotXML, first_text, local, read_xml
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -45,28 +46,26 @@ class Document:
 
     @property
     def name(self) -> str:
-        return _local(self.root.tag)
+        return local(self.root)
 
     def text(self, name: str) -> str:
         """The text of a child of the root, without surrounding blanks; empty where there is none."""
-        return next(((child.text or "").strip() for child in self.root if _local(child.tag) == name), "")
+        return next((first_text(child).strip() for child in self.root if local(child) == name), "")
 
     def rows(self, *path: str) -> list[dict[str, str]]:
         """The children of each element at that path below the root, by name, their text as it stands."""
         found: Sequence[Element] = [self.root]
         for name in path:
-            found = [child for parent in found for child in parent if _local(child.tag) == name]
-        return [{_local(child.tag): child.text or "" for child in row} for row in found]
+            found = [child for parent in found for child in parent if local(child) == name]
+        return [{local(child): first_text(child) for child in row} for row in found]
 
 
 def document_in(body: bytes | bytearray) -> Document | None:
     """None when the body is not one whole XML document."""
-    from xml.etree import ElementTree
-
     try:
         # Blanks that kept the connection open may stand before the XML declaration, where XML allows none.
-        return Document(ElementTree.fromstring(bytes(body).strip()))  # noqa: S314 - the configured store's
-    except (ElementTree.ParseError, ValueError, LookupError):  # also an encoding that does not exist
+        return Document(read_xml(bytes(body).strip()))
+    except NotXML:
         return None
 
 
@@ -145,7 +144,3 @@ def answered(response: Response) -> Document:
 def etag_in(response: Response) -> str:
     """The ETag that a confirming document names, without quotes."""
     return answered(response).text("ETag").strip('"')
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]

@@ -1,165 +1,251 @@
 """ListObjectsV2 answers as columns: a page costs one regular expression, not an XML element and an object per key.
 
-Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. A page that looks otherwise than
-the stores that we know write it (order, namespaces, CDATA) is read by a real XML parser, with the same result.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. There are two readers. The fast one
+takes a page only when it recognises every byte of it, as AWS, MinIO, Ceph and SeaweedFS write their pages; every
+other page goes to the exact one, an XML parser. What both take they read alike (``make test-readers``).
 """
 
 from __future__ import annotations
 
 import re
-from itertools import repeat
-from typing import TYPE_CHECKING
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from keepstep.clouds.times import microseconds
-from keepstep.errors import Corrupt, Transient
+from keepstep.errors import Corrupt
 from keepstep.stores.interface import Page
+from keepstep.stores.listing import Garbled, Stray, stray_of
+from keepstep.stores.xml_reader import fields, local, read_xml, text_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_KEY, _TIME, _SIZE = "<Key>([^<]*)</Key>", "<LastModified>([^<]*)</LastModified>", "<Size>([0-9]+)</Size>"
-_QUOTE = '(?:&quot;|"|&#34;)'
-_TAG = f'<ETag>{_QUOTE}([^<&"]*){_QUOTE}</ETag>'
-_SUMS = "(?:<Checksum[A-Za-z]*>[^<]*</Checksum[A-Za-z]*>)*"
+_TEXT = r"[^<>\x00-\x1f]*"
+_KEY = f"<Key>({_TEXT})</Key>"
+_TIME = r"<LastModified>([0-9T:.Z+-]*)</LastModified>"
+_SIZE = "<Size>([0-9]{1,18})</Size>"
+_SUMS = "(?:<ChecksumAlgorithm>[A-Z0-9]*</ChecksumAlgorithm>)*(?:<ChecksumType>[A-Z_]*</ChecksumType>)?"
+_CLASS = "(?:<StorageClass>([A-Z0-9_-]*)</StorageClass>)?"
+_OWNER = "(?:<Owner>(?:<ID>[^<>&\x00-\x1f]*</ID>)?(?:<DisplayName>[^<>&\x00-\x1f]*</DisplayName>)?</Owner>)?"
+_QUOTES = ("&quot;", "&#34;", '"')
+
+
+def _rows(*parts: str) -> tuple[re.Pattern[str], ...]:
+    """One pattern for each way to quote an ETag."""
+    tags = (f"<ETag>{quote}([0-9A-Za-z+/=_.:-]*){quote}</ETag>" for quote in _QUOTES)
+    return tuple(re.compile("<Contents>" + "".join(parts).replace("TAG", tag) + "</Contents>") for tag in tags)
+
+
 _ORDERS = (
-    (re.compile(f"<Contents>{_KEY}{_TIME}{_TAG}{_SUMS}{_SIZE}"), (0, 1, 2, 3)),
-    (re.compile(f"<Contents>{_KEY}{_TAG}{_SIZE}(?:<StorageClass>[A-Z_]*</StorageClass>)?{_TIME}"), (0, 3, 1, 2)),
+    (
+        _rows(_KEY, _TIME, "TAG", _SUMS, _SIZE, _OWNER, _CLASS, _OWNER, "(?:<Type>[A-Za-z]*</Type>)?"),
+        (0, 1, 2, 3, 4),
+    ),
+    (_rows(_KEY, "TAG", _SIZE, _OWNER, _CLASS, _TIME, _OWNER), (0, 4, 1, 2, 3)),
 )
-"""As AWS, MinIO and Ceph order them, and as SeaweedFS does; and where key, time, tag and size are then. One
-expression costs half of what four would, one for each column."""
-_TRUNCATED = re.compile(r"<IsTruncated>(true|false)</IsTruncated>")
-_TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
-_START = re.compile(r"(<\?xml[^>]*\?>\s*)?<ListBucketResult[ >]")
+"""As AWS, MinIO and Ceph order them, and as SeaweedFS does; and where key, time, tag, size and class are then."""
+_NAMESPACE = '(?: xmlns="https?://[a-z0-9.]*amazonaws\\.com/[a-z0-9/-]*")?'
+_DECLARATION = (
+    r"""(?:<\?xml version="1\.0"(?: encoding="[Uu][Tt][Ff]-8")?(?: standalone="yes")? ?\?>"""
+    r"""|<\?xml version='1\.0'(?: encoding='[Uu][Tt][Ff]-8')?(?: standalone='yes')? ?\?>)\n?"""
+)
+_START = re.compile(f"(?:{_DECLARATION})?<ListBucketResult{_NAMESPACE}>")
 _END = "</ListBucketResult>"
-_UNUSUAL = ("<!", "\r")
-"""CDATA and comments, and line ends of which XML makes one."""
-_RARE = "!\rGV_HRILCEDAP<"
-"""What the marks consist of, the rarest in listings first."""
+_FIELD = re.compile(r"<([A-Za-z]+)(?:>([^<>&\x00-\x1f]*)</\1>| ?/>)")
+_TOP = frozenset({"IsTruncated", "EncodingType", "NextContinuationToken"})
+_FOLDER = frozenset({"Prefix"})
+_COLUMNS = frozenset({"Key", "Size", "LastModified", "ETag", "StorageClass"})
+
 _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,6})|#[xX](10[0-9a-fA-F]{4}|[0-9a-fA-F]{1,5}));")
-_NO_ENTITY = re.compile(rf"&(?!{_ENTITY.pattern[1:]})|&#[xX]?[dD5]")
-"""Not well-formed, or possibly half a character (U+D800 to U+DFFF, 55296 to 57343)."""
+_PLAIN_ENTITY = re.compile(
+    r"&(?!(?:amp|lt|gt|quot|apos|#(?:9|10|13|3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])|#x[2-6][0-9A-Fa-f]);)"
+)
+"""An ampersand that does not begin one of XML's five entities, or a number of ASCII."""
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
 
-def parse(body: bytes | bytearray, prefix: str) -> tuple[Page, str | None]:
-    """The page, its keys relative to ``prefix``, and the token of the next one; None at the end.
+class Listed(NamedTuple):
+    """One answer."""
 
-    Raises :class:`Transient` when the body is no listing (a cut answer, a proxy's page), and :class:`Corrupt` when
+    page: Page
+    """Keys are relative to the prefix that was listed."""
+    token: str | None
+    """By which the next page is asked for; None at the end."""
+    strays: list[Stray]
+    """Names that are no keys."""
+
+
+def parse(body: bytes | bytearray, prefix: str) -> Listed:
+    """Reads an answer.
+
+    Raises :class:`Garbled` when the body is no listing (a cut answer, a proxy's page), and :class:`Corrupt` when
     it is one that cannot be right. No key is ever left out silently.
     """
     try:
-        page, is_encoded, is_truncated, token = _parse_plain(body) or _parse_any(body)
-        page.keys = _relative(page.keys, prefix, is_encoded=is_encoded)
+        read = read_fast(body) or read_exact(body)
+        page = read.page
+        page.keys, strays = _relative(page.keys, prefix, is_encoded=read.is_encoded)
     except (ValueError, KeyError, OverflowError) as exc:
-        raise Transient(f"the store answered a listing with something that is no listing ({exc!r})") from exc
-    if is_truncated and not token:
+        raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+    if read.is_truncated and not read.token:
         raise Corrupt(
             "the store says that there are more keys, but not how to get them",
             hint="it does not know ListObjectsV2 as S3 does",
         )
-    return page, token if is_truncated else None
+    return Listed(_without(page, strays), read.token if read.is_truncated else None, [*strays.values()])
 
 
-_Parsed = tuple[Page, bool, bool, str]
-"""The page, whether its keys are URL-encoded, whether there are more, and the next token."""
+class Read(NamedTuple):
+    """An answer as it is written."""
+
+    page: Page
+    is_encoded: bool
+    """Whether its keys are URL-encoded."""
+    is_truncated: bool
+    token: str
 
 
-def _parse_plain(body: bytes | bytearray) -> _Parsed | None:
-    """None when the page does not look as it usually does."""
+def read_fast(body: bytes | bytearray) -> Read | None:
+    """None when there is anything in the page that this does not recognise."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    count = text.count("Contents>")
-    found, places = next(
-        ((rows, places) for order, places in _ORDERS if 2 * len(rows := order.findall(text)) == count), ([], ())
-    )
-    around = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") :]
-    truncated, tokens = _TRUNCATED.findall(around), _TOKEN.findall(around)
-    is_plain = (
-        count == 2 * len(found)
-        and len(truncated) == 1
-        and _START.match(text)
-        and text.find(_END) == len(text) - len(_END)
-        and not any(_has(text, mark) for mark in _UNUSUAL)
-    )
-    if not is_plain:
+    start = _START.match(text)
+    if not start or not text.endswith(_END) or not _has_xml_characters(text):
         return None
-    columns = list(zip(*found, strict=True)) or [()] * 4
-    names, times, etags, sizes = (columns[place] for place in places)
-    keys = list(names)
-    if "&" in "".join(keys):
-        if any(map(_NO_ENTITY.search, keys)):
-            return None
-        keys = list(map(unescape, keys))
-    page = Page(keys, list(map(int, sizes)), list(map(microseconds, times)), list(etags))
-    if any(_has(text, name) for name in _ARCHIVED):
-        page.unfit = _archived(_root(body))
-    token = unescape(tokens[0]) if tokens else ""
-    return page, "<EncodingType>url<" in text, truncated[0] == "true", token
+    first, last = text.find("<Contents>"), text.rfind("</Contents>") + len("</Contents>")
+    if first < 0:
+        first = last = len(text) - len(_END)
+    top = _top(text[start.end() : first], text[last : -len(_END)])
+    columns = _columns(text[first:last])
+    if top is None or columns is None:
+        return None
+    keys, times, etags, sizes, classes = columns
+    try:
+        page = Page(keys, list(map(int, sizes)), list(map(microseconds, times)), etags)
+    except (ValueError, OverflowError):
+        return None
+    if not {*_ARCHIVED}.isdisjoint(classes):
+        page.unfit = {n: _archived(name) for n, name in enumerate(classes) if name in _ARCHIVED}
+    return Read(
+        page, top.get("EncodingType") == "url", top["IsTruncated"] == "true", top.get("NextContinuationToken", "")
+    )
 
 
-def _has(text: str, mark: str) -> bool:
-    """Whether ``mark`` is in ``text``. Its rarest character is looked for first, at the speed of memory."""
-    return min(mark, key=_RARE.find) in text and mark in text
+def _has_xml_characters(text: str) -> bool:
+    return text.isascii() or not ("\ufffe" in text or "\uffff" in text)
 
 
-def _parse_any(body: bytes | bytearray) -> _Parsed:
-    root = _root(body)
-    if _local(root.tag) != "ListBucketResult":
-        raise ValueError(f"<{_local(root.tag)}>")
-    page = Page(unfit=_archived(root))
-    for item in _contents(root):
-        values = {_local(value.tag): value.text or "" for value in item}
-        page.keys.append(values["Key"])
-        page.sizes.append(_natural(values["Size"]))
-        page.times.append(microseconds(values["LastModified"].strip()))
-        page.etags.append(values.get("ETag", "").strip().strip('"'))
-    top = {_local(child.tag): (child.text or "").strip() for child in root}
+def _top(*parts: str) -> dict[str, str] | None:
+    """What stands around the objects; None when it is not fields alone, or one of ours comes twice."""
+    found = list(chain.from_iterable(map(_FIELD.finditer, parts)))
+    if sum(len(field[0]) for field in found) != sum(map(len, parts)):
+        return None
+    names = [field[1] for field in found if field[1] in _TOP]
+    is_odd = len(names) != len(set(names)) or any(field[1] in ("Contents", "CommonPrefixes") for field in found)
+    top = {field[1]: (field[2] or "").strip() for field in found}
+    return None if is_odd or top.get("IsTruncated") not in ("true", "false") else top
+
+
+def _columns(text: str) -> tuple[list[str], list[str], list[str], list[str], list[str]] | None:
+    """Keys, times, tags, sizes and classes; None when there is anything between the objects, or in them."""
+    if not text:
+        return [], [], [], [], []
+    for patterns, places in _ORDERS:
+        for pattern in patterns:
+            if pattern.match(text):
+                pieces = pattern.split(text)
+                if any(pieces[::6]):
+                    return None
+                keys, times, etags, sizes, classes = (pieces[1 + place :: 6] for place in places)
+                if "&" in "".join(keys):
+                    if any(map(_PLAIN_ENTITY.search, keys)):
+                        return None
+                    keys = list(map(unescape, keys))
+                return keys, times, etags, sizes, classes
+    return None
+
+
+def read_exact(body: bytes | bytearray) -> Read:
+    """Raises ``ValueError`` or ``KeyError`` when it is no listing."""
+    root = _root(body, "ListBucketResult")
+    page = Page()
+    for item in root:
+        match local(item):
+            case "Contents":
+                _append(page, item)
+            case "CommonPrefixes":
+                raise ValueError("folders in place of the keys that were asked for")
+    top = {name: text.strip() for name, text in fields(root, _TOP).items()}
     if top["IsTruncated"] not in ("true", "false"):
         raise ValueError(f"IsTruncated is {top['IsTruncated']!r}")
-    is_encoded = top.get("EncodingType") == "url"
-    return page, is_encoded, top["IsTruncated"] == "true", top.get("NextContinuationToken", "")
+    token = top.get("NextContinuationToken", "")
+    token.encode()
+    return Read(page, top.get("EncodingType") == "url", top["IsTruncated"] == "true", token)
 
 
-def _root(body: bytes | bytearray) -> Element:
-    from xml.etree import ElementTree
-
-    try:
-        return ElementTree.fromstring(bytes(body))  # noqa: S314 - from the store we are configured to trust
-    except ElementTree.ParseError as exc:
-        raise ValueError(str(exc)) from exc
-
-
-def _contents(root: Element) -> list[Element]:
-    return [child for child in root if _local(child.tag) == "Contents"]
+def _append(page: Page, item: Element) -> None:
+    values = fields(item, _COLUMNS)
+    storage_class = values.get("StorageClass", "").strip()
+    if storage_class in _ARCHIVED and not _is_restored(item):
+        page.unfit[len(page)] = _archived(storage_class)
+    page.keys.append(values["Key"])
+    page.sizes.append(_natural(values["Size"]))
+    page.times.append(microseconds(values["LastModified"].strip()))
+    page.etags.append(values.get("ETag", "").strip().strip('"'))
 
 
-def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> list[str]:
-    if is_encoded:
+def _is_restored(item: Element) -> bool:
+    status = [child for child in item if local(child) == "RestoreStatus"]
+    return any(local(value) == "RestoreExpiryDate" and text_of(value).strip() for each in status for value in each)
+
+
+def _archived(storage_class: str) -> str:
+    return f"is archived ({storage_class}) and has not been restored"
+
+
+def _root(body: bytes | bytearray, name: str) -> Element:
+    root = read_xml(body)
+    if local(root) != name:
+        raise ValueError(f"<{local(root)}>")
+    return root
+
+
+def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> tuple[list[str], dict[int, Stray]]:
+    """The keys without the prefix, and by index the names that are none."""
+    joined = "".join(keys)
+    if is_encoded and ("%" in joined or "+" in joined):
+        keys = [unquote_plus(key, errors="surrogateescape") if "%" in key or "+" in key else key for key in keys]
         joined = "".join(keys)
-        if "%" in joined or "+" in joined:
-            keys = [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
+    strays: dict[int, Stray] = {}
+    if not joined.isascii() and not _is_text(joined):
+        strays = {n: stray_of(key.removeprefix(prefix)) for n, key in enumerate(keys) if not _is_text(key)}
     if not prefix:
-        return keys
+        return keys, strays
     if not all(map(str.startswith, keys, repeat(prefix))):
         raise ValueError(f"a key that does not start with {prefix!r}")
-    return [key[len(prefix) :] for key in keys]
+    return [key[len(prefix) :] for key in keys], strays
 
 
-def _archived(root: Element) -> dict[int, str]:
-    """Which objects lie in an archive and have not been restored from it."""
-    return {number: why for number, item in enumerate(_contents(root)) if (why := _why_archived(item))}
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _why_archived(item: Element) -> str:
-    values = {_local(value.tag): (value.text or "").strip() for value in item.iter()}
-    storage_class = values.get("StorageClass", "")
-    if storage_class in _ARCHIVED and not values.get("RestoreExpiryDate"):
-        return f"is archived ({storage_class}) and has not been restored"
-    return ""
+def _without(page: Page, strays: dict[int, Stray]) -> Page:
+    if not strays:
+        return page
+    kept = Page()
+    for number in range(len(page)):
+        if number not in strays:
+            kept.append(page.entry(number))
+    return kept
 
 
 def escape(text: str) -> str:
@@ -178,13 +264,10 @@ def _character(found: re.Match[str]) -> str:
 
 
 def _natural(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise ValueError(f"{text!r} is no size")
-    return int(text)
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise ValueError(f"{text[:40]!r} is no size")
+    return int(digits)
 
 
 def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool]:
@@ -193,14 +276,13 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
     Raises as :func:`parse` does.
     """
     try:
-        root = _root(body)
-        found = [item for child in root if _local(child.tag) == "CommonPrefixes" for item in child]
-        top = {_local(child.tag): (child.text or "").strip() for child in root}
-        names = [item.text or "" for item in found]
-        is_encoded = top.get("EncodingType") == "url"
-        return _relative(names, prefix, is_encoded=is_encoded), top.get("IsTruncated") == "true"
-    except ValueError as exc:
-        raise Transient(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+        root = _root(body, "ListBucketResult")
+        found = [fields(item, _FOLDER)["Prefix"] for item in root if local(item) == "CommonPrefixes"]
+        top = {name: text.strip() for name, text in fields(root, _TOP).items()}
+        keys, strays = _relative(found, prefix, is_encoded=top.get("EncodingType") == "url")
+        return [key for n, key in enumerate(keys) if n not in strays], top["IsTruncated"] == "true"
+    except (ValueError, KeyError) as exc:
+        raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
 
 
 def parse_parts(body: bytes | bytearray) -> tuple[list[tuple[int, int, str]], str]:
@@ -208,11 +290,12 @@ def parse_parts(body: bytes | bytearray) -> tuple[list[tuple[int, int, str]], st
 
     Raises as :func:`parse` does.
     """
+    wanted, top = frozenset({"PartNumber", "Size", "ETag"}), frozenset({"IsTruncated", "NextPartNumberMarker"})
     try:
-        root = _root(body)
-        items = [{_local(v.tag): (v.text or "") for v in child} for child in root if _local(child.tag) == "Part"]
+        root = read_xml(body)
+        items = [fields(child, wanted) for child in root if local(child) == "Part"]
         parts = [(_natural(item["PartNumber"]), _natural(item["Size"]), item["ETag"]) for item in items]
-        top = {_local(child.tag): (child.text or "").strip() for child in root}
-        return parts, top["NextPartNumberMarker"] if top.get("IsTruncated") == "true" else ""
+        around = {name: text.strip() for name, text in fields(root, top).items()}
+        return parts, around["NextPartNumberMarker"] if around.get("IsTruncated") == "true" else ""
     except (ValueError, KeyError) as exc:
-        raise Transient(f"the store answered a listing of parts with something else ({exc!r})") from exc
+        raise Garbled(f"the store answered a listing of parts with something else ({exc!r})") from exc
