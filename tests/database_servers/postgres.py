@@ -27,6 +27,7 @@ _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 ssl = on
+ssl_ca_file = 'ca.pem'
 fsync = off
 log_statement = 'all'
 log_connections = on
@@ -79,7 +80,7 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def postgres(
-    folder: Path, authority: Authority, *, port: int = 0, release: Release = POSTGRES
+    folder: Path, authority: Authority, *, port: int = 0, release: Release = POSTGRES, more: str = ""
 ) -> Iterator[PostgresServer]:
     """Serves the database ``app`` until the block ends; what ``folder`` holds from before is served again."""
     port = port or free_port()
@@ -90,7 +91,7 @@ def postgres(
     is_new = not data.exists()
     if is_new:
         release.initialised(data, lambda made: _initialize(made, release))
-        _configure(data, authority)
+        _configure(data, authority, more)
     with running(_command(release, "postgres", "-D", str(data), "-p", str(port)), log=log, grace=10) as process:
         admin = replace(server, endpoint=replace(server.endpoint, name="postgres"))
         wait_until(lambda: _answers(admin), process, timeout=60, log=log)
@@ -118,11 +119,11 @@ def _initialize(made: Path, release: Release) -> None:
         raise RuntimeError(done.stderr.decode(errors="replace"))
 
 
-def _configure(data: Path, authority: Authority) -> None:
-    for path in authority.issue().write(data):
+def _configure(data: Path, authority: Authority, more: str) -> None:
+    for path in (*authority.issue().write(data), authority.write(data / "ca.pem")):
         _own(path)
     with (data / "postgresql.conf").open("a") as settings:
-        settings.write(_SETTINGS)
+        settings.write(_SETTINGS + more)
     (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
 
 

@@ -112,10 +112,10 @@ def test_the_words_of_postgres_are_understood() -> None:
         "x: Connection refused\nMultiple connection attempts failed. All failures were:\n"
         f'- host: h: {of}password authentication failed for user "u"': Answer.REJECT,
     }
-    assert {message: answer_of("db", message).answer for message in rows} == rows
+    assert {message: answer_of("db", "u", message).answer for message in rows} == rows
     for message in (of + 'database "x" does not exist', of + 'no pg_hba.conf entry for host "h"'):
         with pytest.raises(ConfigError) as refusal:
-            answer_of("db", message)
+            answer_of("db", "u", message)
         assert refusal.value.hint
 
 

@@ -33,9 +33,17 @@ from keepstep.databases.interface import (
     Session,
 )
 from keepstep.databases.postgres_errors import answer_of, change_error, error_of
-from keepstep.errors import Error, NotFound, Unsupported
+from keepstep.databases.postgres_pair import MISSING
+from keepstep.databases.postgres_preflight import SURVEY, Survey, findings, pair
+from keepstep.errors import ConfigError, Error, NotFound, Unsupported
 from keepstep.secret import Secret
 
+_ASKED = "scram-sha-256,md5"
+"""How a server may ask for a password. One that does not ask lets everybody in; one that wants it in clear text
+checks it elsewhere (LDAP, PAM, RADIUS), or would see it.
+"""
+_REQUIRE_AUTH = 160000
+"""The first version of libpq that knows ``require_auth``."""
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
@@ -76,6 +84,11 @@ class PostgresDatabase:
     async def _connect(self, login: Login) -> Connection:
         """Every setting that a variable of libpq's could change for the worse is given."""
         endpoint = self._endpoint
+        if psycopg.pq.version() < _REQUIRE_AUTH:
+            raise ConfigError(
+                f"libpq {psycopg.pq.version() // 10000} cannot insist on being asked for a password",
+                hint="pip install 'keepstep[postgres]', which brings libpq 16 or later",
+            )
         try:
             return await psycopg.AsyncConnection.connect(
                 host=endpoint.host,
@@ -85,6 +98,7 @@ class PostgresDatabase:
                 password=login.password.reveal(),
                 sslmode="verify-full",
                 sslrootcert=endpoint.ca or "system",
+                require_auth=_ASKED,
                 gssencmode="disable",
                 target_session_attrs="any",
                 options="",
@@ -97,7 +111,7 @@ class PostgresDatabase:
         except psycopg.Error as exc:
             message = str(exc)
         # Not inside the block: psycopg's error holds the connection's settings, and with them the password.
-        raise NotLoggedIn.of(self.name, login.username, answer_of(self.name, message))
+        raise NotLoggedIn.of(self.name, login.username, answer_of(self.name, login.username, message))
 
 
 class PostgresSession:
@@ -135,9 +149,17 @@ class PostgresSession:
         )
 
     async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
-        return []
+        row = (await self._ask(SURVEY, username))[0]
+        found = findings(Survey(self._name, username, *row))
+        if keep_old:
+            found.append(Finding(f"{self._name}: PostgreSQL keeps one password for each user"))
+        if like:
+            statements = [str(row[0]) for row in await self._ask(MISSING, like, username)]
+            found += pair(self._name, username, like, statements)
+        return found
 
     async def policy(self, username: str) -> PasswordPolicy:
+        """None: a server that gets a verifier cannot see whether its rules are kept."""
         return PasswordPolicy()
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
@@ -160,10 +182,10 @@ class PostgresSession:
         if not await self.account(username):
             raise NotFound(f"{self._name}: there is no user {username}")
 
-    async def _ask(self, query: str, parameter: str | int) -> list[tuple[Any, ...]]:
+    async def _ask(self, query: str, *parameters: str | int) -> list[tuple[Any, ...]]:
         with self._deadline():
             try:
-                cursor = await self._connection.execute(query.encode(), [parameter])
+                cursor = await self._connection.execute(query.encode(), parameters)
                 return await cursor.fetchall()
             except psycopg.Error as exc:
                 failure = error_of(self._name, exc.sqlstate, _words(exc))

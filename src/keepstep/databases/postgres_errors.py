@@ -16,8 +16,12 @@ from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 _ANSWERS = (
     (r"password authentication failed for user|role \".*\" does not exist", Answer.REJECT),
     (r"is not permitted to log in", Answer.LOCKED),
-    # The password has been found right before these are asked.
-    (r"permission denied for database|does not have CONNECT privilege", Answer.ACCEPT),
+    # The password has been found right before these are asked; "too many clients" is asked before it.
+    (
+        r"permission denied for database|does not have CONNECT privilege|too many connections for (role|database)"
+        r"|remaining connection slots are reserved",
+        Answer.ACCEPT,
+    ),
     (
         r"certificate verify failed|server certificate for|SSL error|does not support SSL|tlsv1|sslv3",
         Answer.TLS_ERROR,
@@ -29,10 +33,20 @@ _MISCONFIGURED = {
         "ca is the path of a PEM file with the authority that signed the server's certificate"
     ),
     r"no pg_hba\.conf entry|pg_hba\.conf rejects": "let this host in, for this user and database, in pg_hba.conf",
+    r"is not currently accepting connections": "ALTER DATABASE … ALLOW_CONNECTIONS true",
+    r"requires a valid client certificate": (
+        "keepstep has no client certificate: let pg_hba.conf say scram-sha-256 for it, without clientcert"
+    ),
+    r"authentication method requirement .* failed|(?<!password) authentication failed for user": (
+        "a login proves something only where PostgreSQL asks for its own password: say scram-sha-256 in pg_hba.conf"
+    ),
+}
+_FIXES = {
+    Answer.LOCKED: "ALTER ROLE {user} LOGIN",
 }
 
 
-def answer_of(name: str, message: str) -> Probe:
+def answer_of(name: str, username: str, message: str) -> Probe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
 
     A host with several addresses has a line for each that was tried.
@@ -43,7 +57,8 @@ def answer_of(name: str, message: str) -> Probe:
             raise ConfigError(f"{name}: {found}", hint=hint)
     for pattern, answer in _ANSWERS:
         if found := _first(pattern, reasons):
-            return Probe(answer, found)
+            quoted = username.replace('"', '""')
+            return Probe(answer, found, _FIXES.get(answer, "").replace("{user}", f'"{quoted}"'))
     return Probe(Answer.UNREACHABLE, reasons[0])
 
 
