@@ -54,6 +54,9 @@ test-deploy-full: venv  ## deployments: every image built from Debian and run, m
 test-bare:  ## the README's commands on a new Debian: debootstrap, an ordinary clone, make demo, make test (ten minutes)
 	tools/bare.sh
 
+test-daemon-soak: venv  ## real daemons on a real PostgreSQL under faults, for two hours (MINUTES=5: in short)
+	$(BIN)/python -m tests.hosts.soak --minutes $(or $(MINUTES),120)
+
 lint: venv  ## ruff, mypy strict, the picture of the layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .

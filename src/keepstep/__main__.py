@@ -1,6 +1,8 @@
 """``python -m keepstep`` is the command ``keepstep``."""
 
+from keepstep import lifeline
 from keepstep.cli import main
 
 if __name__ == "__main__":
+    lifeline.hold()
     main()

@@ -232,7 +232,7 @@ def alerting_of(config: Config, database: Database) -> Alerting:
     from keepstep.runs.alerting import Alerting
     from keepstep.runs.channels import channels_of
 
-    return Alerting(database, channels_of(config.alerts.urls), config.alerts.repeat)
+    return Alerting(database, channels_of(config.alerts.channels), config.alerts.repeat)
 
 
 def recipients() -> dict[Kind, Recipient]:

@@ -15,11 +15,25 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from keepstep.errors import ConfigError
 from keepstep.runs import durations
+from keepstep.runs.channels import Channel, named
+from keepstep.runs.listen import Listen
+from keepstep.runs.place import DEFAULT, StatePlace, default_place, parse_place
 from keepstep.runs.schedule import parse_schedule, zone_of
+from keepstep.secret import Secret
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
@@ -49,6 +63,13 @@ def _size(value: Any) -> Any:
     return int(found[1]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
 
 
+def _listen(value: Any) -> Any:
+    """Checks an address to listen at; it stays the text it is."""
+    if isinstance(value, str):
+        Listen.parse(value)
+    return value
+
+
 def _zone(value: Any) -> Any:
     if isinstance(value, str):
         zone_of(value)
@@ -66,11 +87,26 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
 
 
+def _place(value: Any) -> StatePlace:
+    if not isinstance(value, str):
+        raise ValueError("it is a text: sqlite:////path/state.db or postgresql://…")
+    return parse_place(value)
+
+
 class State(_Model):
     """Where run history, schedules and locks are kept."""
 
-    url: str = "sqlite:////var/lib/keepstep/state.db"
+    url: Annotated[
+        StatePlace,
+        PlainValidator(_place),
+        PlainSerializer(str),
+        WithJsonSchema({"type": "string", "examples": [DEFAULT, "postgresql://user:password@host/database"]}),
+    ] = Field(default_factory=default_place)
     """``sqlite:///path`` or ``postgresql://…``."""
+
+    @property
+    def place(self) -> StatePlace:
+        return self.url
 
 
 class Daemon(_Model):
@@ -92,7 +128,7 @@ class Metrics(_Model):
 class Dashboard(_Model):
     """The status page."""
 
-    listen: str = "127.0.0.1:8731"
+    listen: Annotated[str, BeforeValidator(_listen)] = "127.0.0.1:8731"
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
     """Asked of whoever looks; where ``listen`` is no loopback address nobody gets in without one."""
     spend: list[str] | None = None
@@ -129,14 +165,30 @@ class Identities(_Model):
     aws: AwsIdentityConfig = AwsIdentityConfig()
 
 
-class Alerts(_Model):
-    """Where to call for help, as Apprise writes addresses."""
+class AlertChannel(_Model):
+    """One address that alerts are sent to."""
 
-    urls: list[str] = Field(default_factory=list)
+    name: Annotated[str | None, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")] = None
+    """What logs, status and metrics call it; if not given, its kind and number."""
+    url: SecretStr
+    """As Apprise writes it. It is shown nowhere."""
+
+
+class Alerts(_Model):
+    """Where alerts are sent to, as Apprise writes addresses."""
+
+    urls: list[Annotated[AlertChannel, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]] = Field(
+        default_factory=list
+    )
+    """Addresses, or tables of ``name`` and ``url``."""
     repeat: Duration = timedelta(hours=6)
     """An alert that stays is repeated after this long, then after twice as long, up to once a week."""
     pending_after: Duration = timedelta(hours=2)
     """A rotation that is pending for longer is stuck."""
+
+    @property
+    def channels(self) -> list[Channel]:
+        return named([(each.name, Secret(each.url.get_secret_value())) for each in self.urls])
 
 
 class _Job(_Model):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.runs.history import Line
+from keepstep.runs.lifecycle import Line
 from tests.dashboard.worlds import Place, Site
 from tests.servers import absent, program
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
 
-from keepstep.runs.history import Line
+from keepstep.runs.lifecycle import Line
 from tests.dashboard.worlds import NASTY, Place
 from tests.hosts.worlds import COPY
 from tests.hosts.worlds import Place as HostPlace

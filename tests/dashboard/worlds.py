@@ -13,8 +13,9 @@ from typing import Any
 from keepstep.config import load
 from keepstep.dashboard.pages import Dashboard
 from keepstep.hosts.web import Web, bind
-from keepstep.runs.history import History, Line
-from keepstep.runs.recording import open_history
+from keepstep.runs.history import History
+from keepstep.runs.lifecycle import Line
+from keepstep.runs.place import place_of
 from keepstep.runs.run import Run, new_id
 
 JOBS = """
@@ -48,7 +49,7 @@ class Place:
 
     def __post_init__(self) -> None:
         self.url = f"sqlite:///{self.folder}/state/state.db"
-        self.history: History = open_history(self.url)
+        self.history: History = History(place_of(self.url).open())
         self.config = self.folder / "keepstep.toml"
         places = f'[state]\nurl = "{self.url}"\n[dashboard]\nlisten = "127.0.0.1:0"\n{self.dashboard}\n'
         self.config.write_text(places + self.jobs)

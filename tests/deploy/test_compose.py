@@ -51,7 +51,7 @@ def test_the_configuration_is_right(services: dict[str, dict[str, Any]]) -> None
     assert job.kind == "secrets"
     assert mounted[job.map or ""] == "./map.csv"
     assert mounted["/etc/keepstep/keepstep.toml"] == "./keepstep.toml"
-    assert config.state.url.removeprefix("sqlite:///").startswith("/var/lib/keepstep/")
+    assert str(config.state.place.path).startswith("/var/lib/keepstep/")
     assert mounted["/var/lib/keepstep"] == "state"
 
 

@@ -6,7 +6,7 @@ import socket
 
 import psycopg
 
-from keepstep.runs.shared_lock import is_free
+from keepstep.runs.place import place_of
 from tests.hosts.test_daemon import EVERY_SECOND, running_pid
 from tests.hosts.worlds import Place, until
 
@@ -52,7 +52,7 @@ def test_the_state_goes_away_and_comes_back(place: Place, shared_url: str) -> No
     outage = Outage(shared_url)
     with deaf, place.daemon(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b") as daemon:
         running_pid(place, daemon, "stuck")
-        until(lambda: not is_free("stuck", shared_url), daemon.log)
+        until(lambda: not place_of(shared_url).is_free("stuck"), daemon.log)
         daemon.wait("run ended", job="copy", outcome="done")
         outage.begin()
         try:
@@ -65,7 +65,7 @@ def test_the_state_goes_away_and_comes_back(place: Place, shared_url: str) -> No
         until(lambda: daemon.get("readyz")[0] == 200, daemon.log)
         ended = len(daemon.events("run ended", job="copy", outcome="done"))
         daemon.wait("run ended", ended + 1, job="copy", outcome="done")
-        until(lambda: not is_free("stuck", shared_url), daemon.log)
+        until(lambda: not place_of(shared_url).is_free("stuck"), daemon.log)
         assert [run.job for run in place.history.open() if run.job == "stuck"] == ["stuck"]
         daemon.stop()
     assert b"Traceback" not in daemon.log.read_bytes()

@@ -14,14 +14,14 @@ from keepstep.clock import SystemClock
 from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
 from keepstep.runs.claims import Claim, claim
-from keepstep.runs.database import open_database
 from keepstep.runs.history import History
+from keepstep.runs.place import place_of
 from keepstep.runs.run import Run
 
 
 def test_an_end_that_the_state_could_not_take_is_written_later(tmp_path: Path) -> None:
     """Otherwise the job would look busy, and not run, until its run is taken for dead."""
-    history = History(open_database(f"sqlite:///{tmp_path}/state.db"))
+    history = History(place_of(f"sqlite:///{tmp_path}/state.db").open())
     now = datetime.now(UTC)
     first = Run(
         id="1",

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from keepstep.runs.database import open_database
 from keepstep.runs.history import History
+from keepstep.runs.place import place_of
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Place:
 
     @property
     def history(self) -> History:
-        return History(open_database(self.state_url))
+        return History(place_of(self.state_url).open())
 
     def configure(self, text: str, *, drain: str = "20s") -> Path:
         """Writes the configuration, complete with the state; ``{folder}`` stands for this folder."""
@@ -85,9 +85,9 @@ class Service:
         wanted = fields | ({"event": event} if event else {})
         return [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
 
-    def wait(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
+    def wait(self, event: str, count: int = 1, *, timeout: float = 60, **fields: object) -> dict[str, Any]:
         """The last of so many events, once they have come."""
-        until(lambda: len(self.events(event, **fields)) >= count, self.log)
+        until(lambda: len(self.events(event, **fields)) >= count, self.log, timeout)
         return self.events(event, **fields)[count - 1]
 
     def get(self, path: str) -> tuple[int, str]:

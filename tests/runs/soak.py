@@ -20,10 +20,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from keepstep.runs.alerting import Alerting
-from keepstep.runs.alerts import TITLES, Message
+from keepstep.runs.alerts import RECOVERED, TITLES, Message
 from keepstep.runs.conditions import Watch
-from keepstep.runs.database import Database, open_database
+from keepstep.runs.database import Database
 from keepstep.runs.history import History
+from keepstep.runs.place import place_of
 from keepstep.runs.run import Run
 from keepstep.runs.schedule import parse_schedule
 from keepstep.runs.scheduler import Scheduler, Timing
@@ -51,7 +52,7 @@ class World:
     def __init__(self, url: str, seed: int, jobs: int, days: float) -> None:
         self.rng = random.Random(seed)
         self.now, self.until = START, START + timedelta(days=days)
-        self.database: Database = open_database(url)
+        self.database: Database = place_of(url).open()
         self.history = History(self.database)
         self.timings = {f"job{n:02}": self._timing(n) for n in range(jobs)}
         self.broken: dict[str, tuple[datetime, datetime]] = {
@@ -139,7 +140,7 @@ class World:
         for run in runs:
             self.overlaps += any(other.job == run.job for other in self._alive())
             self.started[run.cause] += 1
-            self.history.start(run.id, host=daemon.name, at=self.now)
+            assert self.history.start(replace(run, host=daemon.name, started=self.now))
             daemon.runs[run.id] = replace(run, started=self.now)
             takes = self.rng.choice([5.0, 20.0, 60.0, 300.0, 3000.0])
             self._plan(self.now + timedelta(seconds=takes), "end", run.id)
@@ -233,9 +234,10 @@ def _alerts(world: World) -> list[str]:
     is_open: dict[tuple[str, str], tuple[datetime, int]] = {}
     for at, message in world.told:
         job, _, words = message.title.partition(": ")
-        name = words.removeprefix("well again, no longer ").partition(" (")[0]
+        is_over = words.startswith(RECOVERED)
+        name = words.removeprefix(f"{RECOVERED} (").rstrip(")") if is_over else words.partition(" (")[0]
         last = is_open.get((job, name))
-        if words.startswith("well"):
+        if is_over:
             is_open.pop((job, name), None)
             faults += [f"{job}: {words} at {at}, though nothing was the matter"] * (last is None)
         elif "(reminder" not in words:

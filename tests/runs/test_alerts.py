@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keepstep.runs.alerting import Alerting, channel_of
+from keepstep.runs.alerting import Alerting
 from keepstep.runs.alerts import Alert, Condition, Message, decide
-from keepstep.runs.channels import scrubbed
+from keepstep.runs.channels import defused, meaning, named
 from keepstep.runs.conditions import Watch, conditions
-from keepstep.runs.database import open_database
-from keepstep.runs.history import History, Line
+from keepstep.runs.history import History
+from keepstep.runs.lifecycle import Line
+from keepstep.runs.place import place_of
 from keepstep.runs.schedule import parse_schedule
+from keepstep.secret import Secret
 from tests.runs.test_history import a_run
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -26,7 +29,7 @@ class World:
     """A job's history, a channel that can refuse, and the alerts between them."""
 
     def __init__(self, url: str) -> None:
-        self.database = open_database(url)
+        self.database = place_of(url).open()
         self.history = History(self.database)
         self.sent: list[Message] = []
         self.refusal = ""
@@ -51,7 +54,10 @@ class World:
         return [message.title for message in self.sent[before:]]
 
     def names(self, at: datetime) -> list[str]:
-        return [condition.name for condition in conditions(self.watch, self.history, at)]
+        return [
+            condition.name
+            for condition in conditions(self.watch, self.history.last_ended(self.watch.job, at), self.history, at)
+        ]
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def a_condition(since: datetime = NOON) -> Condition:
         (a_condition(), 9, 7 * 1440 - 1, None, 9),
         (a_condition(), 9, 7 * 1440, "j: failed (reminder 9)", 10),
         (None, None, 0, None, None),
-        (None, 3, 1, "j: well again, no longer failed", None),
+        (None, 3, 1, "j: recovered (failed)", None),
     ],
 )
 def test_the_table(
@@ -100,7 +106,7 @@ def test_a_failure_is_told_once_then_ever_more_rarely_and_its_end_too(world: Wor
         told += [hour] * len(world.told(now))
     assert told == [0, 6, 18, 42, 90]
     world.ran(NOON + 169 * HOUR, "done")
-    assert world.told(NOON + 169 * HOUR) == ["reports: well again, no longer failed"]
+    assert world.told(NOON + 169 * HOUR) == ["reports: recovered (failed)"]
     assert world.told(NOON + 170 * HOUR) == []
 
 
@@ -159,7 +165,7 @@ def test_nothing_new_is_told(world: World) -> None:
     assert world.told(NOON + 30 * HOUR) == []
     assert world.told(NOON + 30.1 * HOUR) == ["reports: nothing new for too long"]
     world.ran(NOON + 31 * HOUR, "done", counts={"upload": 1})
-    assert world.told(NOON + 31 * HOUR) == ["reports: well again, no longer nothing new for too long"]
+    assert world.told(NOON + 31 * HOUR) == ["reports: recovered (nothing new for too long)"]
 
 
 def a_concern(name: str, since: datetime) -> Line:
@@ -180,9 +186,9 @@ def test_concerns_of_the_last_run_are_told(world: World) -> None:
     assert world.alerting.active() == {}
 
 
-def test_two_processes_tell_once(world: World) -> None:
+def test_two_processes_tell_once(world: World, state_url: str) -> None:
     """Of two that look at one state, one raises an alert, one repeats it, one ends it."""
-    other = World(world.database.url)
+    other = World(state_url)
     world.ran(NOON, "failed")
     for hours in (0, 6, 18):
         told = [each.told(NOON + hours * HOUR) for each in (world, other)]
@@ -210,17 +216,123 @@ def test_a_removed_job_and_a_removed_channel_are_forgotten(world: World) -> None
     world.ran(NOON, "failed")
     world.alerting.look([world.watch], NOON)
     bare = Alerting(world.database, {}, SIX)
-    assert bare.send(NOON) == []
-    bare.forget([])
+    assert bare.send(NOON + timedelta(days=8)) == []
+    bare.forget([], NOON + 25 * HOUR)
     assert bare.active() == {}
-    assert world.told(NOON + 10 * HOUR) == ["reports: failed"]
+    assert world.alerting.send(NOON + timedelta(days=8)) == []
+    assert world.sent == []
 
 
-def test_addresses_are_never_repeated() -> None:
-    """A channel's name and a channel's error tell nothing of the passwords in its address."""
-    url = "mailtos://ops:s3cr%21t-word@smtp.example.com:587/path-token?to=a@example.com&key=abcdef123"
-    assert "s3cr" not in channel_of(url)
-    said = scrubbed(
-        "auth of ops with s3cr!t-word and s3cr%21t-word at smtp.example.com, abcdef123, path-token", url
-    )
-    assert said == "auth of ops with *** and *** at smtp.example.com, ***, ***"
+def test_an_alert_is_the_jobs_whoever_looks(world: World, state_url: str) -> None:
+    """A daemon whose file lacks the job, or has other limits or channels, ends no alert and drops no message."""
+    world.ran(NOON, "done")
+    strict = replace(world.watch, success_within=HOUR)
+    other = World(state_url)
+    told = []
+    for minute in range(0, 600, 5):
+        now = NOON + 2 * HOUR + timedelta(minutes=minute)
+        told += [message.title for message in world.alerting.look([strict], now)]
+        told += [message.title for message in other.alerting.look([world.watch], now)]
+        other.alerting.forget([], now)
+        assert Alerting(world.database, {}, SIX).send(now) == []
+    assert told == [
+        "reports: without success for too long",
+        "reports: without success for too long (reminder 1)",
+    ]
+    world.alerting.send(NOON + 12 * HOUR)
+    assert [message.title for message in world.sent] == told
+    world.ran(NOON + 13 * HOUR, "done")
+    told = [message.title for message in other.alerting.look([world.watch], NOON + 13 * HOUR)]
+    assert told == ["reports: recovered (without success for too long)"]
+    other.database.close()
+
+
+def test_a_clock_that_was_ahead_silences_nothing(world: World) -> None:
+    """Neither a success, nor an alert, nor a message that was written half a year ahead is waited for."""
+    future = NOON + timedelta(days=183)
+    world.ran(future, "done")
+    world.ran(future + timedelta(minutes=1), "failed")
+    assert world.told(future + HOUR) == ["reports: failed"]
+    world.refusal = "451"
+    world.alerting.look([world.watch], future + 7 * HOUR)
+    world.alerting.send(future + 7 * HOUR)
+    world.refusal = ""
+    world.ran(NOON, "failed")
+    assert world.told(NOON + HOUR)
+    world.ran(NOON + 2 * HOUR, "done")
+    assert world.told(NOON + 2 * HOUR) == ["reports: recovered (failed)"]
+    world.told(NOON + 90 * HOUR)
+    assert "reports: without success for too long" in [message.title for message in world.sent]
+
+
+SECRET = "s3cr3t-t0ken"
+
+URLS = [
+    "mailtos://ops:{}@smtp.example.com:587?to=a@example.com",
+    "mailto:user:{}@example.com",
+    "slack://{}/TokenBBBB1/TokenCCCC1aaaaaaaaaaaaaaa",
+    "discord://{}/channel",
+    "{}",
+    "{}://host",
+    "https://{}@example.com/",
+    "json://host/?token={}",
+    "workflows://host/{}/x",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_channels_name_tells_nothing_of_its_address(url: str) -> None:
+    """Kind and number, whatever part of the address is secret and whatever mistake is in it."""
+    [_, channel] = named([(None, Secret("json://x")), (None, Secret(url.format(SECRET)))])
+    assert channel.name in {
+        f"{kind}-2" for kind in ("mailtos", "mailto", "slack", "discord", "json", "workflows")
+    } | {"unknown-2"}
+    assert SECRET not in repr(channel)
+
+
+def test_a_given_name_is_the_channels() -> None:
+    """Users call their channels as they like."""
+    assert [each.name for each in named([("ops", Secret("json://x"))])] == ["ops"]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Failed to send Slack notification to T0ken: Unauthorized, error=403.", "the service answered 403"),
+        ("SMTPRecipientsRefused({'a@b': (550, b'no such user')})", "the server answered 550"),
+        (
+            "ConnectionError: HTTPSConnectionPool(host='s3cr3t'): [Errno 111] Connection refused",
+            "the connection was refused",
+        ),
+        ("s3cr3t-t0ken is odd", "the channel did not take it"),
+    ],
+)
+def test_what_a_channel_says_is_read_and_not_quoted(said: str, meant: str) -> None:
+    """Services repeat tokens in their answers; only what we know the meaning of is told, in our words."""
+    assert meaning(said) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!channel> <@U123> <http://evil|pay here>",
+        "@everyone @here @ops",
+        "[click](http://evil.example) https://evil.example www.evil.example",
+        "<script>alert(1)</script> <a href='x'>",
+    ],
+)
+def test_mentions_and_links_are_defused(text: str) -> None:
+    """Nothing is found by what finds mentions, links and tags, and the text looks the same."""
+    found = defused(text)
+    assert found.replace("\u200b", "") == text
+    assert not re.search(r"@\w|<[!@#/\w]|\]\(|https?:/|www\.\w", found)
+
+
+@pytest.mark.parametrize("text", ["a\nCommand: rm -rf /", "a\x1b[2Jb", "\u202egnp.exe", "a\u2028b", "\udc80"])
+def test_names_of_others_stay_in_their_line(world: World, text: str) -> None:
+    """A message has the lines that we write, whatever an object is called."""
+    world.ran(NOON, "failed", Line("failure", {"error": f"no object {text}", "hint": text}))
+    world.told(NOON + HOUR)
+    [message] = world.sent
+    assert len(message.body.splitlines()) == 6
+    assert message.body.replace("\n", "").isprintable()

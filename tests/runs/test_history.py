@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from keepstep.errors import ConfigError, NotFound
-from keepstep.runs.database import open_database
-from keepstep.runs.history import History, Line
+from keepstep.runs.history import History
+from keepstep.runs.lifecycle import Line
+from keepstep.runs.place import place_of
 from keepstep.runs.run import Run, new_id, outcome_of
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -29,7 +30,7 @@ def ended(run: Run, outcome: str = "done", after: float = 5.0, **changed: object
 
 @pytest.fixture
 def history(state_url: str) -> History:
-    return History(open_database(state_url))
+    return History(place_of(state_url).open())
 
 
 def test_a_run_comes_back_as_it_was_written(history: History) -> None:
@@ -111,7 +112,7 @@ def test_an_open_run_is_never_pruned(history: History) -> None:
 
 def test_a_second_connection_sees_everything(state_url: str) -> None:
     """Two processes with one state share one history."""
-    ours, theirs = History(open_database(state_url)), History(open_database(state_url))
+    ours, theirs = History(place_of(state_url).open()), History(place_of(state_url).open())
     run = a_run()
     ours.begin(run)
     assert theirs.get(run.id) == run
@@ -120,7 +121,7 @@ def test_a_second_connection_sees_everything(state_url: str) -> None:
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     """The state can be read and written by its owner only."""
     path = tmp_path / "made" / "state.db"
-    open_database(f"sqlite:///{path}").close()
+    place_of(f"sqlite:///{path}").open().close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -131,14 +132,14 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     victim.write_text("precious")
     os.symlink(victim, tmp_path / "state.db")
     with pytest.raises(ConfigError, match="cannot keep the state"):
-        open_database(f"sqlite:///{tmp_path}/state.db")
+        place_of(f"sqlite:///{tmp_path}/state.db").open()
     assert victim.read_text() == "precious"
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     """A state that is not there can be missed without being made."""
     with pytest.raises(NotFound):
-        open_database(f"sqlite:///{tmp_path}/state.db", create=False)
+        place_of(f"sqlite:///{tmp_path}/state.db").look()
     assert list(tmp_path.glob("state*")) == []
 
 
@@ -146,7 +147,7 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
 def test_a_url_of_another_kind_is_refused_without_saying_it(url: str) -> None:
     """It may hold a password, so the message does not repeat it."""
     with pytest.raises(ConfigError) as caught:
-        open_database(url)
+        place_of(url).open()
     assert url not in str(caught.value)
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
@@ -157,18 +158,18 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, but something else entirely" * 100)
     before = path.read_bytes()
     with pytest.raises(ConfigError, match=r"state\.db"):
-        open_database(f"sqlite:///{path}")
+        place_of(f"sqlite:///{path}").open()
     assert path.read_bytes() == before
 
 
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
     """A state written by a newer keepstep is not touched."""
     url = f"sqlite:///{tmp_path}/state.db"
-    database = open_database(url)
+    database = place_of(url).open()
     database.write(lambda query: query("UPDATE keepstep_schema SET version = 99"))
     database.close()
     with pytest.raises(ConfigError, match="later keepstep"):
-        open_database(url)
+        place_of(url).open()
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(0, "done"), (3, "changed"), (6, "locked"), (-9, "crashed")])

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keepstep.runs.database import open_database
+from keepstep.errors import Transient
 from keepstep.runs.history import History
+from keepstep.runs.place import place_of
+from keepstep.runs.reaper import LOOKS
 from keepstep.runs.run import Run
 from keepstep.runs.schedule import parse_schedule
 from keepstep.runs.scheduler import Scheduler, Timing
+from tests.runs.flaky import Flaky
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -26,7 +29,7 @@ class Daemon:
     """A scheduler of its own connection, and what it was told to start."""
 
     def __init__(self, url: str, host: str = "a", is_dead: Callable[[Run], bool] = lambda run: True) -> None:
-        self.history = History(open_database(url))
+        self.history = History(place_of(url).open())
         self.scheduler = Scheduler(self.history, host, is_dead)
 
     def takes(self, now: datetime, *jobs: Timing) -> list[Run]:
@@ -35,8 +38,9 @@ class Daemon:
         return self.scheduler.tick(now)
 
     def reaps(self, now: datetime) -> list[Run]:
-        """Two looks, as they are needed."""
-        return self.scheduler.reap(now, ()) + self.scheduler.reap(now + timedelta(seconds=15), ())
+        """As many looks as are needed."""
+        looks = range(LOOKS)
+        return [run for n in looks for run in self.scheduler.reap(now + n * timedelta(seconds=15), ())]
 
     def finishes(self, run: Run, now: datetime) -> None:
         assert self.history.end(replace(run, outcome="done", started=run.queued, finished=now))
@@ -134,7 +138,7 @@ def test_a_dead_daemons_run_goes_on_elsewhere(state_url: str) -> None:
     for daemon in (dead, ours, theirs):
         daemon.takes(NOON, hourly())
     [run] = dead.takes(NOON + 60 * MINUTE)
-    assert ours.reaps(NOON + 60.5 * MINUTE) == []
+    assert ours.scheduler.reap(NOON + 60.5 * MINUTE, ()) == []
     [resumed] = ours.reaps(NOON + 62 * MINUTE)
     assert theirs.reaps(NOON + 62 * MINUTE) == []
     assert (resumed.job, resumed.cause) == ("job0", "resumed")
@@ -154,15 +158,31 @@ def test_a_run_that_kills_its_machine_is_not_chased(state_url: str) -> None:
     assert len(daemon.takes(NOON + 120 * MINUTE)) == 1
 
 
-def test_one_look_is_not_enough(state_url: str) -> None:
-    """After an outage every run has been silent; one that holds its lock again at the second look lives."""
-    held: list[bool] = []
-    daemon = Daemon(state_url, is_dead=lambda run: not held)
+def test_silence_is_counted_in_looks(state_url: str) -> None:
+    """Whatever the clocks say, a run is given up only after several looks at the same sign of life."""
+    daemon = Daemon(state_url)
     daemon.takes(NOON, hourly())
     [run] = daemon.takes(NOON + 60 * MINUTE)
-    assert daemon.scheduler.reap(NOON + 65 * MINUTE, ()) == []
-    held.append(True)
-    assert daemon.scheduler.reap(NOON + 66 * MINUTE, ()) == []
+    for look in range(4 * LOOKS):
+        if look % (LOOKS - 1) == 0:
+            daemon.history.keep([run.id], at=NOON + look * MINUTE)
+        assert daemon.scheduler.reap(NOON + timedelta(days=look), ()) == []
+    assert [each.id for each in daemon.history.open()] == [run.id]
+
+
+def test_a_run_that_holds_its_lock_again_lives(state_url: str) -> None:
+    """After an outage every run has been silent; one that holds its lock at the last look is left alone."""
+    looks: list[Run] = []
+
+    def is_dead(run: Run) -> bool:
+        looks.append(run)
+        return False
+
+    daemon = Daemon(state_url, is_dead=is_dead)
+    daemon.takes(NOON, hourly())
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert daemon.reaps(NOON + 65 * MINUTE) == []
+    assert [each.id for each in looks] == [run.id]
     assert [each.id for each in daemon.history.open()] == [run.id]
 
 
@@ -172,9 +192,9 @@ def test_the_living_are_left_alone(state_url: str, reason: str) -> None:
     daemon = Daemon(state_url, is_dead=lambda run: reason != "alive")
     daemon.takes(NOON, hourly())
     [run] = daemon.takes(NOON + 60 * MINUTE)
-    if reason == "kept":
-        daemon.history.keep([run.id], at=NOON + 65 * MINUTE)
-    for _ in range(2):
+    for look in range(3 * LOOKS):
+        if reason == "kept":
+            daemon.history.keep([run.id], at=NOON + timedelta(hours=1, seconds=look))
         assert daemon.scheduler.reap(NOON + 65.5 * MINUTE, [run.id] if reason == "ours" else []) == []
     assert [each.id for each in daemon.history.open()] == [run.id]
 
@@ -186,3 +206,81 @@ def test_a_reload_keeps_what_is_unchanged(daemon: Daemon) -> None:
     assert daemon.scheduler.next("job0") == NOON + 60 * MINUTE
     assert daemon.scheduler.next("job1") == NOON + 30 * MINUTE
     assert daemon.scheduler.next("job2") is None
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=183), timedelta(days=3), timedelta(hours=2)])
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_a_clock_that_was_ahead_blocks_no_job(state_url: str, ahead: timedelta, is_fresh: bool) -> None:
+    """A daemon starts, or runs, while the clock is ahead; once it is right, jobs run when they are due."""
+    daemon = Daemon(state_url)
+    daemon.takes(NOON + ahead, hourly())
+    for run in daemon.takes(NOON + ahead + 60 * MINUTE):
+        daemon.finishes(run, NOON + ahead + 61 * MINUTE)
+    if is_fresh:
+        daemon = Daemon(state_url)
+        daemon.takes(NOON, hourly())
+    assert daemon.takes(NOON + MINUTE) == []
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert run.due == NOON + 60 * MINUTE
+    daemon.finishes(run, NOON + 61 * MINUTE)
+    assert daemon.takes(NOON + 60 * MINUTE) == []
+    assert len(daemon.takes(NOON + 120 * MINUTE)) == 1
+
+
+def test_a_clock_that_was_ahead_hides_no_failure(state_url: str) -> None:
+    """What a wrong clock wrote into the future is not the last run, nor the last success."""
+    daemon = Daemon(state_url)
+    future = NOON + timedelta(days=183)
+    daemon.takes(future, hourly())
+    [run] = daemon.takes(future + 60 * MINUTE)
+    daemon.finishes(run, future + 61 * MINUTE)
+    again = Daemon(state_url)
+    again.takes(NOON, hourly())
+    [run] = again.takes(NOON + 60 * MINUTE)
+    again.finishes(run, NOON + 61 * MINUTE)
+    last = again.history.last_ended("job0", NOON + 62 * MINUTE)
+    facts = again.history.facts("job0")
+    assert last and last.id == run.id
+    assert facts and facts.last_success == NOON + 61 * MINUTE
+
+
+def test_a_reload_while_the_state_is_away_changes_nothing(daemon: Daemon) -> None:
+    """Old jobs go on, at their times; the new ones come when they are tried again."""
+    flaky = daemon.history.database = Flaky(daemon.history.database)
+    daemon.takes(NOON, hourly())
+    flaky.is_away = True
+    new = {"job0": hourly(schedule=parse_schedule("30 * * * *", UTC)), "job1": hourly()}
+    with pytest.raises(Transient):
+        daemon.scheduler.set_jobs(new, NOON + MINUTE)
+    flaky.is_away = False
+    assert daemon.scheduler.next("job0") == NOON + 60 * MINUTE
+    assert daemon.scheduler.next("job1") is None
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert run.job == "job0"
+    daemon.scheduler.set_jobs(new, NOON + 61 * MINUTE)
+    assert daemon.scheduler.next("job1") == NOON + 120 * MINUTE
+
+
+def test_a_claim_whose_answer_is_lost_is_carried_out(daemon: Daemon) -> None:
+    """The state took the claim and its answer did not arrive: the next tick starts the run, once."""
+    flaky = daemon.history.database = Flaky(daemon.history.database)
+    daemon.takes(NOON, hourly())
+    flaky.loses_answers = True
+    with pytest.raises(Transient):
+        daemon.takes(NOON + 60 * MINUTE)
+    flaky.loses_answers = False
+    [run] = daemon.takes(NOON + 60 * MINUTE)
+    assert [each.id for each in daemon.history.open()] == [run.id]
+    assert daemon.takes(NOON + 61 * MINUTE) == []
+
+
+def test_runs_at_the_start_wait_for_the_state(daemon: Daemon) -> None:
+    """A state that goes away between two of them costs neither."""
+    flaky = daemon.history.database = Flaky(daemon.history.database)
+    daemon.takes(NOON, hourly(at_startup=True), hourly(at_startup=True))
+    flaky.loses_answers = True
+    with pytest.raises(Transient):
+        daemon.scheduler.startup(NOON)
+    flaky.loses_answers = False
+    assert sorted(run.job for run in daemon.takes(NOON + MINUTE)) == ["job0", "job1"]
+    assert daemon.takes(NOON + MINUTE) == []

@@ -11,7 +11,6 @@ import click
 from keepstep.cli.options import Command, config_option, needed_config_file
 from keepstep.config import load
 from keepstep.errors import ConfigError
-from keepstep.runs.database import open_database
 from keepstep.runs.history import History
 
 
@@ -34,7 +33,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             f"the status page needs the library {exc.name}, which is not installed",
             hint="pip install 'keepstep[dashboard]'",
         ) from exc
-    history = History(open_database(config.state.url, create=False))
+    history = History(config.state.place.look())
     listening = bind(options["listen"] or config.dashboard.listen)
     host, port = listening.getsockname()[:2]
     stopped = threading.Event()

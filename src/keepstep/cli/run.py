@@ -15,11 +15,14 @@ from keepstep.errors import ConfigError
 @config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Starts the jobs of keepstep.toml when they are due, until SIGTERM.
+    """Runs the jobs of keepstep.toml on schedule until SIGTERM.
 
-    SIGHUP reads the file anew. /healthz, /readyz and /metrics are served where [dashboard] listen says.
+    SIGHUP reloads the file. /healthz, /readyz and /metrics are served where [dashboard] listen says.
     """
     path = needed_config_file(ctx)
+    from keepstep.hosts.init import be_init
+
+    be_init()
     try:
         from keepstep.hosts.service import serve
     except ModuleNotFoundError as exc:

@@ -15,9 +15,9 @@ import click
 
 from keepstep.assembly import Assembly, recipients
 from keepstep.cli.options import Group, global_options, merge_globals
-from keepstep.cli.recording import recording_of
+from keepstep.cli.recording import alone, recording_of
 from keepstep.cli.running import Interruption, run
-from keepstep.cli.secrets_job import Work, ages_path, alone, ask, work_of
+from keepstep.cli.secrets_job import Work, ages_path, ask, work_of
 from keepstep.cli.secrets_output import Lines, table
 from keepstep.clock import SystemClock
 from keepstep.config import parse_duration
@@ -70,8 +70,8 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
     options = merge_globals(ctx, options)
     work = work_of(ctx, options["map"])
     with ExitStack() as stack:
-        if not options["dryrun"]:
-            stack.enter_context(alone(work))
+        if not options["dryrun"] and not work.config:
+            stack.enter_context(alone(work.place, work.lock, "secrets"))
         config = None if options["dryrun"] else work.config
         recording = stack.enter_context(recording_of(config, work.name, "secrets"))
         report = recording.report = Report(
@@ -110,7 +110,7 @@ async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCod
                 max_stale=options["max_stale"] or work.max_stale,
                 jobs=options["jobs"],
             ),
-            ages=Ages(None if options["dryrun"] else ages_path(work)),
+            ages=Ages(None if options["dryrun"] else ages_path(work, is_kept=True)),
         )
         with Interruption(job.stop) as interruption:
             with suppress(asyncio.CancelledError):
@@ -149,7 +149,9 @@ async def _drift(work: Work, key: str | None, jobs: int) -> tuple[Fingerprints, 
         if address:
             value = await vaults[key_of(address)[0]].get(address.name)
             fingerprints = Fingerprints(field_of(value.content.reveal_bytes(), address))
-        return fingerprints, await Drift(work.plan, vaults, fingerprints, Ages(ages_path(work)), jobs).files()
+        return fingerprints, await Drift(
+            work.plan, vaults, fingerprints, Ages(ages_path(work, is_kept=False)), jobs
+        ).files()
 
 
 def _write_drift(fingerprints: Fingerprints, states: list[FileState]) -> None:

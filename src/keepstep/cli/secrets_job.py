@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -18,15 +16,12 @@ from keepstep.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.cli.options import config_file
 from keepstep.cli.running import run
 from keepstep.config import Config, Identities, SecretsJob, job_of, load
-from keepstep.errors import ConfigError, ExitCode, Locked
-from keepstep.runs.lock import lock_folder, only_run
+from keepstep.errors import ConfigError, ExitCode
+from keepstep.runs.place import StatePlace, is_usable
 from keepstep.secrets.map import Map, find_map, read_map
 from keepstep.secrets.plan import Plan, make_plan
 
 T = TypeVar("T")
-
-_PATIENCE = 60.0
-"""Seconds that a run waits for another one of the same map to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +33,7 @@ class Work:
     lock: str
     plan: Plan
     settings: CloudSettings
-    state_url: str
+    place: StatePlace
     config: Config | None = None
     """Says where runs are recorded; those of a bare map are not."""
     max_stale: timedelta | None = None
@@ -52,21 +47,22 @@ class Work:
 
 
 def work_of(ctx: click.Context, given: str | None) -> Work:
-    """What the argument means: a path, ``.csv`` or a file that exists is a map, another word is a configured job.
+    """What the argument means: a configured job goes first, then a file; nothing is the default map.
 
-    Nothing is the default map. Raises :class:`ConfigError`.
+    Raises :class:`ConfigError`.
     """
     path = config_file(ctx)
     config = load(path) if path else Config()
-    if given is not None and not ("/" in given or given.endswith(".csv") or Path(given).exists()):
+    is_path = given is not None and ("/" in given or given.endswith(".csv") or Path(given).is_file())
+    if given is not None and (given in config.job or not is_path):
         return _of_job(config, given)
     file = find_map() if given is None else Path(given)
     return Work(
         name=str(file),
-        lock=f"map-{sha256(str(file.resolve()).encode()).hexdigest()[:16]}",
+        lock=f"map {file.resolve()}",
         plan=make_plan(read_map(file)),
         settings=_settings_of(config.identity),
-        state_url=config.state.url,
+        place=config.state.place,
     )
 
 
@@ -82,7 +78,7 @@ def _of_job(config: Config, name: str) -> Work:
         lock=name,
         plan=make_plan(map_, job.file, job.set),
         settings=_settings_of(job.identity or config.identity),
-        state_url=config.state.url,
+        place=config.state.place,
         config=config,
         max_stale=job.max_stale,
         fingerprint_key=job.fingerprint_key,
@@ -101,38 +97,9 @@ def ask(questions: Coroutine[Any, Any, T]) -> T:
         sys.exit(ExitCode.INTERRUPTED)
 
 
-def ages_path(work: Work) -> Path | None:
-    """Where the ages of the job's files are kept; None where nothing can be kept."""
-    try:
-        return lock_folder(work.state_url) / f"{work.lock}.ages.json"
-    except ConfigError:
+def ages_path(work: Work, *, is_kept: bool) -> Path | None:
+    """Where the ages of the job's files are kept, whose folder is made; None where nothing can be kept."""
+    folder = work.place.notes
+    if folder is None or (is_kept and not is_usable(folder)):
         return None
-
-
-@contextmanager
-def alone(work: Work) -> Iterator[None]:
-    """Waits until no other run of the job is under way. Raises :class:`Locked` after a minute.
-
-    Where no lock can be kept (a read-only system) the run goes on without: secrets matter more.
-    """
-    try:
-        folder = lock_folder(work.state_url)
-    except ConfigError:
-        yield
-        return
-    with _acquired(work.lock, folder):
-        yield
-
-
-def _acquired(lock: str, folder: Path) -> ExitStack:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        held = ExitStack()
-        try:
-            held.enter_context(only_run(lock, folder))
-        except Locked:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return held
+    return folder / f"ages-{sha256(work.lock.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"

@@ -15,7 +15,6 @@ from keepstep.cli.options import Command, global_options, merge_globals, needed_
 from keepstep.clock import SystemClock
 from keepstep.config import Config, job_of, load
 from keepstep.runs.alerting import Alerting
-from keepstep.runs.database import open_database
 from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
 from keepstep.runs.overview import Overview, is_silent, overview
@@ -37,7 +36,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     config = load(path)
     if options["job"]:
         job_of(config, options["job"])
-    history = History(open_database(config.state.url, create=False))
+    history = History(config.state.place.look())
     now = SystemClock().now()
     names = [options["job"]] if options["job"] else list(config.job)
     views = [_view(config, name, history, now) for name in names]

@@ -28,7 +28,7 @@ from keepstep.objects.high_water import Pace
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
-from keepstep.runs.lock import lock_folder, only_run, state_folder
+from keepstep.runs.place import own_folder
 from keepstep.runs.progress import Observer, Progress
 from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
@@ -88,16 +88,16 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
     """
     with ExitStack() as stack:
-        settings, config, state_url, name = CloudSettings(), None, None, options["source"]
+        settings, config, name = CloudSettings(), None, options["source"]
+        notes = own_folder()
         if options["target"] is None:
             config, job = configured(ctx, name)
-            state_url = config.state.url
-            stack.enter_context(only_run(name, lock_folder(state_url)))
+            notes = config.state.place.notes
             options = with_params(ctx, options, job)
             settings = settings_of(job.identity or config.identity)
         options = merge_globals(ctx, options)
         recording = stack.enter_context(recording_of(config if not options["dryrun"] else None, name, "sync"))
-        sys.exit(_run(options, overridden(settings, options), state_folder(state_url), recording))
+        sys.exit(_run(options, overridden(settings, options), notes, recording))
 
 
 def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None, recording: Recording) -> ExitCode:

@@ -22,7 +22,7 @@ from keepstep.errors import ExitCode, NotFound
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.journal import Journal
 from keepstep.objects.verify import Verify, VerifyOptions
-from keepstep.runs.lock import state_folder
+from keepstep.runs.place import own_folder
 from keepstep.runs.progress import Observer
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address, parse
@@ -50,14 +50,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     Names what differs and what is only at one side; exit code 0 when there is no such thing, 1 otherwise. Nothing
     is changed. With one argument, that is the name of a sync job in keepstep.toml, whose filters count too.
     """
-    settings, state_url = CloudSettings(), None
+    settings, notes = CloudSettings(), own_folder()
     words = ["--", options["source"], options["target"]]
     if options["target"] is None:
         config, job = configured(ctx, options["source"])
         settings = settings_of(job.identity or config.identity)
-        state_url, words = config.state.url, words_of(job)
+        notes, words = config.state.place.notes, words_of(job)
     options = merge_globals(ctx, completed(ctx, options, words, sync.command)) | _CONTENTS
-    sys.exit(_run(options, sync.overridden(settings, options), state_folder(state_url)))
+    sys.exit(_run(options, sync.overridden(settings, options), notes))
 
 
 def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None) -> ExitCode:

@@ -9,7 +9,8 @@ from keepstep.assembly import schedule_of
 from keepstep.config import Config
 from keepstep.runs.alerting import Alerting
 from keepstep.runs.durations import in_words
-from keepstep.runs.history import History, Line
+from keepstep.runs.history import History
+from keepstep.runs.lifecycle import Line
 from keepstep.runs.overview import Overview, is_silent, overview
 from keepstep.runs.run import GOOD, IDLE, MEANINGS, OPEN, Run
 

@@ -1,4 +1,4 @@
-"""Whom alerts go to: mail servers are asked to let us in, and nothing is sent."""
+"""Where alerts go: mail servers are asked to accept the login, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from keepstep.clouds.tls import verified
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.probe import Probe, blocking
-from keepstep.runs.alerting import channel_of
-from keepstep.runs.channels import scrubbed
+from keepstep.runs.channels import Channel, meaning, service_of
 
 _PATIENCE = 10.0
 _PORTS = {"insecure": 25, "starttls": 587, "ssl": 465}
@@ -24,40 +23,34 @@ _HOOKS = ("json", "jsons", "xml", "xmls", "form", "forms")
 def probes(config: Config) -> Iterator[Probe]:
     if not config.alerts.urls:
         yield Probe("alerts", "[alerts] urls", _nobody)
-    for url in config.alerts.urls:
-        yield Probe("alerts", channel_of(url), blocking(_channel, url))
+    for channel in config.alerts.channels:
+        yield Probe("alerts", channel.name, blocking(_tried, channel))
 
 
 async def _nobody() -> Check:
-    return ok("alerts", "[alerts] urls", "nobody is called when a run fails: no address is configured")
+    return ok("alerts", "[alerts] urls", "nobody is told when a run fails: no address is configured")
 
 
-def _channel(url: str) -> Check:
-    import apprise
-
-    about, kind = channel_of(url), url.partition("://")[0]
-    service: Any = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+def _tried(channel: Channel) -> Check:
+    """Nothing of the address is shown, nor of what others say about it: either may hold its secret."""
+    about = channel.name
+    service = service_of(channel.url)
     if service is None:
         return fail("alerts", about, "Apprise does not know such an address", "see docs/alerts.md for the forms")
     try:
-        if kind in _MAIL:
+        if channel.kind in _MAIL:
             return _mail(service, about)
-        if kind in _HOOKS:
+        if channel.kind in _HOOKS:
             port = int(service.port or (443 if service.secure else 80))
             with socket.create_connection((service.host, port), _PATIENCE):
-                return ok("alerts", about, f"{service.host}:{port} takes connections")
-    except smtplib.SMTPAuthenticationError as exc:
-        words = scrubbed(_words(exc.smtp_error), url)
-        return fail(
-            "alerts", about, f"the mail server does not let us in: {words}", "correct user and password in urls"
-        )
+                return ok("alerts", about, "takes connections")
+    except smtplib.SMTPAuthenticationError:
+        why = "the mail server refuses the user or the password"
+        return fail("alerts", about, why, "correct user and password in [alerts] urls")
     except (OSError, smtplib.SMTPException) as exc:
-        return fail(
-            "alerts", about, scrubbed(str(exc) or type(exc).__name__, url), "see the host, its port and firewalls"
-        )
-    return unknown(
-        "alerts", about, f"{kind} cannot be tried without sending something", "wait for, or cause, an alert"
-    )
+        why = meaning(f"{type(exc).__name__}: {exc}")
+        return fail("alerts", about, why, "see host and port in [alerts] urls, and firewalls")
+    return unknown("alerts", about, "cannot be tried without sending something", "wait for, or cause, an alert")
 
 
 def _mail(service: Any, about: str) -> Check:
@@ -74,9 +67,5 @@ def _mail(service: Any, about: str) -> Check:
             server.starttls(context=context)
         if service.user and service.password:
             server.login(service.user, service.password)
-    entered = "lets us in" if service.user else "answers"
-    return ok("alerts", about, f"the mail server {host}:{port} {entered}")
-
-
-def _words(said: bytes | str) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else said
+    entered = "accepts the login" if service.user else "answers"
+    return ok("alerts", about, f"the mail server {entered}")

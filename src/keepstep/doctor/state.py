@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
-import sqlite3
-import urllib.error
-import urllib.request
+import stat
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 from keepstep.assembly import schedule_of, watches_of
 from keepstep.config import Config
@@ -17,23 +15,17 @@ from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.objects import existing
 from keepstep.doctor.patient import Patient, Practice
 from keepstep.doctor.probe import Probe, blocking
-from keepstep.errors import ConfigError, NotFound, Transient
+from keepstep.errors import ConfigError, NotFound
 from keepstep.runs.conditions import conditions
-from keepstep.runs.database import open_database
 from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
-
-_SQLITE = "sqlite:///"
-_QUESTION = "SELECT to_regnamespace('keepstep') IS NOT NULL, has_database_privilege(current_database(), 'CREATE')"
+from keepstep.runs.listen import Listen
+from keepstep.runs.place import StatePlace
 
 
 def probes_of_state(config: Config) -> Iterator[Probe]:
-    url = config.state.url
-    about = url if url.startswith(_SQLITE) else "PostgreSQL"
-    if url.startswith(_SQLITE):
-        yield Probe("state", about, blocking(_sqlite, Path(url.removeprefix(_SQLITE)), about))
-    else:
-        yield Probe("state", about, blocking(_postgres, url))
+    place = config.state.place
+    yield Probe("state", place.shown, blocking(_file if place.path else _server, place))
 
 
 def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
@@ -41,54 +33,61 @@ def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
     yield Probe("history", patient.name, blocking(_history, practice, patient))
 
 
-def _sqlite(path: Path, about: str) -> Check:
+def _file(place: StatePlace) -> Check:
+    assert place.path
+    path, about = place.path, place.shown
     folder = path.parent
     there = existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return fail(
-            "state",
-            about,
-            f"we may not write {there}",
-            f"install -d -m 0700 {folder}, as the user that runs keepstep",
-        )
-    if folder.exists() and folder.stat().st_mode & 0o022:
-        return fail(
-            "state", about, f"others may write {folder}, so locks cannot be kept there", f"chmod go-w {folder}"
-        )
+        fix = f"install -d -m 0700 {folder}, as the user that runs keepstep"
+        return fail("state", about, f"this user may not write {there}", fix)
+    if folder.exists() and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return fail("state", about, f"others may write {folder}, and take the state away", f"chmod go-w {folder}")
     if not path.exists():
         return ok("state", about, "will be made by the first run")
     if not os.access(path, os.R_OK | os.W_OK):
-        return fail("state", about, "we may not write the file", f"chown it to the user that runs keepstep: {path}")
+        return fail(
+            "state", about, "this user may not write it", f"chown it to the user that runs keepstep: {path}"
+        )
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
-            [(answer,)] = database.execute("PRAGMA quick_check(1)").fetchall()
-    except sqlite3.Error as exc:
-        return fail("state", about, f"it cannot be read: {exc}", f"move {path} away; the next run makes a new one")
+        with closing(place.look()) as database:
+            [(answer,)] = database.read(lambda query: query("PRAGMA quick_check(1)"))
+    except ConfigError as exc:
+        return fail("state", about, exc.message, f"move {path} away; the next run makes a new one")
     if answer != "ok":
         return fail("state", about, f"it is damaged: {answer}", f"move {path} away; the next run makes a new one")
     return ok("state", about, "can be written, and is whole")
 
 
-def _postgres(url: str) -> Check:
-    """Connects, and asks for the right that the first run needs."""
+_RIGHTS = "SELECT current_user, bool_and(has_table_privilege(tablename::regclass, 'INSERT, UPDATE, DELETE'))"
+_OF_TABLES = " FROM pg_tables WHERE schemaname = 'keepstep'"
+_MAY_CREATE = "SELECT current_user, has_database_privilege(current_database(), 'CREATE')"
+
+
+def _server(place: StatePlace) -> Check:
+    """Connects to read, and looks for the rights that runs need. Makes nothing."""
+    about = place.shown
     try:
-        import psycopg
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            "the state is in PostgreSQL, whose driver is not here", hint="pip install 'keepstep[postgres]'"
-        ) from exc
+        database = place.look()
+    except NotFound:
+        user, may_create = _first_row(place)
+        if may_create:
+            return ok("state", about, "answers; the first run creates the schema keepstep")
+        fix = f'CREATE SCHEMA keepstep AUTHORIZATION "{user}"'
+        return fail("state", about, "its schema is not there, and this user may not create it", fix)
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
-            is_there, may_create = connection.execute(_QUESTION).fetchone() or (False, False)
-    except psycopg.OperationalError as exc:
-        why = str(exc).strip().splitlines()
-        raise Transient(f"the state does not answer: {why[-1] if why else 'no reason given'}") from None
-    if not (is_there or may_create):
-        fix = "GRANT CREATE ON DATABASE … TO …, or let an administrator create the schema keepstep"
-        return fail("state", "PostgreSQL", "its schema is not there, and we may not create it", fix)
-    return ok(
-        "state", "PostgreSQL", "answers" if is_there else "answers; the first run creates the schema keepstep"
-    )
+        [(user, may_write)] = database.read(lambda query: query(_RIGHTS + _OF_TABLES))
+    finally:
+        database.close()
+    if not may_write:
+        fix = f'GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA keepstep TO "{user}"'
+        return fail("state", about, f"{user} may read it, and not write", fix)
+    return ok("state", about, "answers, and can be written")
+
+
+def _first_row(place: StatePlace) -> tuple[str, bool]:
+    [(user, may_create)] = place.ask(_MAY_CREATE)
+    return user, may_create
 
 
 async def _schedule(practice: Practice, patient: Patient) -> list[Check]:
@@ -115,12 +114,16 @@ async def _schedule(practice: Practice, patient: Patient) -> list[Check]:
 
 
 def _daemon_answers(listen: str) -> bool:
+    """Asked directly: no proxy of the environment stands between a machine and itself."""
     try:
-        with urllib.request.urlopen(f"http://{listen}/healthz", timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
+        place = Listen.parse(listen)
+        connection = http.client.HTTPConnection(place.host, place.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status in (200, 503)
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -129,13 +132,12 @@ def _history(practice: Practice, patient: Patient) -> list[Check]:
     name = patient.name
     watch = next((each for each in watches_of(practice.config) if each.job == name), None)
     try:
-        database = open_database(practice.config.state.url, create=False)
+        database = practice.config.state.place.look()
     except NotFound:
         return [ok("history", name, "has not run yet")]
-    try:
-        found = list(conditions(watch, History(database), practice.clock.now())) if watch else []
-    finally:
-        database.close()
+    with closing(database):
+        history, now = History(database), practice.clock.now()
+        found = list(conditions(watch, history.last_ended(name, now), history, now)) if watch else []
     if not found:
         return [ok("history", name, "nothing is the matter with its last runs")]
     return [fail("history", name, each.what, f"{each.todo}; {each.command}") for each in found]

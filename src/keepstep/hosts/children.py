@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from keepstep.lifeline import LIFELINE
+
 DEADLINE = "KEEPSTEP_DEADLINE"
 
 _LINE = 64 * 1024
@@ -46,20 +48,33 @@ class Launch:
 class Child:
     """A started run."""
 
-    def __init__(self, process: Process, launch: Launch) -> None:
+    def __init__(self, process: Process, launch: Launch, lifeline: int) -> None:
         self._process = process
         self._launch = launch
+        self._lifeline = lifeline
         self.was_overdue = False
 
     @classmethod
     async def start(cls, launch: Launch, environment: Mapping[str, str]) -> Child:
         """Raises ``OSError`` when the machine cannot start one more process."""
         if launch.deadline:
-            environment = {**environment, DEADLINE: str(time.time() + launch.deadline.total_seconds())}
-        return cls(await _spawn(launch, environment), launch)
+            environment = {**environment, DEADLINE: str(time.monotonic() + launch.deadline.total_seconds())}
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        try:
+            environment = {**environment, LIFELINE: str(theirs)}
+            process = await _spawn(launch, environment, theirs)
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return cls(process, launch, ours)
 
     async def ended(self, said: Callable[[str], None]) -> int:
-        """Its exit code, once it has ended; ``said`` gets every line of its output. Negative: a signal's number."""
+        """Its exit code, once it has ended; ``said`` gets every line of its output. Negative: a signal's number.
+
+        What it started and left behind in its process group is ended too.
+        """
         limit = self._launch.deadline.total_seconds() if self._launch.deadline else None
         reading = asyncio.create_task(_read(self._process, said))
         try:
@@ -68,24 +83,31 @@ class Child:
         except TimeoutError:
             self.was_overdue = True
             await self.stop()
-        # A process of its own that holds the pipe open is not waited for.
+        code = await self._process.wait()
+        self._end_group()
+        os.close(self._lifeline)
+        # A process that left the group and holds the pipe open is not waited for.
         with suppress(TimeoutError):
             await asyncio.wait_for(reading, 5)
-        return await self._process.wait()
+        return code
 
     async def stop(self) -> None:
-        """Asks it to end, and after a grace makes it."""
+        """Asks it to end, and after a grace makes it, with everything that it started."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self._launch.grace):
                 await self._process.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            self._end_group()
+
+    def _end_group(self) -> None:
+        """Its process is the leader of the group, so the group has its number."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
-async def _spawn(launch: Launch, environment: Mapping[str, str]) -> Process:
+async def _spawn(launch: Launch, environment: Mapping[str, str], lifeline: int) -> Process:
     """Starts the command: without a terminal, in a session of its own, the first to go for want of memory."""
     told = None if launch.says_itself else PIPE
     apart = launch.output is not None
@@ -95,7 +117,7 @@ async def _spawn(launch: Launch, environment: Mapping[str, str]) -> Process:
         stdout=launch.output if apart else told,
         stderr=told if apart or launch.says_itself else STDOUT,
         env={**os.environ, **launch.environment, **environment},
-        pass_fds=tuple(launch.descriptors),
+        pass_fds=(*launch.descriptors, lifeline),
         limit=_LINE,
         start_new_session=True,
     )

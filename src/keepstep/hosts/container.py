@@ -19,6 +19,7 @@ from keepstep.config import find
 from keepstep.errors import ConfigError, Error, ExitCode
 from keepstep.hosts.aftercare import Aftercare
 from keepstep.hosts.children import Child
+from keepstep.hosts.init import be_init
 from keepstep.hosts.work import Work, with_launch, work_of
 from keepstep.stores.address import Address, parse
 
@@ -108,12 +109,22 @@ def _params(text: str, completion: str) -> str:
 
 def main() -> ExitCode:
     """Runs until it is done, or told to stop."""
+    be_init()
     try:
         if os.environ.get("SYNC_FROM") or (path := find(os.environ.get("KEEPSTEP_CONFIG"))) is None:
             return _main()
         from keepstep.hosts.service import serve
 
         return serve(path)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("keepstep"):
+            raise
+        error = ConfigError(
+            f"the daemon needs the library {exc.name}, which is not installed",
+            hint="pip install 'keepstep[daemon]'",
+        )
+        _say(error)
+        return error.exit_code
     except Error as error:
         _say(error)
         return error.exit_code

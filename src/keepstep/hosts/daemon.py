@@ -8,33 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from keepstep.assembly import alerting_of, watches_of
-from keepstep.clock import Clock, SystemClock
+from keepstep.clock import Clock
 from keepstep.errors import Error
 from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
 from keepstep.hosts.supervisor import Supervisor
 from keepstep.hosts.work import Work
-from keepstep.runs.database import open_database
 from keepstep.runs.history import History
-from keepstep.runs.liveness import is_dead
+from keepstep.runs.members import Members
+from keepstep.runs.place import StatePlace
 from keepstep.runs.run import Run
 from keepstep.runs.scheduler import Scheduler
+from keepstep.runs.state_clock import StateClock
 
 T = TypeVar("T")
 
 _LOOK = 15.0
 """Seconds between looks after runs that may have died, and at most between two ticks."""
-_PRUNE = timedelta(hours=6)
+_PRUNE = 6 * 3600.0
+"""Seconds."""
 _ONE_SIGNAL = 1.0
 """Seconds within which signals count as one: some senders tell the process and its group."""
 _STUCK = 120.0
@@ -48,10 +51,13 @@ class Daemon:
         self._read = read
         self._work = read()
         self._log = log
-        self._clock = clock or SystemClock()
         self._supervisor = Supervisor()
-        self.history = History(open_database(self.config.state.url))
-        self.scheduler = Scheduler(self.history, socket.gethostname(), self._is_dead)
+        self._place: StatePlace = self.config.state.place
+        self.history = History(self._place.open())
+        self._clock = StateClock(self.history.database, clock)
+        host = socket.gethostname()
+        self._members = Members(self.history.database, f"{host}-{secrets.token_hex(4)}", host)
+        self.scheduler = Scheduler(self.history, host, self._is_dead, self._members)
         self._runner = Runner(
             self.history,
             self._launch_of,
@@ -67,6 +73,9 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._ticked = time.monotonic()
         self._state_error = ""
+        self._has_started = False
+        self._wanted: Work | None = None
+        """A configuration that was read, and waits for the state."""
         self._calling: asyncio.Task[None] | None = None
 
     @property
@@ -84,7 +93,7 @@ class Daemon:
         """Empty when runs that are due will start; else why not."""
         if self._is_draining:
             return "draining"
-        return self.health() or self._state_error
+        return self.health() or self._state_error or self._runner.trouble
 
     # life
 
@@ -93,10 +102,11 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain)
+        await asyncio.to_thread(self._clock.ask)
+        await asyncio.to_thread(self._members.sign, self._clock.now())
         await asyncio.to_thread(self.scheduler.set_jobs, self._work.timings, self._clock.now())
         self._supervisor.ready(self._status())
         self._log.info("started", jobs=len(self.config.job), pid=os.getpid())
-        self._runner.start(await self._asked(self.scheduler.startup, self._clock.now()) or [])
         duties = [asyncio.create_task(duty) for duty in (self._tick(), self._look_after(), self._watchdog())]
         try:
             await self._until_drained(duties)
@@ -106,6 +116,8 @@ class Daemon:
             await asyncio.gather(*duties, return_exceptions=True)
             if self._calling is not None:
                 await asyncio.wait([self._calling], timeout=_LOOK)
+            with suppress(Error):
+                await asyncio.to_thread(self._members.leave)
             self.history.database.close()
         self._log.info("ended")
 
@@ -130,6 +142,10 @@ class Daemon:
             await self._runner.catch_up()
             if not self._is_draining:
                 async with self._scheduling:
+                    if not self._has_started:
+                        started = await self._asked(self.scheduler.startup, now)
+                        self._has_started = started is not None
+                        self._runner.start(started or [])
                     self._runner.start(await self._asked(self.scheduler.tick, now) or [])
             self._ticked = time.monotonic()
             wake = self.scheduler.wake()
@@ -140,15 +156,19 @@ class Daemon:
             self._wake.clear()
 
     async def _look_after(self) -> None:
-        pruned = None
+        # Not at once: a daemon that starts with a wrong clock would forget everything.
+        pruned = self._clock.monotonic()
         while True:
+            await self._asked(self._clock.ask)
             now = self._clock.now()
             await self._asked(self._keep, now)
+            if self._wanted:
+                await self._take_on(self._wanted)
             if not self._is_draining:
                 async with self._scheduling:
                     self._runner.start(await self._asked(self.scheduler.reap, now, self._runner.runs) or [])
-            if pruned is None or now - pruned > _PRUNE:
-                pruned = now
+            if self._clock.monotonic() - pruned > _PRUNE:
+                pruned = self._clock.monotonic()
                 await self._asked(self.history.prune, now)
             await self._call_for_help(now)
             await asyncio.sleep(_LOOK)
@@ -160,7 +180,7 @@ class Daemon:
 
     async def _alert(self, config: Any, now: datetime) -> None:
         alerting = alerting_of(config, self.history.database)
-        await self._asked(alerting.forget, list(config.job))
+        await self._asked(alerting.forget, list(config.job), now)
         for message in await self._asked(alerting.look, watches_of(config), now) or []:
             (self._log.error if message.is_bad else self._log.info)("alert", title=message.title)
         for trouble in await self._asked(alerting.send, now) or []:
@@ -168,6 +188,7 @@ class Daemon:
 
     def _keep(self, now: datetime) -> None:
         self.history.keep(self._runner.runs, at=now)
+        self._members.sign(now)
 
     async def _watchdog(self) -> None:
         while True:
@@ -181,7 +202,10 @@ class Daemon:
         return self._work.launches.get(job)
 
     def _is_dead(self, run: Run) -> bool:
-        return is_dead(run, self.config.state.url)
+        try:
+            return self._place.is_free(run.job)
+        except Error:
+            return False
 
     # signals
 
@@ -191,21 +215,36 @@ class Daemon:
     async def _reload(self) -> None:
         self._supervisor.reloading()
         try:
-            await self._take_on(self._read())
+            work = await asyncio.to_thread(self._read)
         except Error as exc:
             self._log.error("configuration refused, the old one stays", error=exc.message)
+        else:
+            if self._wanted:
+                self._wanted.close()
+            self._wanted = work
+            await self._take_on(work)
         self._supervisor.ready(self._status())
         self._wake.set()
 
     async def _take_on(self, work: Work) -> None:
+        """Goes over to another configuration; while the state is away the old jobs go on, and the new ones wait."""
         if work.config.state != self.config.state or work.config.dashboard != self.config.dashboard:
             self._log.warning("state and dashboard change with a restart only")
             work = replace(work, config=self._with_places(work.config))
         async with self._scheduling:
-            await asyncio.to_thread(self.scheduler.set_jobs, work.timings, self._clock.now())
-            old, self._work = self._work, work
+            if self._wanted is None or self._wanted.snapshot != work.snapshot:
+                return
+            done = await self._asked(self._set_jobs, work)
+            if not done:
+                self._log.warning("configuration read; its jobs wait until the state answers")
+                return
+            old, self._work, self._wanted = self._work, work, None
         old.close()
-        self._log.info("configuration read anew", jobs=len(work.config.job))
+        self._log.info("configuration reloaded", jobs=len(work.config.job))
+
+    def _set_jobs(self, work: Work) -> bool:
+        self.scheduler.set_jobs(work.timings, self._clock.now())
+        return True
 
     def _with_places(self, config: Any) -> Any:
         return config.model_copy(update={"state": self.config.state, "dashboard": self.config.dashboard})

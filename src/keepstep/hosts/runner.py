@@ -46,6 +46,8 @@ class Runner:
         self._unwritten: dict[str, Run] = {}
         """Runs that ended while the state was away."""
         self._is_closed = False
+        self.trouble = ""
+        """Why the last run could not be started; empty when it could."""
 
     @property
     def runs(self) -> list[str]:
@@ -87,6 +89,7 @@ class Runner:
                 else:
                     await self._in_process(run, launch, log)
         except Exception as exc:  # noqa: BLE001 - one run's trouble must not end the daemon
+            self.trouble = f"runs cannot be started: {exc}"
             log.error("not started", error=repr(exc))
             await self._conclude(run, ExitCode.FAILED)
         finally:
@@ -98,6 +101,7 @@ class Runner:
         began = time.monotonic()
         child = await Child.start(launch, {RUN: run.id, CAUSE: run.cause})
         self._children[run.id] = child
+        self.trouble = ""
         code = await child.ended(lambda line: log.info("output", line=line))
         outcome = await self._conclude(run, code, "overdue" if child.was_overdue else None)
         is_followed = await self._follow(launch, code, log)
@@ -125,8 +129,9 @@ class Runner:
         return stands or word
 
     def _settle(self, ended: Run) -> str:
+        """The outcome that stands: what the run's own process, or whoever gave it up, said first."""
         known = self._history.get(ended.id)
-        if known and not known.is_open:
-            return known.outcome
-        self._history.end(replace(ended, started=known.started if known else None))
-        return ended.outcome
+        if known is None or self._history.end(replace(ended, started=known.started, progress=None)):
+            return ended.outcome
+        known = self._history.get(ended.id)
+        return known.outcome if known else ended.outcome

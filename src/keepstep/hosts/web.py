@@ -1,21 +1,38 @@
-"""What a daemon answers over HTTP: whether it lives, whether it is ready, and its metrics.
+"""What a daemon answers over HTTP: whether it lives, whether it is ready, its metrics, the status page.
 
-It is served by a thread of its own, so that it can still say so when the daemon itself is stuck.
+It is served by a thread of its own, so that it can still say so when the daemon itself is stuck. Whoever can reach
+the address cannot harm the jobs: connections are few, each has to get on with its request, and the oldest that does
+not is closed to make room. So half-open connections never use up the descriptors that runs need, and probes are
+answered while somebody opens thousands.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from keepstep.errors import ConfigError, Error
+from keepstep.runs.listen import Listen
+
+_CONNECTIONS = 64
+"""Open at a time."""
+_BACKLOG = 16
+"""Connections that are taken at once; asyncio takes as many before it looks at any of them."""
+_REQUEST = 10.0
+"""Seconds for a request, its body included, to arrive."""
+_RESPONSE = 60.0
+"""Seconds for a response to be made and taken, of a request that has arrived; streams are exempt."""
+_STREAMS = ("/live",)
 
 
 def application(
@@ -26,8 +43,8 @@ def application(
     ``metrics`` returns the body and its media type; it may block.
     """
 
-    def probe(ask: Callable[[], str]) -> Callable[[Request], Response]:
-        def answer(request: Request) -> Response:
+    def probe(ask: Callable[[], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
             why = ask()
             return PlainTextResponse((why or "ok") + "\n", 503 if why else 200)
 
@@ -51,11 +68,10 @@ def application(
 
 def bind(listen: str) -> socket.socket:
     """A listening socket at ``host:port``. Raises :class:`ConfigError`."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, int(port)), family=family)
+        place = Listen.parse(listen)
+        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+        return socket.create_server((place.host, place.port), family=family, backlog=_BACKLOG)
     except (OSError, ValueError) as exc:
         raise ConfigError(
             f"cannot listen at {listen}: {exc}",
@@ -63,12 +79,75 @@ def bind(listen: str) -> socket.socket:
         ) from exc
 
 
+class _Limited(H11Protocol):
+    """A connection that is closed when it does not get on, or when others need its place."""
+
+    open: dict[_Limited, None]
+    """Of one server, the oldest first; set by :class:`Web`."""
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.open[self] = None
+        self._limit(_REQUEST)
+        if len(self.open) > _CONNECTIONS:
+            waiting = next((each for each in self.open if each.is_waiting), next(iter(self.open)))
+            waiting.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        self.open.pop(self, None)
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            # The request is here; how long its answer may take is another matter.
+            self._limit(_RESPONSE if self.scope.get("path") not in _STREAMS else None)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._limit(_REQUEST)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no request that is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete or cycle.more_body
+
+    def abort(self) -> None:
+        self._stop()
+        self.open.pop(self, None)
+        self.transport.abort()
+
+    def _limit(self, seconds: float | None) -> None:
+        self._stop()
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def _stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
 class Web:
     """Serves an application until it is closed."""
 
     def __init__(self, app: Starlette, listening: socket.socket) -> None:
+        protocol = type("Limited", (_Limited,), {"open": {}})
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=2
+            app,
+            http=protocol,
+            ws="none",
+            backlog=_BACKLOG,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

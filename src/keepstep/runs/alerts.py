@@ -6,13 +6,17 @@ and so on up to once a week; when it ends, that is told too. Nothing is told twi
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from keepstep.runs.durations import in_words
+from keepstep.runs.text import shown
 
 _LONGEST = timedelta(days=7)
 """Between reminders."""
+_LINE = 1000
+"""Characters of one line of a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Alert:
     times: int
     text: str
     """What was the matter, in one line."""
+    seen: datetime | None = None
+    """When somebody last found it to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +73,11 @@ def decide(
     if condition is None:
         return (_recovery(alert, now, job, name), None) if alert else (None, None)
     if alert is None:
-        alert = Alert(since=condition.since, told=now, times=1, text=condition.what)
+        alert = Alert(since=condition.since, told=now, times=1, text=shown(condition.what, _LINE))
         return _message(condition, alert, now), alert
-    if now < next_time(alert, repeat):
+    if alert.told <= now < next_time(alert, repeat):  # told in the future: by a wrong clock
         return None, alert
-    alert = replace(alert, told=now, times=alert.times + 1, text=condition.what)
+    alert = replace(alert, told=now, times=alert.times + 1, text=shown(condition.what, _LINE))
     return _message(condition, alert, now), alert
 
 
@@ -91,8 +97,9 @@ def _message(condition: Condition, alert: Alert, now: datetime) -> Message:
         f"What to do: {condition.todo}",
         f"Command: {condition.command}",
     ]
+    lines = [shown(line, _LINE) for line in lines]
     return Message(
-        title=f"{condition.job}: {TITLES.get(condition.name, condition.name)}{still}",
+        title=f"{shown(condition.job)}: {TITLES.get(condition.name, condition.name)}{still}",
         body="\n".join(lines),
         is_bad=True,
     )
@@ -102,14 +109,15 @@ def _recovery(alert: Alert, now: datetime, job: str, name: str) -> Message:
     lines = [
         f"It is over: {alert.text}",
         "",
-        f"Since: {_when(alert.since)} ({in_words(now - alert.since)} long)",
+        f"Since: {_when(alert.since)} (lasted {in_words(now - alert.since)})",
         "What to do: nothing",
-        f"Command: keepstep status {job}",
+        f"Command: keepstep status {shlex.quote(job)}",
     ]
-    return Message(
-        title=f"{job}: well again, no longer {TITLES.get(name, name)}", body="\n".join(lines), is_bad=False
-    )
+    title = f"{shown(job)}: {RECOVERED} ({TITLES.get(name, name)})"
+    return Message(title=title, body="\n".join(shown(line, _LINE) for line in lines), is_bad=False)
 
+
+RECOVERED = "recovered"
 
 TITLES = {
     "failed": "failed",

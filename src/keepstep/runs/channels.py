@@ -1,59 +1,142 @@
-"""Where messages go: any address that Apprise knows. Addresses hold passwords, and are never repeated."""
+"""Where messages go: any address that Apprise knows.
+
+An address may hold a secret in any of its parts: some services put a token where others have a host. So nothing of
+it is ever shown but its kind, which is a word of Apprise's own list; and what a channel or Apprise says of a
+failure is not quoted, but read for what it can mean.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from keepstep.runs.alerting import Send, channel_of
+from keepstep.runs.alerting import Send
 from keepstep.runs.alerts import Message
+from keepstep.secret import Secret
 
-_SHORT = 3
-"""Parts of an address that are no longer than this are no secrets, and are everywhere."""
+_COMMON = {
+    *("discord", "gchat", "json", "jsons", "mailto", "mailtos", "mmost", "mmosts", "msteams", "ntfy", "ntfys"),
+    *("opsgenie", "pagerduty", "ses", "slack", "sns", "tgram", "workflow", "workflows", "xml", "xmls"),
+}
+"""Kinds that are known without a look into Apprise, which takes a while to load."""
+_SCHEME = re.compile(r"[a-z][a-z0-9]{1,30}")
+
+_MEANINGS = (
+    (r"error[=: ]+(\d{3})\b", "the service answered {0}"),
+    (r"\((\d{3}), b?['\"]", "the server answered {0}"),
+    (r"(?i)certificate.verify.failed|CERTIFICATE_VERIFY_FAILED", "its TLS certificate does not verify"),
+    (r"(?i)connection refused", "the connection was refused"),
+    (r"(?i)name or service not known|failed to resolve|getaddrinfo|name resolution", "its name does not resolve"),
+    (r"(?i)timed? ?out", "it did not answer in time"),
+    (r"(?i)network is unreachable|no route to host", "there is no route to it"),
+    (r"(?i)SMTPAuthenticationError", "it refuses the user or the password"),
+    (r"(?i)connection.*(reset|closed|aborted)|SMTPServerDisconnected", "the connection was cut"),
+)
+"""What Apprise and libraries say, and what of it may be repeated: words of our own and three digits."""
+
+# Apprise repeats addresses in its log.
+logging.getLogger("apprise").propagate = False
 
 
-def channels_of(urls: Iterable[str]) -> dict[str, Send]:
-    """By the channel's name, which tells nothing of the address."""
-    return {channel_of(url): partial(_send, url) for url in urls}
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One address that messages go to."""
+
+    name: str
+    """Given by the user, or kind and number."""
+    url: Secret
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.url.reveal())
 
 
-def _send(url: str, message: Message) -> str:
-    """Sends one message; returns what went wrong, without what is secret in the address."""
+def kind_of(url: str) -> str:
+    """The scheme of an address when Apprise knows it, else ``unknown``: it may be the beginning of a secret."""
+    scheme = url.partition(":")[0].strip().lower()
+    if scheme in _COMMON:
+        return scheme
+    return scheme if _SCHEME.fullmatch(scheme) and scheme in _all_kinds() else "unknown"
+
+
+def named(given: Sequence[tuple[str | None, Secret]]) -> list[Channel]:
+    """Channels with names; those without are called by kind and number, as ``slack-2``."""
+    return [
+        Channel(name or f"{kind_of(url.reveal())}-{number}", url)
+        for number, (name, url) in enumerate(given, start=1)
+    ]
+
+
+def channels_of(channels: Iterable[Channel]) -> dict[str, Send]:
+    """How to send, by the channel's name."""
+    return {channel.name: partial(_send, channel.url) for channel in channels}
+
+
+def service_of(url: Secret) -> Any:
+    """Apprise's object for an address; None when it does not know such a one. Sends nothing."""
     import apprise
 
-    asset = apprise.AppriseAsset(app_id="keepstep", app_desc="keepstep", storage_mode="memory")
-    service = apprise.Apprise(asset=asset)
-    if not service.add(url):
+    asset = apprise.AppriseAsset(app_id="keepstep", app_desc="keepstep", storage_mode="memory", async_mode=False)
+    capture: Any = apprise.LogCapture
+    with capture(level=logging.CRITICAL):
+        return apprise.Apprise.instantiate(url.reveal(), asset=asset, suppress_exceptions=True)
+
+
+def _send(url: Secret, message: Message) -> str:
+    """Sends one message; returns what went wrong."""
+    import apprise
+
+    service = service_of(url)
+    if service is None:
         return "Apprise does not know such an address"
     kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
+    # Text that was escaped for a format stays text: only then are mails and chats given no markup by others.
+    title, body = defused(f"keepstep: {message.title}"), defused(message.body)
+    all_ = apprise.Apprise()
+    all_.add(service)
     capture: Any = apprise.LogCapture
-    with capture(level=logging.DEBUG, fmt="%(levelno)s %(message)s") as said:
+    with capture(level=logging.DEBUG, fmt="%(message)s") as said:
         try:
-            is_sent = service.notify(title=f"keepstep: {message.title}", body=message.body, notify_type=kind)
+            is_sent = all_.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
         except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
-            return scrubbed(repr(exc), url)
-        lines = said.getvalue().splitlines()
-    return "" if is_sent else scrubbed(_reason(lines) or "the channel did not take it", url)
+            return meaning(f"{type(exc).__name__}: {exc}")
+        return "" if is_sent else meaning(said.getvalue())
 
 
-def _reason(lines: Iterable[str]) -> str:
-    """Apprise's warnings, and the other side's words, which it has for its debug log alone."""
-    split = [line.partition(" ") for line in lines]
-    kept = [text for level, _, text in split if level >= str(logging.WARNING) or " Exception:" in text]
-    return " ".join(" ".join(kept).split())
+def meaning(said: str) -> str:
+    """What a failure can mean, without a word of what was said."""
+    for pattern, words in _MEANINGS:
+        if found := re.search(pattern, said):
+            return words.format(*found.groups())
+    return "the channel did not take it"
 
 
-def scrubbed(text: str, url: str) -> str:
-    """The text without the parts of the address that may be secret: all but its kind, host and port."""
-    parts = urlsplit(url)
-    words = [*re.split(r"[/:@?&=]", url.partition("://")[2]), *(value for _, value in parse_qsl(parts.query))]
-    names = {key for key, _ in parse_qsl(parts.query)}
-    secrets = {each for word in words for each in (word, unquote(word)) if len(each) > _SHORT}
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret not in (parts.hostname or "") and secret not in names:
-            text = text.replace(secret, "***")
-    return text[:500]
+_GAP = "\u200b"
+"""A space without width: looks like nothing, and ends a word for whoever makes links and mentions of words."""
+
+
+def defused(text: str) -> str:
+    """The text, looking the same, in which no chat and no mail program finds a mention or a link."""
+    text = re.sub(r"@(?=\w)", f"@{_GAP}", text)
+    text = re.sub(r"<(?=[!@#:/\w])", f"<{_GAP}", text)
+    text = re.sub(r"\](?=\()", f"]{_GAP}", text)
+    text = re.sub(r"(?i)\b(https?|ftp|mailto|file|javascript):(?=\S)", rf"\1:{_GAP}", text)
+    return re.sub(r"(?i)\bwww\.(?=\w)", f"www{_GAP}.", text)
+
+
+_kinds: set[str] = set()
+
+
+def _all_kinds() -> set[str]:
+    if not _kinds:
+        try:
+            import apprise
+        except ModuleNotFoundError:
+            return set()
+        for service in apprise.Apprise().details()["schemas"]:
+            _kinds.update(service["protocols"] or (), service["secure_protocols"] or ())
+    return _kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,12 +42,12 @@ class Watch:
 
     @property
     def command(self) -> str:
-        return f"{_COMMANDS[self.kind]} {self.job}"
+        return f"{_COMMANDS[self.kind]} {shlex.quote(self.job)}"
 
 
-def conditions(watch: Watch, history: History, now: datetime) -> Iterator[Condition]:
-    """Everything that is the matter with a job now."""
-    facts, last = history.facts(watch.job), history.last_ended(watch.job)
+def conditions(watch: Watch, last: Run | None, history: History, now: datetime) -> Iterator[Condition]:
+    """Everything that is the matter with a job now, whose last run that really ran is ``last``."""
+    facts = history.facts(watch.job)
     is_failing = last is not None and not last.is_good and last.outcome not in _STOPPED
     if last and is_failing:
         yield _failed(watch, last, history)
@@ -70,7 +71,7 @@ def _failed(watch: Watch, run: Run, history: History) -> Condition:
         since=run.finished or run.seen,
         means=_MEANS[watch.kind],
         todo=first.get("hint") or "see what the run has to say, mend it, and run the job again",
-        command=f"keepstep status {watch.job}; then {watch.command}",
+        command=f"keepstep status {shlex.quote(watch.job)}; then {watch.command}",
     )
 
 
@@ -78,7 +79,7 @@ _VERBS = {"refused": "was refused", "crashed": "crashed", "overdue": "was stoppe
 
 
 def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Condition]:
-    since = facts.last_success or facts.first_seen
+    since = _past(facts.last_success, facts.first_seen, now)
     limit = watch.success_within or _usual(watch.schedule, since)
     if limit is not None and now - since > limit:
         yield Condition(
@@ -88,8 +89,15 @@ def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Cond
             since=since,
             means="it did not run, or runs were stopped before their end: " + _MEANS[watch.kind],
             todo="see whether a daemon runs, and why the last runs did not end",
-            command=f"keepstep status {watch.job}; then {watch.command}",
+            command=f"keepstep status {shlex.quote(watch.job)}; then {watch.command}",
         )
+
+
+def _past(*moments: datetime | None) -> datetime:
+    """The first that is not in the future, where only a wrong clock could have put it; the last is now."""
+    now = moments[-1]
+    assert now
+    return next(each for each in moments if each and each <= now)
 
 
 @lru_cache(1024)
@@ -102,7 +110,7 @@ def _usual(schedule: Schedule | None, since: datetime) -> timedelta | None:
 
 
 def _stale(watch: Watch, facts: JobFacts, limit: timedelta, now: datetime) -> Iterator[Condition]:
-    since = facts.last_new or facts.first_seen
+    since = _past(facts.last_new, facts.first_seen, now)
     if now - since > limit:
         yield Condition(
             job=watch.job,
@@ -128,5 +136,5 @@ def _concerns(watch: Watch, run: Run, history: History, now: datetime) -> Iterat
             since=since,
             means=body["means"],
             todo=body["hint"],
-            command=body["command"] or f"keepstep status {watch.job}",
+            command=body["command"] or f"keepstep status {shlex.quote(watch.job)}",
         )

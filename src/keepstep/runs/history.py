@@ -5,35 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from keepstep.runs import lifecycle
 from keepstep.runs.database import Database, Query
+from keepstep.runs.lifecycle import FUTURE, Line
+from keepstep.runs.rows import COLUMNS, moment, moment_or_none, quoted, run_of
 from keepstep.runs.run import IDLE, OPEN, Run
 
 KEPT = timedelta(days=90)
-
-_COLUMNS = (
-    "id, job, kind, host, cause, due, queued, started, seen, finished, outcome, exit_code, source, target, bytes,"
-    " price, counts, requests, progress"
-)
-_ADD = (
-    "INSERT INTO total VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (job, name, label) DO UPDATE SET value = total.value + excluded.value"
-)
-_TIMES = ("due", "queued", "started", "seen", "finished")
-_NEW = ("upload", "download", "copy")
-"""Counts of objects that arrived."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Something a run has to say."""
-
-    kind: str
-    """``failure``, ``warning``, ``concern`` or ``action``."""
-    body: dict[str, Any]
-    """As in the run report; a warning has ``text``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +30,44 @@ class JobFacts:
 
 
 class History:
-    """Reads and writes runs. Every call is one transaction."""
+    """Reads runs, and takes the steps of their lives. Every call is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    # runs
+    # the steps of lifecycle
 
     def begin(self, run: Run) -> None:
-        self.database.write(lambda query: insert(query, run))
+        """Makes a run by hand, which is under way."""
+        self.database.write(lambda query: lifecycle.begin(query, run))
 
-    def start(self, run: str, *, host: str, at: datetime, source: str = "", target: str = "") -> None:
-        """Its process is there."""
-        columns = "host = ?, started = ?, seen = ?, source = ?, target = ?"
-        statement = f"UPDATE run SET outcome = 'running', {columns} WHERE id = ?"  # noqa: S608
-        values = (host, at.timestamp(), at.timestamp(), source or None, target or None, run)
-        self.database.write(lambda query: query(statement, *values))
+    def start(self, run: Run) -> bool:
+        """The process of a queued run is there. False: the run is no longer expected."""
+        return self.database.write(lambda query: lifecycle.start(query, run))
 
-    def beat(self, run: str, *, at: datetime, progress: Mapping[str, Any] | None = None) -> None:
-        """Its process lives, and is so far."""
-        text = json.dumps(progress) if progress else None
-        statement = "UPDATE run SET seen = ?, progress = ? WHERE id = ? AND finished IS NULL"
-        self.database.write(lambda query: query(statement, at.timestamp(), text, run))
+    def beat(self, run: str, *, at: datetime, progress: Mapping[str, Any] | None = None) -> bool:
+        """The run's process lives, and is so far. False: the run is no longer expected."""
+        return self.database.write(lambda query: lifecycle.beat(query, run, at, progress))
 
     def keep(self, runs: Iterable[str], *, at: datetime) -> None:
-        """Whoever looks after these runs lives, though they may not have begun yet."""
+        """The daemon that looks after these runs lives, though they may not have started yet."""
 
         def work(query: Query) -> None:
             for run in runs:
-                query("UPDATE run SET seen = ? WHERE id = ? AND outcome = 'queued'", at.timestamp(), run)
+                lifecycle.keep(query, run, at)
 
         self.database.write(work)
 
     def end(self, run: Run, lines: Iterable[Line] = ()) -> bool:
-        """Writes how it went, once: a run that has ended stays as it is, and the answer is False."""
+        """Writes down how a run went, once. False: it has an outcome already, which stays."""
+        kept = list(lines)
+        return self.database.write(lambda query: lifecycle.end(query, run, kept))
 
-        def work(query: Query) -> bool:
-            open_ = query("SELECT 1 FROM run WHERE id = ? AND finished IS NULL", run.id)
-            if not open_:
-                return False
-            query("DELETE FROM run WHERE id = ?", run.id)
-            insert(query, run)
-            for number, line in enumerate(lines):
-                body = json.dumps(line.body)
-                query("INSERT INTO line VALUES (?, ?, ?, ?)", run.id, number, line.kind, body)
-            _note(query, run)
-            return True
+    def lose(self, run: Run, *, at: datetime) -> bool:
+        """Gives a run up that is as the caller saw it. False: it has given a sign of life since, or has ended."""
+        return self.database.write(lambda query: lifecycle.lose(query, run, at))
 
-        return self.database.write(work)
+    # runs
 
     def get(self, run: str) -> Run | None:
         return next(iter(self._runs("WHERE id = ?", run)), None)
@@ -105,14 +76,16 @@ class History:
         """The latest first."""
         return self._runs("WHERE job = ? ORDER BY queued DESC, id DESC LIMIT ?", job, limit)
 
-    def last_ended(self, job: str) -> Run | None:
-        """The latest that really ran."""
-        where = f"WHERE job = ? AND outcome NOT IN ({_quoted((*OPEN, *IDLE))})"
-        return next(iter(self._runs(f"{where} ORDER BY finished DESC LIMIT 1", job)), None)
+    def last_ended(self, job: str, now: datetime | None = None) -> Run | None:
+        """The latest that really ran. Those that a wrong clock put after ``now`` come last."""
+        where = f"WHERE job = ? AND outcome NOT IN ({quoted((*OPEN, *IDLE))})"
+        limit = now.timestamp() + FUTURE if now else 1e18
+        order = "ORDER BY CASE WHEN finished > ? THEN 1 ELSE 0 END, finished DESC LIMIT 1"
+        return next(iter(self._runs(f"{where} {order}", job, limit)), None)
 
     def open(self) -> list[Run]:
         """Queued or under way, as far as the state knows."""
-        return self._runs(f"WHERE outcome IN ({_quoted(OPEN)}) ORDER BY queued")
+        return self._runs(f"WHERE outcome IN ({quoted(OPEN)}) ORDER BY queued")
 
     def lines(self, run: str, kind: str | None = None) -> list[Line]:
         statement, values = "SELECT kind, body FROM line WHERE run = ?", [run]
@@ -122,15 +95,15 @@ class History:
         return [Line(found, json.loads(body)) for found, body in rows]
 
     def _runs(self, where: str, *values: object) -> list[Run]:
-        rows = self.database.read(lambda query: query(f"SELECT {_COLUMNS} FROM run {where}", *values))  # noqa: S608
-        return [_run(row) for row in rows]
+        rows = self.database.read(lambda query: query(f"SELECT {COLUMNS} FROM run {where}", *values))  # noqa: S608
+        return [run_of(row) for row in rows]
 
     # jobs
 
     def facts(self, job: str) -> JobFacts | None:
         statement = "SELECT first_seen, due, last_success, last_new FROM job WHERE name = ?"
         rows = self.database.read(lambda query: query(statement, job))
-        return next((JobFacts(moment(row[0]), *map(_moment, row[1:])) for row in rows), None)
+        return next((JobFacts(moment(row[0]), *map(moment_or_none, row[1:])) for row in rows), None)
 
     def jobs(self) -> list[str]:
         """Every job that ever ran."""
@@ -152,63 +125,3 @@ class History:
             return len(query("DELETE FROM run WHERE finished < ? RETURNING id", limit))
 
         return self.database.write(work)
-
-
-def insert(query: Query, run: Run) -> None:
-    """Writes a row, and remembers the job."""
-    values = {name: getattr(run, name) for name in _COLUMNS.split(", ")}
-    values |= {name: values[name] and values[name].timestamp() for name in _TIMES}
-    values |= {name: json.dumps(values[name]) for name in ("counts", "requests")}
-    values["progress"] = json.dumps(run.progress) if run.progress else None
-    marks = ", ".join("?" * len(values))
-    query(f"INSERT INTO run ({_COLUMNS}) VALUES ({marks})", *values.values())  # noqa: S608
-    remember(query, run.job, run.queued)
-
-
-def remember(query: Query, job: str, at: datetime) -> None:
-    """The job's first appearance is when staleness begins to count."""
-    query("INSERT INTO job (name, first_seen) VALUES (?, ?) ON CONFLICT DO NOTHING", job, at.timestamp())
-
-
-def _note(query: Query, run: Run) -> None:
-    """What outlives the run."""
-    at = (run.finished or run.seen).timestamp()
-    if run.is_good:
-        query("UPDATE job SET last_success = ? WHERE name = ? AND coalesce(last_success, 0) < ?", at, run.job, at)
-    if any(run.counts.get(word) for word in _NEW):
-        query("UPDATE job SET last_new = ? WHERE name = ? AND coalesce(last_new, 0) < ?", at, run.job, at)
-    for name, label, value in _sums(run):
-        if value:
-            query(_ADD, run.job, name, label, value)
-
-
-def _sums(run: Run) -> list[tuple[str, str, float]]:
-    seconds = run.duration.total_seconds() if run.duration else 0.0
-    return [
-        ("runs", run.outcome, 1),
-        ("seconds", "", seconds),
-        ("bytes", "", run.bytes),
-        ("price", "", run.price),
-        *(("actions", word, count) for word, count in run.counts.items()),
-        *(("requests", word, count) for word, count in run.requests.items()),
-    ]
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    values |= {name: _moment(values[name]) for name in _TIMES}
-    values |= {name: json.loads(values[name]) for name in ("counts", "requests")}
-    values["progress"] = json.loads(values["progress"]) if values["progress"] else None
-    return Run(**values)
-
-
-def moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else moment(seconds)
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)

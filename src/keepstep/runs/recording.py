@@ -1,4 +1,4 @@
-"""Writes a run down while it goes: begun, alive, so far, and how it ended.
+"""Writes a run down while it goes: that it is under way, alive, how far it is, and how it ended.
 
 A run that a host started finds its id in ``KEEPSTEP_RUN``; where the host keeps no state it gives the run a file,
 ``KEEPSTEP_RECORD_FD``, to hand in its record as one line of JSON.
@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from keepstep.clock import Clock, SystemClock
-from keepstep.errors import Error, ExitCode, Transient
-from keepstep.runs.database import open_database
-from keepstep.runs.history import History, Line
+from keepstep.errors import Error, ExitCode, Locked, Transient
+from keepstep.runs.history import History
+from keepstep.runs.lifecycle import Line
 from keepstep.runs.prices import price_of
 from keepstep.runs.report import Failure, Report
 from keepstep.runs.run import Run, new_id, outcome_of
@@ -32,12 +34,14 @@ RUN = "KEEPSTEP_RUN"
 CAUSE = "KEEPSTEP_CAUSE"
 RECORD = "KEEPSTEP_RECORD_FD"
 DEADLINE = "KEEPSTEP_DEADLINE"
-"""Seconds since 1970; a run that is told to stop from then on was overdue."""
+"""Seconds of this machine's monotonic clock; a run that is told to stop from then on was overdue."""
 
 _BEAT = 5.0
 """Seconds between signs of life."""
 _KEPT = {"failure": 1000, "warning": 1000, "action": 10_000}
 """So many lines of each kind; the counts tell of all."""
+_UNCHANGED = ("keep", "skip")
+"""Actions that did nothing: they are counted, and not written down."""
 _HANDED_IN = 100
 """Failures, warnings and actions in a record that is handed in."""
 
@@ -60,6 +64,7 @@ class Recording(AbstractContextManager["Recording"]):
         self.progress = progress
         self._clock = clock or SystemClock()
         self._history = history
+        self._is_expected = True
         now = self._clock.now()
         self.run = Run(
             id=os.environ.get(RUN) or new_id(now),
@@ -83,8 +88,8 @@ class Recording(AbstractContextManager["Recording"]):
         return self._history is not None or RECORD in os.environ
 
     def __enter__(self) -> Recording:
-        if self._history:
-            self._begin(self._history)
+        """Raises :class:`Locked` when the run is no longer expected: it has been given up, and must do nothing."""
+        if self._history and self._has_begun(self._history):
             self._beating = threading.Thread(target=self._beat, args=(self._history,), daemon=True, name="beat")
             self._beating.start()
         return self
@@ -96,34 +101,46 @@ class Recording(AbstractContextManager["Recording"]):
         if self._beating:
             self._beating.join()
         self._conclude(error)
-        if self._history:
+        if self._history and self._is_expected:
             _insist(lambda history: history.end(self.run, self._lines(error)), self._history)
         if descriptor := os.environ.get(RECORD):
             self._hand_in(int(descriptor), error)
 
-    def _begin(self, history: History) -> None:
-        """Takes over the row that the host made, or makes one. Runs that died with the job's lock are ended."""
-        run = self.run
-        if given := history.get(run.id):
-            self.run = replace(given, host=run.host, started=run.started, source=run.source, target=run.target)
-            assert run.started
-            history.start(run.id, host=run.host, at=run.started, source=run.source or "", target=run.target or "")
-        else:
+    def _has_begun(self, history: History) -> bool:
+        """Takes over the row that the host made, or makes one. Runs that died with the job's lock are given up.
+
+        A run that a daemon claimed does nothing without the state's word that it is still expected. One by hand
+        matters more than its record.
+        """
+        run, given = self.run, os.environ.get(RUN)
+        if given:
+            self.run = replace(run, **_claimed(history, run))
+            return True
+        try:
+            for other in history.open():
+                if other.job == run.job and other.started:
+                    history.lose(other, at=self._clock.now())
             history.begin(run)
-        for other in history.open():
-            if other.job == run.job and other.id != run.id and other.started:
-                history.end(replace(other, outcome="lost", finished=self._clock.now()))
+        except Error as exc:
+            log.warning("no record of this run is kept: %s", exc.message)
+            self._history = None
+            return False
+        return True
 
     def _beat(self, history: History) -> None:
         while not self._ended.wait(_BEAT):
             with suppress(Error):
-                history.beat(self.run.id, at=self._clock.now(), progress=self.progress())
+                if not history.beat(self.run.id, at=self._clock.now(), progress=self.progress()):
+                    log.warning("run %s is no longer expected: it was given up; stopping", self.run.id)
+                    self._is_expected = False
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
 
     def _conclude(self, error: BaseException | None) -> None:
         report, now = self.report, self._clock.now()
         code = report.exit_code if report else _code_of(error)
         outcome = outcome_of(code)
-        if outcome == "terminated" and now.timestamp() >= float(os.environ.get(DEADLINE, "inf")):
+        if outcome == "terminated" and time.monotonic() >= float(os.environ.get(DEADLINE, "inf")):
             outcome = "overdue"
         self.run = replace(self.run, finished=now, seen=now, exit_code=int(code), outcome=outcome)
         if report:
@@ -148,7 +165,8 @@ class Recording(AbstractContextManager["Recording"]):
         yield from (Line("warning", {"text": text}) for text in islice(report.warnings, _KEPT["warning"]))
         for concern in report.concerns:
             yield Line("concern", concern._asdict() | {"since": concern.since.isoformat()})
-        yield from (Line("action", line._asdict()) for line in islice(report.actions or (), _KEPT["action"]))
+        done = (line for line in report.actions or () if line.action not in _UNCHANGED)
+        yield from (Line("action", line._asdict()) for line in islice(done, _KEPT["action"]))
 
     def _hand_in(self, descriptor: int, error: BaseException | None) -> None:
         record: dict[str, Any] = {"version": 1, **asdict(self.run)}
@@ -171,27 +189,43 @@ def _code_of(error: BaseException | None) -> int:
     return ExitCode.DONE if error is None else -1
 
 
-def _insist(work: Callable[[History], object], history: History) -> None:
-    """The last word of a run is worth a minute of patience, and no failure of the run."""
+def _claimed(history: History, run: Run) -> dict[str, Any]:
+    """What the row of a claimed run says. Raises :class:`Locked` when the run is no longer expected."""
+    known: list[Run | None] = []
+
+    def start(history: History) -> None:
+        found = history.get(run.id)
+        is_ours = found is not None and (history.start(run) or _is_started(history, run))
+        known.append(found if is_ours else None)
+
+    for attempt in _patiently():
+        with attempt:
+            start(history)
+    found = known[-1]
+    if found is None:
+        raise Locked(
+            f"run {run.id} of {run.job} is no longer expected", hint="another daemon has given it up, and goes on"
+        )
+    return {"cause": found.cause, "queued": found.queued, "due": found.due, "kind": found.kind}
+
+
+def _is_started(history: History, run: Run) -> bool:
+    """Whether it was this process that started the run, by a transaction whose answer was lost."""
+    found = history.get(run.id)
+    return bool(found and found.outcome == "running" and found.started == run.started and found.host == run.host)
+
+
+def _patiently() -> Iterable[Any]:
     import stamina
 
+    return stamina.retry_context(on=Transient, attempts=8, timeout=60.0, wait_max=15.0)
+
+
+def _insist(work: Callable[[History], object], history: History) -> None:
+    """The last word of a run is worth a minute of patience, and no failure of the run."""
     try:
-        for attempt in stamina.retry_context(on=Transient, attempts=8, timeout=60.0, wait_max=15.0):
+        for attempt in _patiently():
             with attempt:
                 work(history)
     except Error as exc:
         log.warning("how this run ended could not be recorded: %s", exc.message)
-
-
-def open_history(url: str) -> History:
-    """The history at that address; it is made when there is none. Raises :class:`Error`."""
-    return History(open_database(url))
-
-
-def shared_lock(job: str, url: str) -> AbstractContextManager[None]:
-    """The job's lock on all machines that share the state; a state in a file is one machine's own."""
-    if url.startswith("sqlite:"):
-        return nullcontext()
-    from keepstep.runs.shared_lock import only_run_anywhere
-
-    return only_run_anywhere(job, url)

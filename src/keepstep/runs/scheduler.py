@@ -8,19 +8,20 @@ with its machine or daemon is written down as lost, and its job runs again at on
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keepstep.errors import Error
 from keepstep.runs.claims import Claim, claim, pass_over
 from keepstep.runs.history import History
-from keepstep.runs.overview import is_silent
+from keepstep.runs.members import HOLD, Members, shares
+from keepstep.runs.reaper import Reaper
 from keepstep.runs.run import Run, new_id
 from keepstep.runs.schedule import Schedule
 
 _LATE = timedelta(minutes=1)
-"""Behind its time by more than this, a run is one that was missed."""
+"""Later than its time by more than this, a run is one that was missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,46 +36,62 @@ class Timing:
     at_startup: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Next:
     due: datetime
     starts: datetime
     """``due`` with jitter."""
+    held: datetime | None = None
+    """Until then the time is left to another daemon, whose turn it is."""
+
+    @property
+    def wakes(self) -> datetime:
+        return self.held or self.starts
 
 
 class Scheduler:
-    """The times of all jobs. ``set_jobs``, then ``tick`` when ``wake`` says so, or at any other time."""
+    """The times of all jobs. ``set_jobs``, then ``tick`` when ``wake`` says so, or at any other time.
 
-    def __init__(self, history: History, host: str, is_dead: Callable[[Run], bool]) -> None:
+    A fault of the state loses nothing: what could not be asked stays due, and a claim whose answer was lost is
+    looked up by the next tick.
+    """
+
+    def __init__(
+        self, history: History, host: str, is_dead: Callable[[Run], bool], members: Members | None = None
+    ) -> None:
         """``is_dead`` looks whether the lock of a silent run's job is free."""
         self._history = history
         self._host = host
-        self._is_dead = is_dead
+        self._members = members
+        self._reaper = Reaper(history, is_dead)
         self._jobs: dict[str, Timing] = {}
         self._next: dict[str, _Next] = {}
-        self._suspects: set[str] = set()
+        self._wanted: list[tuple[str, str]] = []
+        """Jobs to be started now, and why."""
+        self._unsure: dict[str, Run] = {}
+        """Claims whose answer the state did not give."""
+        self._last: datetime | None = None
         self.overlapped = 0
 
     def set_jobs(self, jobs: Mapping[str, Timing], now: datetime) -> None:
-        """Takes jobs on, at the start and after a reload. Those whose timing is the same keep their next time."""
-        for name, timing in jobs.items():
-            if self._jobs.get(name) != timing:
-                self._next.pop(name, None)
-                first = self._first(name, timing, now)
-                if first:
-                    self._next[name] = first
-        for name in set(self._jobs) - set(jobs):
-            self._next.pop(name, None)
+        """Takes jobs on, at the start and after a reload: all of them, or, when the state is away, none.
+
+        Those whose timing is the same keep their next time.
+        """
+        known = {name: self._next.get(name) for name in jobs if self._jobs.get(name) == jobs[name]}
+        new = {name: self._first(name, timing, now) for name, timing in jobs.items() if name not in known}
+        self._next = {name: each for name, each in (known | new).items() if each}
         self._jobs = dict(jobs)
 
     def startup(self, now: datetime) -> list[Run]:
         """The runs of jobs that run when the daemon starts, and of those that its last end cut short."""
         wanted = {name: "startup" for name, job in self._jobs.items() if job.at_startup or _is_reboot(job)}
         for name in self._jobs:
-            last = self._history.last_ended(name)
+            last = self._history.last_ended(name, now)
             if last and last.outcome == "terminated" and last.cause != "hand":
                 wanted.setdefault(name, "resumed")
-        return [run for name, why in wanted.items() if (run := self._claimed(self._new(name, why, now)))]
+        self._wanted += wanted.items()
+        return self._collected([], now)
 
     def next(self, job: str) -> datetime | None:
         """When a job starts next, jitter included."""
@@ -82,50 +99,88 @@ class Scheduler:
 
     def wake(self) -> datetime | None:
         """When there is something to do next."""
-        return min((upcoming.starts for upcoming in self._next.values()), default=None)
+        return min((upcoming.wakes for upcoming in self._next.values()), default=None)
 
     def tick(self, now: datetime) -> list[Run]:
-        """Takes on what is due, and returns the runs that are to be started here.
+        """Takes on what is due, and returns the runs that are to be started here. Raises :class:`Error`."""
+        if self._last and now < self._last:
+            self._set_back(now)
+        self._last = now
+        due = [name for name, upcoming in self._next.items() if upcoming.starts <= now]
+        return self._collected(due, now)
 
-        A fault of the state leaves the rest of the jobs due; the next tick takes them on, or raises it again.
+    def reap(self, now: datetime, ours: Collection[str]) -> list[Run]:
+        """Writes down runs that died unnoticed, and returns the runs that go on in their place.
+
+        To be called at even intervals. ``ours`` are the runs that the caller looks after itself.
         """
+        for run in self._reaper.lost(now, ours):
+            if run.job in self._jobs and run.cause != "resumed":
+                self._wanted.append((run.job, "resumed"))
+        return self._collected([], now)
+
+    def _collected(self, due: list[str], now: datetime) -> list[Run]:
+        """The runs that are ours to start. A fault is raised unless there are some: the next call meets it."""
         started: list[Run] = []
         try:
-            for name, upcoming in list(self._next.items()):
-                if upcoming.starts <= now and (run := self._take(name, upcoming, now)):
+            started += self._found(now)
+            while self._wanted:
+                job, why = self._wanted[0]
+                if job in self._jobs and (run := self._claimed(self._new(job, why, now), None)):
+                    started.append(run)
+                self._wanted.pop(0)
+            for name in self._ours(due, now):
+                if run := self._take(name, self._next[name], now):
                     started.append(run)
         except Error:
             if not started:
                 raise
         return started
 
-    def reap(self, now: datetime, ours: Collection[str]) -> list[Run]:
-        """Writes down runs that died unnoticed, and returns the runs that go on in their place.
+    def _found(self, now: datetime) -> Iterable[Run]:
+        """Claims that succeeded though their answers were lost."""
+        for key, run in list(self._unsure.items()):
+            self._history.keep([key], at=now)
+            known = self._history.get(key)
+            del self._unsure[key]
+            if known and known.outcome == "queued":
+                yield run
 
-        ``ours`` are those that the caller looks after itself. Two looks must find a run dead: after an outage of
-        the state all runs have been silent, and take their locks again within seconds.
-        """
-        silent = [run for run in self._history.open() if run.id not in ours and is_silent(run, now)]
-        dead = [run for run in silent if self._is_dead(run)]
-        suspects, self._suspects = self._suspects, {run.id for run in dead}
-        going_on = []
-        for run in dead:
-            if run.id not in suspects:
-                continue
-            was_ours = self._history.end(replace(run, outcome="lost", finished=now))
-            if was_ours and run.job in self._jobs and run.cause != "resumed":
-                going_on.append(self._claimed(self._new(run.job, "resumed", now)))
-        return [run for run in going_on if run]
+    def _ours(self, due: list[str], now: datetime) -> list[str]:
+        """The due jobs that this daemon takes on now; the others are left to the daemon whose turn it is."""
+        if not due or self._members is None:
+            return due
+        loads = self._members.loads(now)
+        if len(loads) == 1:
+            return due
+        turns = shares([(name, self._next[name].due) for name in due], loads)
+        mine = []
+        for name in due:
+            upcoming = self._next[name]
+            if turns[name] == self._members.id or now >= upcoming.starts + HOLD:
+                mine.append(name)
+            else:
+                self._next[name] = replace(upcoming, held=upcoming.starts + HOLD)
+        return mine
+
+    def _set_back(self, now: datetime) -> None:
+        """The clock was put back: times that were worked out before it was are worked out again."""
+        for name, upcoming in list(self._next.items()):
+            timing = self._jobs[name]
+            horizon = timing.schedule.after(now) if timing.schedule else None
+            if horizon and upcoming.due > horizon and (again := self._upcoming(name, timing, now)):
+                self._next[name] = again
 
     def _first(self, name: str, timing: Timing, now: datetime) -> _Next | None:
         """A job that is new here goes on where it was left, by whichever daemon; one that was changed, from now."""
         if timing.schedule is None or timing.schedule.is_startup:
             return None
-        facts = self._history.facts(name)
-        if facts is None or facts.due is None:
+        facts, horizon = self._history.facts(name), timing.schedule.after(now)
+        is_known = facts is not None and facts.due is not None and (not horizon or facts.due <= horizon)
+        if not is_known:
             # A daemon that dies before the first time knows at its return what it missed.
-            pass_over(self._history.database, name, now)
-        elif name not in self._jobs:
+            pass_over(self._history.database, name, now, horizon=horizon)
+        elif name not in self._jobs and facts and facts.due:
             return self._upcoming(name, timing, facts.due)
         return self._upcoming(name, timing, now)
 
@@ -141,12 +196,14 @@ class Scheduler:
         timing = self._jobs[name]
         assert timing.schedule
         due = timing.schedule.latest(upcoming.due, now) or upcoming.due
+        horizon = timing.schedule.after(now)
         is_missed = now - due > _LATE + timing.jitter
         if is_missed and not timing.makes_up:
-            pass_over(self._history.database, name, due)
+            pass_over(self._history.database, name, due, horizon=horizon)
             run = None
         else:
-            run = self._claimed(replace(self._new(name, "missed" if is_missed else "schedule", now), due=due))
+            new = replace(self._new(name, "missed" if is_missed else "schedule", now), due=due)
+            run = self._claimed(new, horizon)
         following = self._upcoming(name, timing, due)
         if following:
             self._next[name] = following
@@ -160,8 +217,13 @@ class Scheduler:
             id=new_id(now), job=job, kind=kind, host=self._host, cause=cause, queued=now, seen=now, outcome="queued"
         )
 
-    def _claimed(self, run: Run) -> Run | None:
-        outcome = claim(self._history.database, run)
+    def _claimed(self, run: Run, horizon: datetime | None) -> Run | None:
+        daemon = self._members.id if self._members else self._host
+        try:
+            outcome = claim(self._history.database, run, daemon=daemon, horizon=horizon)
+        except Error:
+            self._unsure[run.id] = run
+            raise
         self.overlapped += outcome is Claim.OVERLAPPED
         return run if outcome is Claim.OURS else None
 

@@ -1,10 +1,12 @@
-"""The tables of the state: understood by SQLite and PostgreSQL alike. Times are seconds since 1970, UTC."""
+"""The tables of the state: understood by SQLite and PostgreSQL alike. Times are seconds since 1970, UTC.
+
+Each step brings the tables from one version to the next; who writes takes the steps that are missing, and who only
+looks reads any version.
+"""
 
 from __future__ import annotations
 
-VERSION = 1
-
-TABLES = (
+_FIRST = (
     "CREATE TABLE run ("
     " id TEXT PRIMARY KEY, job TEXT NOT NULL, kind TEXT NOT NULL, host TEXT NOT NULL, cause TEXT NOT NULL,"
     " due DOUBLE PRECISION, queued DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION,"
@@ -19,7 +21,7 @@ TABLES = (
     "CREATE TABLE line ("
     " run TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,"
     " PRIMARY KEY (run, number))",
-    # What is to be known of a job also when its runs have been pruned.
+    # What is known of a job also when its runs have been pruned.
     "CREATE TABLE job ("
     " name TEXT PRIMARY KEY, first_seen DOUBLE PRECISION NOT NULL, due DOUBLE PRECISION,"
     " last_success DOUBLE PRECISION, last_new DOUBLE PRECISION)",
@@ -34,4 +36,21 @@ TABLES = (
     " id TEXT PRIMARY KEY, channel TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, is_bad INTEGER NOT NULL,"
     " created DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, next DOUBLE PRECISION NOT NULL, error TEXT)",
     "CREATE TABLE keepstep_schema (version INTEGER NOT NULL)",
+    "INSERT INTO keepstep_schema VALUES (1)",
 )
+_SECOND = (
+    # Daemons that share the state, so that they can share the work.
+    "CREATE TABLE daemon (id TEXT PRIMARY KEY, host TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL)",
+    "ALTER TABLE run ADD COLUMN daemon TEXT",
+    "CREATE INDEX run_by_queue ON run (queued)",
+    # Earlier versions could leave a run that had ended open, which blocked its job.
+    "UPDATE run SET outcome = 'lost' WHERE finished IS NOT NULL AND outcome IN ('queued', 'running')",
+    # When somebody last found the condition to hold.
+    "ALTER TABLE alert ADD COLUMN seen DOUBLE PRECISION",
+    "UPDATE keepstep_schema SET version = 2",
+)
+
+STEPS = (_FIRST, _SECOND)
+"""Step ``n`` makes version ``n + 1``."""
+
+VERSION = len(STEPS)

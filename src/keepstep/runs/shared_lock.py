@@ -8,6 +8,7 @@ expires, and no clock is compared. Where the machine itself dies, the server's k
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,10 +18,13 @@ from typing import Any
 import psycopg
 
 from keepstep.errors import Error, Locked
-from keepstep.runs.database_postgres import connect, explained
+from keepstep.runs.database_postgres import connect, explained, limited
+from keepstep.secret import Secret
 
 _LOOK_EVERY = 10.0
-"""Seconds between looks whether the lock is still ours."""
+"""Seconds between looks whether the session is still there; one that the server ends is noticed at once."""
+_PAUSE = 1.0
+"""Seconds between attempts to take a lock again whose session ended."""
 _TAKE = "SELECT pg_try_advisory_lock(hashtextextended('keepstep job ' || %s, 0))"
 _HELD = (
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
@@ -31,10 +35,10 @@ _HELD = (
 
 
 @contextmanager
-def only_run_anywhere(job: str, url: str) -> Iterator[None]:
+def only_run_anywhere(job: str, url: Secret) -> Iterator[None]:
     """Holds the job's lock. Raises :class:`Locked` at once when another machine has it.
 
-    A session that breaks is opened anew; when another machine was faster, this process is asked to end (SIGTERM).
+    A session that breaks is replaced; when another machine was faster, this process is asked to end (SIGTERM).
     """
     keeper = _Keeper(job, url)
     try:
@@ -43,55 +47,66 @@ def only_run_anywhere(job: str, url: str) -> Iterator[None]:
         keeper.close()
 
 
-def is_free(job: str, url: str) -> bool:
+def is_free(job: str, url: Secret) -> bool:
     """Whether nobody holds the job's lock now. It is looked at, not taken: somebody may be about to."""
+    connection = connect(url, is_reader=True)
     try:
-        with connect(url) as connection:
+        with limited(connection), connection:
             return connection.execute(_HELD, (job,)).fetchone() is None
     except psycopg.Error as exc:
-        raise explained(exc) from exc
+        raise explained(exc) from None
 
 
 class _Keeper:
     """Holds one session, and looks after it."""
 
-    def __init__(self, job: str, url: str) -> None:
+    def __init__(self, job: str, url: Secret) -> None:
         self._job = job
         self._url = url
         self._ended = threading.Event()
         self._connection = connect(url)
         if not _has_taken(self._connection, job):
             self._connection.close()
-            raise Locked(f"another machine runs {job}", hint="keepstep status shows where")
+            raise Locked(f"another run of {job} is under way", hint="keepstep status shows where")
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._look_after, name=f"lock of {job}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._ended.set()
+        os.close(self._waker)
         self._thread.join(_LOOK_EVERY)
         with suppress(psycopg.Error):
             self._connection.close()
 
     def _look_after(self) -> None:
-        while not self._ended.wait(_LOOK_EVERY):
+        while not self._ended.is_set():
             try:
-                self._connection.execute("SELECT 1")
-            except psycopg.Error:
+                # Readable is also a session that has ended.
+                select.select([self._wake, self._connection.fileno()], [], [], _LOOK_EVERY)
+                if not self._ended.is_set():
+                    with limited(self._connection):
+                        self._connection.execute("SELECT 1")
+            except (psycopg.Error, OSError, ValueError):
                 self._regain()
+        os.close(self._wake)
 
     def _regain(self) -> None:
         with suppress(Error, psycopg.Error):
             connection = connect(self._url)
             if _has_taken(connection, self._job):
+                self._connection.close()
                 self._connection = connection
                 return
             connection.close()
             os.kill(os.getpid(), signal.SIGTERM)
+        self._ended.wait(_PAUSE)
 
 
 def _has_taken(connection: psycopg.Connection[Any], job: str) -> bool:
     try:
-        row = connection.execute(_TAKE, (job,)).fetchone()
+        with limited(connection):
+            row = connection.execute(_TAKE, (job,)).fetchone()
     except psycopg.Error as exc:
-        raise explained(exc) from exc
+        raise explained(exc) from None
     return bool(row and row[0])

@@ -1,0 +1,54 @@
+"""The first process of a container: passes signals on, and reaps whatever ends, as init does.
+
+The kernel gives processes whose parents have gone to process 1, and keeps them as zombies until it asks after them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Never
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def be_init() -> None:
+    """As process 1, becomes an init, and returns in a process of its own; elsewhere it just returns.
+
+    To be called before there are threads.
+    """
+    if os.getpid() != 1:
+        return
+    watched = {*_PASSED_ON, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    process = os.fork()
+    if process:
+        _watch_over(process, watched)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+
+
+def _watch_over(process: int, watched: set[signal.Signals]) -> Never:
+    """Ends as the process ends: with its exit code, or 128 and the number of its signal."""
+    while True:
+        number = signal.sigwait(watched)
+        if number != signal.SIGCHLD:
+            os.kill(process, number)
+            continue
+        for ended, status in _reaped():
+            if ended == process:
+                code = os.waitstatus_to_exitcode(status)
+                sys.stdout.flush()
+                os._exit(code if code >= 0 else 128 - code)
+
+
+def _reaped() -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    while True:
+        try:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not ended:
+            return found
+        found.append((ended, status))

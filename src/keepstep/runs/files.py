@@ -1,0 +1,51 @@
+"""Files of the state: private, nobody else's, and usable by the state's user also when root made them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def opened(path: Path, *, like: Path | None = None) -> int:
+    """The descriptor of a file, which is made, with its folder, when it is missing. Raises ``OSError``.
+
+    A new file gets the owner, group and mode of ``like`` where that exists, else the owner of its folder and 0600.
+    A file of a user who is neither this one, nor root, nor the folder's owner is refused: it was put there.
+    """
+    with suppress(FileExistsError):
+        path.parent.mkdir(mode=0o700, parents=True)
+    try:
+        descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o600)
+    except FileExistsError:
+        descriptor = os.open(path, _FLAGS & ~os.O_CREAT)
+        try:
+            _check(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    else:
+        with suppress(OSError):
+            _pass_on(descriptor, path, like)
+    return descriptor
+
+
+def _check(descriptor: int, path: Path) -> None:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a file")
+    if found.st_uid not in (os.geteuid(), 0, path.parent.stat().st_uid):
+        raise OSError(errno.EPERM, "it belongs to another user")
+
+
+def _pass_on(descriptor: int, path: Path, like: Path | None) -> None:
+    pattern = like.stat(follow_symlinks=False) if like and like.exists() else None
+    folder = path.parent.stat()
+    if os.geteuid() == 0:
+        os.fchown(descriptor, *((pattern.st_uid, pattern.st_gid) if pattern else (folder.st_uid, folder.st_gid)))
+    if pattern:
+        os.fchmod(descriptor, stat.S_IMODE(pattern.st_mode) & 0o666)
