@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from keepstep.databases.interface import Engine, Login
 from keepstep.secret import Secret
 from tests.database_servers import oracle_wire as wire
 from tests.database_servers.certificates import Authority
-from tests.database_servers.documented import ADMINISTRATOR
+from tests.database_servers.documented import ADMINISTRATOR, administrator
 from tests.database_servers.listener import exactly, listening, server_context
-from tests.database_servers.oracle_rules import OraError, Users
+from tests.database_servers.oracle_rules import OraError, User, Users
 
 ADMIN = Login(ADMINISTRATOR, Secret("admin-Passw0rd-of-ora"))
 SERVICE = "app_high.adb.example.com"
@@ -34,6 +34,8 @@ class OracleServer:
     statements: list[str] = field(default_factory=list)
     """As they arrived."""
     version: tuple[int, int] = (19, 12)
+    role: str = "PRIMARY"
+    """As Data Guard has it."""
     admin: Login = ADMIN
 
     def add_user(self, username: str, password: str, **limits: object) -> None:
@@ -51,7 +53,8 @@ def oracle(
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(ca)
     server = OracleServer(Endpoint(Engine.ORACLE, "localhost", 1, SERVICE, str(ca)), Users(now))
-    server.users.add(ADMIN.username, ADMIN.password.reveal(), rollover_days=0, is_admin=True)
+    granted = privileges(administrator(Engine.ORACLE, ADMIN.password.reveal()))
+    server.users.add(ADMIN.username, ADMIN.password.reveal(), rollover_days=0, privileges=granted)
 
     def serve(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
@@ -181,6 +184,7 @@ class Conversation:
 
     def _execute(self, sql: str) -> bytes:
         self._server.statements.append(sql)
+        self._need_views(sql)
         for pattern, run in _STATEMENTS.items():
             if found := re.search(pattern, sql, re.DOTALL):
                 return run(self, found)
@@ -189,55 +193,111 @@ class Conversation:
     # statements
 
     def alter(self, found: re.Match[str]) -> bytes:
-        self._need_admin(found[1])
+        self._need("ALTER USER", 1031, "insufficient privileges")
         self._users.change(found[1], found[2])
         return wire.error(0)
 
     def expire(self, found: re.Match[str]) -> bytes:
-        self._need_admin(found[1])
+        self._need("ALTER USER", 1031, "insufficient privileges")
         self._users.expire_rollover(found[1])
         return wire.error(0)
 
     def request(self, found: re.Match[str]) -> bytes:
+        missing = "line 3, column 6:\nPLS-00201: identifier 'SYS.DBMS_LOCK' must be declared"
+        self._need("EXECUTE ON SYS.DBMS_LOCK", 6550, missing)
         if self._users.locks.setdefault(int(found[1]), self) is not self:
             raise OraError(20990, "held by another session")
         return wire.error(0)
 
     def account(self, found: re.Match[str]) -> bytes:
-        if not self._users.users[self._username].is_admin:
-            raise OraError(942, "table or view does not exist")
-        user = self._users.users.get(found[1].replace("''", "'"))
-        if user is None:
-            return wire.table(["A", "B", "C", "D"], [])
-        age = str(self._users.now() - user.changed)
-        row = [self._users.status(user), age, str(user.rollover_days), str(user.failures_allowed)]
-        return wire.table(["A", "B", "C", "D"], [row])
+        user = self._users.users.get(_unquoted(found[1]))
+        age = str(self._users.now() - user.changed) if user else None
+        return _table([[self._users.status(user), age, "PASSWORD", "APP_PROFILE"]] if user else [], 4)
 
     def own_account(self, found: re.Match[str]) -> bytes:
-        user = self._users.users[self._username]
-        row = [self._users.status(user), None, str(user.rollover_days), str(user.failures_allowed)]
-        return wire.table(["A", "B", "C", "D"], [row])
+        return _table([[self._users.status(self._me), None, "PASSWORD", None]], 4)
+
+    def limits(self, found: re.Match[str]) -> bytes:
+        user = self._users.users.get(_unquoted(found[1]))
+        return _table(_limits(user) if user else [], 2)
+
+    def own_limits(self, found: re.Match[str]) -> bytes:
+        return _table(_limits(self._me), 2)
 
     def roles(self, found: re.Match[str]) -> bytes:
-        user = self._users.users.get(found[1].replace("''", "'"))
-        return wire.table(["ROLE"], [[role] for role in (user.roles if user else ())])
+        user = self._users.users.get(_unquoted(found[1]))
+        return _table(_roles(user) if user else [], 3)
 
     def own_roles(self, found: re.Match[str]) -> bytes:
-        return wire.table(["ROLE"], [[role] for role in self._users.users[self._username].roles])
+        return _table(_roles(self._me), 3)
 
-    def _need_admin(self, username: str) -> None:
-        if not self._users.users[self._username].is_admin:
-            raise OraError(1031, "insufficient privileges")
+    def session_privileges(self, found: re.Match[str]) -> bytes:
+        return _table([[right] for right in sorted(self._me.privileges) if " ON " not in right], 1)
+
+    def standing(self, found: re.Match[str]) -> bytes:
+        return _table([[self._server.role, str(int("EXECUTE ON SYS.DBMS_LOCK" in self._me.privileges))]], 2)
+
+    def rights(self, found: re.Match[str]) -> bytes:
+        """Rights that roles or everybody have are none here."""
+        user = self._users.users[_unquoted(found[2])]
+        if found[1] == "sys":
+            return _table([[right, "NO"] for right in sorted(user.privileges) if " ON " not in right], 2)
+        return _table(list(user.objects if found[1] == "tab" else user.columns), 5)
+
+    @property
+    def _me(self) -> User:
+        return self._users.users[self._username]
+
+    def _need(self, right: str, number: int, words: str) -> None:
+        if right not in self._me.privileges:
+            raise OraError(number, words)
+
+    def _need_views(self, sql: str) -> None:
+        for view in re.findall(r"FROM sys\.(\w+)|JOIN sys\.(\w+)", sql):
+            self._need(f"SELECT ON SYS.{''.join(view).upper()}", 942, "table or view does not exist")
 
 
+def privileges(statements: Sequence[str]) -> frozenset[str]:
+    """What GRANT statements give."""
+    found = [re.fullmatch(r"GRANT (.+?)( ON \S+)? TO \w+", statement) for statement in statements]
+    return frozenset(right + (each[2] or "") for each in found if each for right in each[1].split(", "))
+
+
+def _limits(user: User) -> list[list[str]]:
+    return [
+        ["PASSWORD_ROLLOVER_TIME", str(user.rollover_days)],
+        ["FAILED_LOGIN_ATTEMPTS", str(user.failures_allowed)],
+        ["PASSWORD_VERIFY_FUNCTION", "CLOUD_VERIFY_FUNCTION"],
+    ]
+
+
+def _roles(user: User) -> list[list[str]]:
+    defaults = user.roles if user.default_roles is None else user.default_roles
+    return [[role, "YES" if role in defaults else "NO", "NO"] for role in user.roles]
+
+
+def _table(rows: Sequence[Sequence[str | None]], width: int) -> bytes:
+    return wire.table([f"C{number}" for number in range(width)], rows)
+
+
+def _unquoted(literal: str) -> str:
+    return literal.replace("''", "'")
+
+
+_NAME = r"'((?:[^']|'')*)'"
 _STATEMENTS: dict[str, Callable[[Conversation, re.Match[str]], bytes]] = {
     r'^ALTER USER "([^"]+)" IDENTIFIED BY "([^"]*)"$': Conversation.alter,
     r'^ALTER USER "([^"]+)" EXPIRE PASSWORD ROLLOVER PERIOD$': Conversation.expire,
     r"DBMS_LOCK\.REQUEST\((\d+), SYS\.DBMS_LOCK\.X_MODE, 0, FALSE\)": Conversation.request,
-    r"FROM sys\.dba_users.*WHERE u\.username = '((?:[^']|'')*)'": Conversation.account,
-    r"FROM user_users": Conversation.own_account,
-    r"FROM sys\.dba_role_privs WHERE grantee = '((?:[^']|'')*)'": Conversation.roles,
+    rf"FROM sys\.dba_users u\s+JOIN sys\.dba_profiles .*WHERE u\.username = {_NAME}": Conversation.limits,
+    rf"FROM sys\.dba_users u\s+WHERE u\.username = {_NAME}": Conversation.account,
+    r"FROM user_users u": Conversation.own_account,
+    r"FROM user_password_limits": Conversation.own_limits,
+    rf"FROM sys\.dba_(sys|tab|col)_privs g WHERE g\.grantee IN \({_NAME}": Conversation.rights,
+    rf"FROM sys\.dba_role_privs r WHERE r\.grantee = {_NAME}": Conversation.roles,
     r"FROM user_role_privs": Conversation.own_roles,
+    r"FROM session_privs": Conversation.session_privileges,
+    r"FROM all_procedures": Conversation.standing,
 }
 
 

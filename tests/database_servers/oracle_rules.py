@@ -40,8 +40,16 @@ class User:
     history: list[str] = field(default_factory=list)
     failures: int = 0
     is_locked: bool = False
-    is_admin: bool = False
+    is_expired: bool = False
+    privileges: frozenset[str] = frozenset({"CREATE SESSION"})
+    """``ALTER USER``, ``SELECT ON SYS.DBA_USERS``: as they stand in GRANT statements."""
     roles: tuple[str, ...] = ()
+    default_roles: tuple[str, ...] | None = None
+    """None: all of them."""
+    objects: tuple[tuple[str, str, str, str, str], ...] = ()
+    """Privilege, owner, table, type, grantable: rows of DBA_TAB_PRIVS."""
+    columns: tuple[tuple[str, str, str, str, str], ...] = ()
+    """Privilege, owner, table, column, grantable: rows of DBA_COL_PRIVS."""
 
 
 class Users:
@@ -73,7 +81,13 @@ class Users:
         return [user.newest, *([user.old] if user.old and self.is_rolling(user) else [])]
 
     def logged_in(self, name: str) -> None:
-        self.users[name].failures = 0
+        """Raises what somebody is told who knows the password."""
+        user = self.users[name]
+        user.failures = 0
+        if user.is_expired:
+            raise OraError(28001, "The account has expired.")
+        if "CREATE SESSION" not in user.privileges:
+            raise OraError(1045, f"user {name} lacks CREATE SESSION privilege; logon denied")
 
     def failed(self, name: str) -> OraError:
         user = self.users.get(name)
@@ -88,6 +102,7 @@ class Users:
     def change(self, name: str, new: str) -> None:
         user = self.get(name)
         self._check(name, user, new)
+        user.is_expired = False
         if user.rollover_days and not self.is_rolling(user):
             user.old, user.window_began = user.newest, self.now()
         user.newest, user.changed = new, self.now()
@@ -99,6 +114,8 @@ class Users:
     def status(self, user: User) -> str:
         if user.is_locked:
             return "LOCKED(TIMED)"
+        if user.is_expired:
+            return "EXPIRED"
         return "OPEN & IN ROLLOVER" if user.old is not None else "OPEN"
 
     def _check(self, name: str, user: User, new: str) -> None:

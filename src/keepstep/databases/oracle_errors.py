@@ -9,19 +9,27 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+import oracledb
+
 from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
 from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.oracle_names import identifier
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 
 _ANSWERS = {
     "ORA-01017": Answer.REJECT,
     "ORA-01005": Answer.REJECT,
     "ORA-28000": Answer.LOCKED,
-    # These are told to whoever knows the password.
-    "ORA-28001": Answer.ACCEPT,
+    # These are told to somebody who knows the password.
+    "ORA-28001": Answer.EXPIRED,
     "ORA-01045": Answer.ACCEPT,
     "DPY-6002": Answer.TLS_ERROR,
     "DPY-6006": Answer.TLS_ERROR,
+}
+_FIXES = {
+    "ORA-28001": 'ALTER USER {user} IDENTIFIED BY "…"',
+    "ORA-28000": "ALTER USER {user} ACCOUNT UNLOCK",
+    "ORA-01045": "GRANT CREATE SESSION TO {user}",
 }
 _NO_NAME = "the name is in no tnsnames.ora: give the wallet that has it, or host, port and service"
 _MISCONFIGURED = {
@@ -49,7 +57,7 @@ def code_of(exc: BaseException) -> tuple[str, str]:
     return code, lines[0]
 
 
-def answer_of(name: str, exc: BaseException) -> Probe:
+def answer_of(name: str, username: str, exc: BaseException) -> Probe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
 
     The driver wraps what went wrong: the innermost error says most.
@@ -60,9 +68,12 @@ def answer_of(name: str, exc: BaseException) -> Probe:
         if code in _MISCONFIGURED:
             raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code])
         if code in _ANSWERS:
-            return Probe(_ANSWERS[code], words)
+            fix = _FIXES.get(code, "")
+            return Probe(_ANSWERS[code], words, fix.replace("{user}", identifier(username)) if fix else "")
         if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return Probe(Answer.TLS_ERROR, getattr(error, "verify_message", None) or str(error.reason or error))
+    if not isinstance(errors[-1], oracledb.Error | OSError):
+        return Probe(Answer.UNREACHABLE, "what it answers is not Oracle's protocol, or not a part the driver knows")
     return Probe(Answer.UNREACHABLE, code_of(errors[-1])[1] or str(errors[-1]) or "it does not answer in time")
 
 
