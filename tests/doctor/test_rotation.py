@@ -16,8 +16,10 @@ from keepstep.doctor.check import Check, Verdict
 from keepstep.doctor.examination import examined
 from keepstep.doctor.patient import Patient
 from keepstep.errors import ExitCode
+from keepstep.rotation.changes import Strategy
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
+from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import SERVICE, OracleServer
 from tests.database_servers.postgres import PostgresServer
 from tests.databases.test_wallet import pem_of
@@ -107,6 +109,62 @@ def test_a_password_that_is_not_let_in_is_found(look: Look, scene: Scene, postgr
     postgres_server.execute(f"ALTER ROLE \"{scene.user}\" PASSWORD 'set-by-Hand-1234567890'")
     report = look()
     assert report.failed == {"database"} and "--plan" in report.of("database")["fix"]
+
+
+def test_an_administrator_that_lacks_a_right_is_found(
+    look: Look, scene: Scene, postgres_server: PostgresServer
+) -> None:
+    """A right that is missing fails with the statement that gives it, long before a rotation needs it."""
+    admin = postgres_server.admin.username
+    postgres_server.execute(f"ALTER ROLE {admin} NOCREATEROLE")
+    try:
+        report = look()
+        assert report.failed == {"change"}
+        assert report.of("change")["fix"] == f"ALTER ROLE {admin} CREATEROLE"
+    finally:
+        postgres_server.execute(f"ALTER ROLE {admin} CREATEROLE")
+    assert look().verdict("change") == "ok"
+
+
+def test_an_administrator_whose_password_is_old_is_found(
+    look: Look, scene: Scene, postgres_server: PostgresServer
+) -> None:
+    """A secret that holds another password than the administrator has fails, and says which secret to look at."""
+    admin = postgres_server.admin
+    postgres_server.execute(f"ALTER ROLE {admin.username} PASSWORD 'changed-by-Hand-123'")
+    try:
+        report = look()
+        assert report.failed == {"change"} and "ADMIN_SECRET_ID" in report.of("change")["fix"]
+    finally:
+        postgres_server.execute(f"ALTER ROLE {admin.username} PASSWORD '{admin.password.reveal()}'")
+
+
+def test_a_partner_without_the_rights_is_found(look: Look, scene: Scene, postgres_server: PostgresServer) -> None:
+    """Where users take turns, the one whose turn is next must have what the current one has."""
+    postgres_server.execute(f'GRANT TEMPORARY, CREATE ON DATABASE app TO "{scene.user}"')
+    report = look()
+    assert report.failed == {"change"}
+    assert report.of("change")["fix"] == f"GRANT CREATE ON DATABASE app TO {scene.partner}"
+
+
+def test_a_single_failure_that_locks_is_told(clouds: Clouds, mysql_server: MysqlServer, tmp_path: Path) -> None:
+    """An account that a single failed login locks is a warning, and the setting is named."""
+    scene = Scene(clouds, [mysql_server], strategy=Strategy.DUAL)
+    mysql_server.execute(f"ALTER USER '{scene.user}'@'%' FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1")
+    (tmp_path / "state").mkdir(mode=0o700)
+    report = doctor(scene.toml(tmp_path), "app")
+    assert not report.failed
+    assert report.of("change")["verdict"] == "warn" and "FAILED_LOGIN_ATTEMPTS" in report.of("change")["fix"]
+
+
+def test_an_expired_password_is_found(clouds: Clouds, mysql_server: MysqlServer, tmp_path: Path) -> None:
+    """A current password that has expired is not "let in": it fails, with the statement."""
+    scene = Scene(clouds, [mysql_server], strategy=Strategy.SINGLE)
+    mysql_server.execute(f"ALTER USER '{scene.user}'@'%' PASSWORD EXPIRE")
+    (tmp_path / "state").mkdir(mode=0o700)
+    report = doctor(scene.toml(tmp_path), "app")
+    assert report.failed == {"database"} and "expired" in report.of("database")["text"]
+    assert report.of("database")["fix"].startswith(f"ALTER USER '{scene.user}'@'%' IDENTIFIED BY")
 
 
 def test_a_wrong_authority_is_found(scene: Scene, tmp_path: Path) -> None:

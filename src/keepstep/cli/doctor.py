@@ -27,7 +27,12 @@ from keepstep.secrets.map import DEFAULT_PATHS, Map, read_map
 from keepstep.secrets.plan import make_plan
 from keepstep.stores.address import parse
 
-_MARKS = {Verdict.OK: ("ok", "green"), Verdict.FAIL: ("FAIL", "red"), Verdict.UNKNOWN: ("?", "yellow")}
+_MARKS = {
+    Verdict.OK: ("ok", "green"),
+    Verdict.FAIL: ("FAIL", "red"),
+    Verdict.WARN: ("warn", "yellow"),
+    Verdict.UNKNOWN: ("?", "yellow"),
+}
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,4 +151,7 @@ def _tell(checks: list[Check], *, quiet: bool) -> None:
             click.echo(f"      fix: {check.fix}")
     if not quiet:
         counts = Counter(check.verdict for check in checks)
-        click.echo(f"{counts[Verdict.OK]} ok, {counts[Verdict.FAIL]} fail, {counts[Verdict.UNKNOWN]} unknown")
+        warnings = f", {counts[Verdict.WARN]} warn" if counts[Verdict.WARN] else ""
+        click.echo(
+            f"{counts[Verdict.OK]} ok, {counts[Verdict.FAIL]} fail{warnings}, {counts[Verdict.UNKNOWN]} unknown"
+        )

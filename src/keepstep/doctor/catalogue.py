@@ -24,6 +24,7 @@ CHECKS = {
     "credential": "both clouds hold the same user",
     "quota": "versions that OCI Vault still takes, and the date when it takes no more",
     "database": "the current password logs in",
+    "change": "the next password could be set: rights, policy, the account, the partner's rights; nothing is set",
     "tls": "the databases' certificates verify to their names, and for how long",
     "ca": "the CA files that are named can be read, and how long they last",
     "wallet": "the wallet can be opened, and how long its certificates last",

@@ -14,6 +14,8 @@ class Verdict(StrEnum):
     OK = "ok"
     FAIL = "fail"
     """The job cannot do its work, or will not for long, until somebody does what ``fix`` says."""
+    WARN = "warn"
+    """The job works; somebody should know of it all the same."""
     UNKNOWN = "unknown"
     """It could not be seen, mostly for want of a permission that the job itself does without."""
 
@@ -42,6 +44,10 @@ def fail(name: str, about: str, text: str, fix: str | None = None) -> Check:
     return Check(name=name, about=about, verdict=Verdict.FAIL, text=text, fix=fix)
 
 
+def warn(name: str, about: str, text: str, fix: str | None = None) -> Check:
+    return Check(name=name, about=about, verdict=Verdict.WARN, text=text, fix=fix)
+
+
 def unknown(name: str, about: str, text: str, fix: str | None = None) -> Check:
     return Check(name=name, about=about, verdict=Verdict.UNKNOWN, text=text, fix=fix)
 
@@ -53,5 +59,5 @@ def of_error(name: str, about: str, error: Error, *, is_needed: bool = True) -> 
 
 
 def exit_code(checks: list[Check]) -> ExitCode:
-    """Done when nothing fails; what is unknown is no failure."""
+    """Done when nothing fails; a warning is no failure, and neither is what is unknown."""
     return ExitCode.FAILED if any(check.verdict is Verdict.FAIL for check in checks) else ExitCode.DONE

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from keepstep.config import Audit, Config, RotateJob
-from keepstep.databases.interface import Answer
 from keepstep.doctor.buckets import bucket_of
-from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.check import Check, fail, ok
+from keepstep.doctor.databases import can_be_changed, logs_in
 from keepstep.doctor.objects import write
 from keepstep.doctor.patient import Patient, Practice
 from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe
 from keepstep.doctor.quotas import forecast
 from keepstep.errors import Conflict, Refused
+from keepstep.rotation.credential import Credential as Current
 from keepstep.rotation.credential import partner
 from keepstep.rotation.pace import room_of
 from keepstep.rotation.tick import Rotation
@@ -49,6 +50,7 @@ class Credential:
         yield Probe("credential", self._patient.name, self._same_user)
         yield Probe("quota", job.oci_secret or "", self._quota)
         yield Probe("database", self._patient.name, self._logins)
+        yield Probe("change", self._patient.name, self._changes)
         if job.audit:
             audit = job.audit
             yield Probe("audit", audit.log, lambda: self._audit(audit))
@@ -137,24 +139,17 @@ class Credential:
 
     async def _logins(self) -> list[Check]:
         rotation = await self._rotation()
+        current = await self._current(rotation)
+        return [await logs_in(base, current, self._patient.name) for base in rotation.bases]
+
+    async def _changes(self) -> list[Check]:
+        rotation = await self._rotation()
+        current = await self._current(rotation)
+        return [check for base in rotation.bases for check in await can_be_changed(base, current)]
+
+    async def _current(self, rotation: Rotation) -> Current:
         look = await self._look(is_aws=True)
-        login = (await rotation.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential.login
-        checks = []
-        for base in rotation.bases:
-            probe = await base.database.probe(login)
-            why = f": {probe.why}" if probe.why else ""
-            if probe.answer is Answer.ACCEPT:
-                checks.append(ok("database", base.database.name, f"lets {login.username} in"))
-            elif probe.answer is Answer.REJECT:
-                fix = f"keepstep rotate {self._patient.name} --plan; {base.database.remedy(login.username)}"
-                checks.append(fail("database", base.database.name, f"rejects {login.username}{why}", fix))
-            elif probe.answer is Answer.WITHHELD:
-                checks.append(unknown("database", base.database.name, probe.why))
-            else:
-                checks.append(
-                    fail("database", base.database.name, f"{probe.answer}{why}", _FIXES.get(probe.answer))
-                )
-        return checks
+        return (await rotation.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential
 
     async def _audit(self, audit: Audit) -> Check:
         address = parse(f"{audit.log.rstrip('/')}/{self._patient.name}/")
@@ -165,13 +160,6 @@ class Credential:
             return await write(bucket, "audit", address)
         finally:
             await bucket.close()
-
-
-_FIXES = {
-    Answer.UNREACHABLE: "see routes, security groups and the name; rotations stop before they change anything",
-    Answer.TLS_ERROR: "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded",
-    Answer.LOCKED: "unlock the account; ALTER USER … ACCOUNT UNLOCK",
-}
 
 
 def rivals(config: Config, name: str, job: RotateJob) -> list[str]:

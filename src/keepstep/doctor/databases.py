@@ -1,0 +1,72 @@
+"""The databases of a rotation: whether the current password logs in, and whether the next one could be set."""
+
+from __future__ import annotations
+
+from keepstep.databases.errors import NotLoggedIn
+from keepstep.databases.interface import Answer, Finding
+from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
+from keepstep.errors import Error
+from keepstep.rotation.bases import Base
+from keepstep.rotation.changes import Strategy
+from keepstep.rotation.credential import Credential, partner
+from keepstep.rotation.passwords import fresh_password
+
+_FIXES = {
+    Answer.UNREACHABLE: "see routes, security groups and the name; rotations stop before they change anything",
+    Answer.TLS_ERROR: "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded",
+    Answer.LOCKED: "unlock the account; ALTER USER … ACCOUNT UNLOCK",
+}
+_AWAY = (Answer.UNREACHABLE, Answer.TLS_ERROR)
+
+
+async def logs_in(base: Base, current: Credential, job: str) -> Check:
+    """Logs in once with the current password. Raises what a probe raises."""
+    name, user = base.database.name, current.username
+    probe = await base.database.probe(current.login)
+    why = f": {probe.why}" if probe.why else ""
+    match probe.answer:
+        case Answer.ACCEPT if probe.why:
+            return warn(
+                "database", name, f"has the right password of {user}, and lets it no further{why}", probe.fix
+            )
+        case Answer.ACCEPT:
+            return ok("database", name, f"lets {user} in")
+        case Answer.REJECT:
+            fix = f"keepstep rotate {job} --plan; {base.database.remedy(user)}"
+            return fail("database", name, f"rejects {user}{why}", fix)
+        case Answer.WITHHELD:
+            return unknown("database", name, probe.why)
+        case _:
+            return fail("database", name, f"{probe.answer}{why}", probe.fix or _FIXES.get(probe.answer))
+
+
+async def can_be_changed(base: Base, current: Credential) -> list[Check]:
+    """What a rotation's own preflight finds, for the user whose password is set next."""
+    name, is_pair = base.database.name, base.strategy is Strategy.ALTERNATING
+    user = partner(current.username) if is_pair else current.username
+    try:
+        login = await base.admin() if base.admin else current.login
+        async with base.database.session(login) as session:
+            like = current.username if is_pair else ""
+            findings = await session.preflight(user, keep_old=base.strategy.keeps_two, like=like)
+            fresh_password(user, await session.policy(user))
+    except NotLoggedIn as error:
+        if error.answer in _AWAY:
+            return [unknown("change", name, "it cannot be asked")]
+        return [_not_logged_in(base, error)]
+    except Error as error:
+        return [of_error("change", name, error)]
+    checks = [_check(name, finding) for finding in findings]
+    return checks or [ok("change", name, f"the password of {user} could be set")]
+
+
+def _not_logged_in(base: Base, error: NotLoggedIn) -> Check:
+    if base.admin and error.answer is Answer.REJECT:
+        fix = "put the administrator's present password into the secret that admin (ADMIN_SECRET_ID) names"
+        return fail("change", base.database.name, f"the administrator: {error.message}", fix)
+    return of_error("change", base.database.name, error)
+
+
+def _check(name: str, finding: Finding) -> Check:
+    make = fail if finding.is_blocking else warn
+    return make("change", name, finding.what.removeprefix(f"{name}: "), finding.fix or None)
