@@ -150,7 +150,7 @@ def no_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 INSTANCE_FAULTS = [
-    (no_metadata, ConfigError, "no instance principal: no metadata service answers at 127.0.0.1", "NO_PROXY"),
+    (no_metadata, ConfigError, "no instance principal: no metadata service answers at 127.0.0.1", "container"),
     (not_on_oci, ConfigError, "no instance principal: the metadata service answered 404", "oci setup config"),
     (no_federation, Transient, "the instance principal could not be had: 127.0.0.1", ""),
     (refused, Denied, "OCI refused the instance principal: 401 NotAuthenticated: no such", "dynamic-group"),

@@ -35,9 +35,9 @@ def open_session(settings: AwsSettings) -> Any:
 
     AWS_REGION is honoured beside botocore's AWS_DEFAULT_REGION, and goes before it, as in every other AWS SDK.
     """
-    import botocore.session
+    from keepstep.clouds import aws_sdk
 
-    session = botocore.session.Session(profile=settings.profile)
+    session = aws_sdk.session(settings.profile)
     region = settings.region or os.environ.get("AWS_REGION")
     if region:
         session.set_config_variable("region", region)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from keepstep.clouds.document import shortened
+from keepstep.clouds.sdk_guard import too_much
 from keepstep.errors import ConfigError, Denied, Error, Transient
 
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
@@ -38,11 +39,14 @@ def translated(profile: str, *, role: str = "", caller: str = "", external_id: s
     except (boto.ConnectionError, boto.HTTPClientError) as exc:
         if isinstance(exc, boto.SSLError):
             raise ConfigError(f"AWS could not be trusted: {exc}", hint="name your CA in AWS_CA_BUNDLE") from exc
-        raise Transient(f"AWS credentials could not be had: {exc}") from exc
+        raise Transient(f"AWS credentials could not be had: {too_much(exc) or exc}") from exc
     except ResponseParserError as exc:
         raise Transient("AWS credentials could not be had: the answer is not AWS's (a proxy?)") from exc
     except boto.BotoCoreError as exc:
         raise unanswered(exc, profile) from exc
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        # not "from exc": the text of these may quote what was answered
+        raise Transient("AWS credentials could not be had: the answer holds none (a proxy, or no AWS?)") from None
     except EOFError as exc:
         raise ConfigError(
             f"the AWS profile {profile} asks for an MFA code, and there is nobody to type it",
@@ -86,7 +90,7 @@ def unanswered(exc: Any, profile: str) -> Error:
         )
     if isinstance(exc, boto.LoginError):
         return ConfigError(f"the AWS login has expired: {exc}", hint=f"run: aws login --profile {profile}")
-    return ConfigError(f"no AWS credentials from the profile {profile}: {exc}")
+    return ConfigError(f"no AWS credentials from the profile {profile}: {shortened(str(exc))}")
 
 
 def _answered(exc: Any, *, role: str, caller: str, external_id: str) -> Error:

@@ -120,6 +120,11 @@ class HttpPool:
             else:
                 connection.abort()
             self.traffic.received += len(response.body)
+            if response.status == 407 and self._proxy:
+                said = f"the proxy {self._proxy.host}:{self._proxy.port} answered 407 to {method} {self.netloc}"
+                raise ConfigError(
+                    said, hint="write user and password into HTTP_PROXY: http://user:password@host:port"
+                )
             return response
 
     async def close(self) -> None:
@@ -197,7 +202,7 @@ class HttpPool:
         if answer.status >= 500:
             raise Transient(said)
         if not 200 <= answer.status < 300:
-            raise ConfigError(said, hint="check HTTPS_PROXY and NO_PROXY")
+            raise ConfigError(said, hint="check HTTPS_PROXY, ALL_PROXY and NO_PROXY")
         assert self._tls is not None and connection.transport is not None
         connection.transport = await asyncio.get_running_loop().start_tls(
             connection.transport, connection, self._tls, server_hostname=self.host

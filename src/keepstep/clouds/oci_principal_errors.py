@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from keepstep.clouds.sdk_guard import too_much
 from keepstep.errors import ConfigError, Denied, Error, Transient
 
 _METADATA = "http://169.254.169.254/opc/v2"
 _ON_OCI_ONLY = (
     "instance principals exist on OCI compute instances only; elsewhere use an API key (oci setup config). "
-    "On an instance: metadata must not go through a proxy (NO_PROXY=169.254.169.254), and may be out of reach "
-    "inside a container"
+    "On an instance the metadata service may be out of reach inside a container"
 )
 _REFUSED = (
     "check the clock of this machine (5 minutes are allowed) and the region; what it may do is decided later, "
@@ -56,6 +56,8 @@ def _answered(name: str, exc: Any) -> Error:
 
 
 def _unanswered(name: str, exc: OSError) -> Error:
+    if excess := too_much(exc):
+        return Transient(f"the {name} could not be had: {excess}")
     url = getattr(getattr(exc, "request", None), "url", None)
     if url is None:
         where = f" {exc.filename}" if exc.filename else ""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from keepstep.clouds import oci_sdk
 from keepstep.clouds.oci_config import OciSettings, ca_bundle
 from keepstep.clouds.oci_keys import read_file
 from keepstep.clouds.oci_principal_errors import is_from_metadata, translated
@@ -55,6 +56,7 @@ def _worth(exc: Exception) -> float:
 
 def instance_principal(settings: OciSettings) -> SigningKey:
     """The compute instance that this runs on, by the certificate in its metadata (OCI_METADATA_BASE_URL)."""
+    oci_sdk.prepare()
     from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
     from oci.circuit_breaker import NoCircuitBreakerStrategy
 
@@ -72,6 +74,7 @@ def instance_principal(settings: OciSettings) -> SigningKey:
 
 def resource_principal(settings: OciSettings) -> SigningKey:
     """The function, job or other resource that this runs in, by the OCI_RESOURCE_PRINCIPAL_* variables."""
+    oci_sdk.prepare()
     from oci.auth.signers import get_resource_principals_signer
 
     version = os.environ.get("OCI_RESOURCE_PRINCIPAL_VERSION")
@@ -100,6 +103,7 @@ def _ephemeral_signer() -> Any:
 
 def oke_workload_identity(settings: OciSettings) -> SigningKey:
     """The Kubernetes service account of this pod, in an enhanced OKE cluster."""
+    oci_sdk.prepare()
     from oci.auth.signers import get_oke_workload_identity_resource_principal_signer
 
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):

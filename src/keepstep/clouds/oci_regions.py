@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,9 @@ _SERVICES = {
 }
 """What stands before the region and between region and domain, from each client's endpoint template."""
 
+_SHAPE = re.compile(r"[a-z]{2,5}(-[a-z0-9]{1,20}){1,3}-[0-9]{1,2}", re.ASCII)
+"""``eu-frankfurt-1``, ``uk-gov-london-1``, ``eu-dcc-milan-2``."""
+
 DOMAINS: dict[str, str] = {}
 """Second-level domain by region."""
 SHORT_NAMES: dict[str, str] = {}
@@ -74,6 +78,12 @@ def region_of(name: str) -> str:
         return name
     found = SHORT_NAMES.get(name) or next((full for short, full, _ in _described() if short == name), None)
     return found or name
+
+
+def is_region(name: str) -> bool:
+    """Whether the whole of ``name`` is a region's, known or not; one that a domain could hide in is not."""
+    known = name in DOMAINS or any(full == name for _, full, _ in _described())
+    return known or _SHAPE.fullmatch(name) is not None
 
 
 def domain_of(region: str) -> str:

@@ -5,18 +5,16 @@ Source: ``oci_cli/cli_session.py`` (``oci session refresh``), for the call and f
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
-import ssl
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from datetime import datetime, timedelta
-from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from keepstep.clock import Clock
+from keepstep.clouds.http import HttpPool, Response
 from keepstep.clouds.oci_api_key import private_key
 from keepstep.clouds.oci_config import OciProfile, OciSettings, ca_bundle, read_profile
 from keepstep.clouds.oci_keys import read_file
@@ -102,22 +100,36 @@ class SessionToken:
         url = endpoint_of("auth", key.region) + "/v1/authentication/refresh"
         parts = urlsplit(url)
         body = json.dumps({"currentToken": token_of(key)}).encode()
-        headers = dict(sign("POST", parts.netloc, parts.path, body, key, self._clock.now()))
-        request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - an http(s) origin
-        context = ssl.create_default_context(cafile=ca_bundle(self._settings))
+        headers = [("host", parts.netloc), *sign("POST", parts.netloc, parts.path, body, key, self._clock.now())]
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context) as answer:  # noqa: S310
-                return str(json.load(answer)["token"])
-        except urllib.error.HTTPError as exc:
-            exc.close()
-            if exc.code == 401:
-                raise ConfigError(
-                    f"the OCI session of the profile {profile.name} can be refreshed no more", hint=_again(profile)
-                ) from exc
-            raise Transient(f"the OCI session could not be refreshed: {parts.netloc} answered {exc.code}") from exc
-        except (OSError, HTTPException, ValueError, TypeError, KeyError) as exc:
-            reason = getattr(exc, "reason", type(exc).__name__)
-            raise Transient(f"the OCI session could not be refreshed at {parts.netloc}: {reason}") from exc
+            answer = asyncio.run(_post(url, headers, body, ca_bundle(self._settings)))
+        except Transient as exc:
+            raise Transient(f"the OCI session could not be refreshed: {exc}", hint=exc.hint) from exc
+        if answer.status == 401:
+            raise ConfigError(
+                f"the OCI session of the profile {profile.name} can be refreshed no more", hint=_again(profile)
+            )
+        if answer.status >= 300:
+            raise Transient(f"the OCI session could not be refreshed: {parts.netloc} answered {answer.status}")
+        try:
+            token = json.loads(answer.document)["token"]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            token = None
+        if not isinstance(token, str):
+            raise Transient(f"the OCI session could not be refreshed: {parts.netloc} answered without a token")
+        return token
+
+
+async def _post(url: str, headers: list[tuple[str, str]], body: bytes, bundle: str | None) -> Response:
+    parts = urlsplit(url)
+    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            return await pool.request("POST", parts.path, headers, body)
+    except TimeoutError as exc:
+        raise Transient(f"{parts.netloc} did not answer within {_TIMEOUT:g} s") from exc
+    finally:
+        await pool.close()
 
 
 def _again(profile: OciProfile) -> str:

@@ -24,4 +24,5 @@ async def raced(host: str, port: int) -> socket.socket:
     except OSError as exc:
         if exc.errno is None:
             raise
-        raise OSError(exc.errno, os.strerror(exc.errno)) from exc  # without every address' words
+        number = exc.errno
+    raise OSError(number, os.strerror(number))  # without what each address said

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from keepstep.clouds.document import shortened
+from keepstep.clouds.http import USER_AGENT
+from keepstep.clouds.sdk_guard import guard_requests, too_much
 from keepstep.containers.docker_sockets import addresses
 from keepstep.containers.interface import RESTART, Kind, Notice
 from keepstep.containers.signals import signal_number
@@ -83,8 +85,7 @@ class ContainerEngines:
     def _client(self, address: str) -> Any:
         with self._connecting:
             if address not in self._clients:
-                environment = {"DOCKER_HOST": address} | {n: os.environ[n] for n in _TLS if n in os.environ}
-                self._clients[address] = _library().from_env(environment=environment, timeout=_TIMEOUT)
+                self._clients[address] = _connected(address)
             return self._clients[address]
 
 
@@ -96,6 +97,17 @@ def _library() -> Any:
             f"this needs the library {exc.name}, which is not installed", hint="pip install 'keepstep[secrets]'"
         ) from exc
     return DockerClient
+
+
+def _connected(address: str) -> Any:
+    import docker
+    import requests
+    from docker.utils import kwargs_from_env
+
+    guard_requests(requests)
+    docker.APIClient.get_redirect_target = lambda api, response: None  # no engine sends anybody elsewhere
+    environment = {"DOCKER_HOST": address} | {n: os.environ[n] for n in _TLS if n in os.environ}
+    return _library()(timeout=_TIMEOUT, user_agent=USER_AGENT, **kwargs_from_env(environment=environment))
 
 
 def _containers(client: Any, notice: Notice) -> list[Any]:
@@ -177,8 +189,10 @@ def _translated(what: str) -> Iterator[None]:
         root = _root(exc)
         if isinstance(root, PermissionError):
             raise Denied(f"{what} may not be spoken to", hint="run as root, or as a member of its group") from exc
-        why = root.strerror if isinstance(root, OSError) and root.strerror else shortened(str(exc))
+        why = root.strerror if isinstance(root, OSError) and root.strerror else shortened(str(too_much(exc) or exc))
         raise Transient(f"{what} does not answer: {why}", hint="is it running? see DOCKER_HOST") from exc
+    except ValueError:
+        raise Transient(f"{what} answers with something else than containers") from None
 
 
 def _root(exc: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from keepstep.clouds.sdk_guard import guard_requests
 from keepstep.runs.alerting import Send
 from keepstep.runs.alerts import Message
 from keepstep.secret import Secret
@@ -79,7 +80,9 @@ def channels_of(channels: Iterable[Channel]) -> dict[str, Send]:
 def service_of(url: Secret) -> Any:
     """Apprise's object for an address; None when it does not know such a one. Sends nothing."""
     import apprise
+    import requests
 
+    guard_requests(requests)
     asset = apprise.AppriseAsset(app_id="keepstep", app_desc="keepstep", storage_mode="memory", async_mode=False)
     capture: Any = apprise.LogCapture
     with capture(level=logging.CRITICAL):
