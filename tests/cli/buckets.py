@@ -22,7 +22,7 @@ class Buckets:
         self.s3 = aws.client("s3")
         self.tmp = tmp_path
         self.name = self.new()
-        self._env = aws.env
+        self.env = aws.env
 
     def new(self) -> str:
         name = f"options-{uuid.uuid4().hex[:10]}"
@@ -39,7 +39,7 @@ class Buckets:
         return str(folder)
 
     def sync(self, *words: str, **changed: str | None) -> Ran:
-        return keepstep("sync", *words, env={**self._env, **changed})
+        return keepstep("sync", *words, env={**self.env, **changed})
 
     def head(self, key: str, bucket: str = "", **rest: Any) -> dict[str, Any]:
         found: dict[str, Any] = self.s3.head_object(Bucket=bucket or self.name, Key=key, **rest)

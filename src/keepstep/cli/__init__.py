@@ -11,6 +11,7 @@ import click
 from keepstep import __version__
 from keepstep.cli.options import Group, lowered
 from keepstep.errors import Error, ExitCode, Misuse
+from keepstep.streams import secure
 
 COMMANDS = {
     "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
@@ -48,6 +49,10 @@ class LazyGroup(Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), code.__doc__ or "") for code in ExitCode])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        secure()
+        return super().main(*args, **extra)
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
@@ -66,10 +71,6 @@ class LazyGroup(Group):
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(ExitCode.INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read our output has gone; there is nobody to tell.
-            sys.stdout = None
-            sys.exit(ExitCode.FAILED)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from keepstep.cli.progress_lines import ProgressLines
+from keepstep.cli.running import late_signal
 from keepstep.errors import ExitCode
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.runs.words import size_in_words
@@ -196,7 +197,7 @@ class _Progress:
 
 def hand_in(report: Report, interrupted: ExitCode | None, *, as_json: bool) -> ExitCode:
     """Ends a run's output: with the report, where it was asked for."""
-    report.exit_code = interrupted or report.exit_code
+    report.exit_code = interrupted or late_signal() or report.exit_code
     if as_json:
         report.write_json(sys.stdout)
     sys.stdout.flush()

@@ -14,7 +14,7 @@ from keepstep.cli.options import Command, global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import Work, work_of
 from keepstep.cli.rotate_output import Lines
-from keepstep.cli.running import Interruption, run
+from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.clock import SystemClock
 from keepstep.errors import ExitCode
 from keepstep.rotation.tick import Tick
@@ -53,7 +53,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         )
         recording.report = report
         interrupted = run(_tick(work, report, lines, options))
-    report.exit_code = interrupted or report.exit_code
+    report.exit_code = interrupted or late_signal() or report.exit_code
     if options["as_json"]:
         report.write_json(sys.stdout)
         sys.stdout.flush()

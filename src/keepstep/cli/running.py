@@ -72,24 +72,57 @@ async def carried_out(engine: Engine) -> tuple[Report, ExitCode | None]:
         return engine.report, interruption.code
 
 
+_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+
+class _Late:
+    """Signals between the end of the work and that of the process. A second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.code: ExitCode | None = None
+
+    def take(self, number: int, frame: object) -> None:
+        if self.code is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.code = _CODES[signal.Signals(number)]
+
+
+_late = _Late()
+
+
+def late_signal() -> ExitCode | None:
+    """The exit code of a signal that came when the work had ended, if one has come so far."""
+    return _late.code
+
+
 class Interruption:
-    """Turns the first SIGINT or SIGTERM into a wish to stop, and a second one, or 8 s, into an end."""
+    """Turns the first SIGINT or SIGTERM into a wish to stop, and a second one, or 8 s, into an end.
+
+    One that comes when the work has ended is remembered until :func:`late_signal` asks: the report is still to be
+    handed in.
+    """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
         self.code: ExitCode | None = None
 
     def __enter__(self) -> Interruption:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._take, ExitCode.INTERRUPTED)
-        loop.add_signal_handler(signal.SIGTERM, self._take, ExitCode.TERMINATED)
+        _late.code = None
+        for number, code in _CODES.items():
+            loop.add_signal_handler(number, self._take, code)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
         loop = asyncio.get_running_loop()
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in _CODES:
+            loop.remove_signal_handler(number)
+            signal.signal(number, _late.take)
 
     def _take(self, code: ExitCode) -> None:
         if self.code is not None:
@@ -97,7 +130,7 @@ class Interruption:
             return
         self.code = code
         self._stop()
-        asyncio.get_running_loop().call_later(_GRACE, self._end)
+        self._timer = asyncio.get_running_loop().call_later(_GRACE, self._end)
 
     def _end(self) -> None:
         if self._task and not self._task.done():

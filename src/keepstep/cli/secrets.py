@@ -16,7 +16,7 @@ import click
 from keepstep.assembly import Assembly, recipients
 from keepstep.cli.options import Group, global_options, merge_globals
 from keepstep.cli.recording import alone, recording_of
-from keepstep.cli.running import Interruption, run
+from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.cli.secrets_job import Work, ages_path, ask, work_of
 from keepstep.cli.secrets_output import Lines, table
 from keepstep.clock import SystemClock
@@ -83,7 +83,7 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
             actions=action_log() if options["as_json"] or recording.keeps_actions else None,
         )
         interrupted = run(_apply(work, report, options))
-        report.exit_code = interrupted or report.exit_code
+        report.exit_code = interrupted or late_signal() or report.exit_code
     if options["as_json"]:
         report.write_json(sys.stdout)
         sys.stdout.flush()

@@ -21,6 +21,7 @@ from keepstep.cli.sync_job import configured, with_params
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.cli.values import DeleteCap, Duration, Rate
 from keepstep.errors import ExitCode, Misuse
+from keepstep.limits import raise_open_files
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
@@ -101,6 +102,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None, recording: Recording) -> ExitCode:
+    raise_open_files()
     source, target = parse(options["source"]), parse(options["target"])
     finish = finishing(options, target)
     assembly = Assembly(settings, transfer_options(options, source, target))

@@ -19,6 +19,7 @@ from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_job import completed, configured, words_of
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.errors import ExitCode, NotFound
+from keepstep.limits import raise_open_files
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.journal import Journal
 from keepstep.objects.verify import Verify, VerifyOptions
@@ -61,6 +62,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None) -> ExitCode:
+    raise_open_files()
     source, target = parse(options["source"]), parse(options["target"])
     assembly = Assembly(settings, transfer_options(options, source, target))
     source, target = assembly.located(source, is_target=False), assembly.located(target, is_target=True)

@@ -22,6 +22,7 @@ from keepstep.hosts.children import Child
 from keepstep.hosts.init import be_init
 from keepstep.hosts.work import Work, with_launch, work_of
 from keepstep.stores.address import Address, parse
+from keepstep.streams import secure
 
 _MODES = ("PERIODIC", "STARTUP", "STARTUP+PERIODIC")
 _TOML = """
@@ -197,4 +198,5 @@ def _say(error: Error) -> None:
 
 
 if __name__ == "__main__":
+    secure()
     sys.exit(main())

@@ -12,6 +12,8 @@ import itertools
 import math
 from collections.abc import Callable
 
+from keepstep.limits import objects_at_once
+
 FIRST = 8
 MOST = 256
 _LEAST = 2
@@ -171,6 +173,11 @@ class Concurrency:
             if not future.done():
                 self._active += 1
                 future.set_result(None)
+
+
+def objects_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
+    """Slots for objects: as many as pay, or ``jobs``; in no case more than may be open at a time."""
+    return Concurrency(objects_at_once(jobs) if jobs else None, strains, Pacer(most=objects_at_once(MOST)))
 
 
 class Slot:

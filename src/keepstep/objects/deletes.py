@@ -37,12 +37,21 @@ class Deletes:
         self._is_dryrun = dryrun
         self._trash = trash
         self._keys = KeyLog()
+        self._trouble: Error | None = None
 
     def extend(self, keys: Iterable[str]) -> None:
-        self._keys.extend(keys)
+        if self._trouble is None:
+            try:
+                self._keys.extend(keys)
+            except Error as exc:  # not all of them can be known at the end: none is deleted
+                self._trouble = exc
 
     async def carry_out(self, source: Side, target: Side, *, goes_on: Callable[[], bool]) -> None:
         """Asks the guard, then deletes in batches for as long as ``goes_on()``."""
+        if trouble := self._trouble:
+            why = f"deletes withheld, for there are too many to remember them: {trouble.message}"
+            self.withhold(Objection(why, trouble.hint or "", is_refusal=False))
+            return
         counts = self._account.report.counts
         objection = object_to(
             deletes=len(self._keys),

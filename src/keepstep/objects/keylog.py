@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
+
+from keepstep.runs.spool import Spool
 
 _IN_MEMORY = 8 * 1024 * 1024
 _LENGTH = 4
@@ -11,25 +12,26 @@ _LENGTH = 4
 
 
 class KeyLog:
-    """Keys in the order in which they came: in memory while they are few, in a file without a name when many."""
+    """Keys in the order in which they came."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+b")  # noqa: SIM115 - closed by close()
+        self._spool = Spool(_IN_MEMORY)
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def extend(self, keys: Iterable[str]) -> None:
+        """Raises :class:`Error` when the temporary folder takes no more."""
         for key in keys:
             data = key.encode("utf-8", "surrogatepass")
-            self._file.write(len(data).to_bytes(_LENGTH, "big") + data)
+            self._spool.write(len(data).to_bytes(_LENGTH, "big") + data)
             self._count += 1
 
     def __iter__(self) -> Iterator[str]:
-        self._file.seek(0)
-        while head := self._file.read(_LENGTH):
-            yield self._file.read(int.from_bytes(head, "big")).decode("utf-8", "surrogatepass")
+        with self._spool.reader() as file:
+            while head := file.read(_LENGTH):
+                yield file.read(int.from_bytes(head, "big")).decode("utf-8", "surrogatepass")
 
     def close(self) -> None:
-        self._file.close()
+        self._spool.close()

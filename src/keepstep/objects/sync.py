@@ -19,7 +19,7 @@ from keepstep.objects.blocks import plans
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
 from keepstep.objects.checksums import Comparison
-from keepstep.objects.concurrency import Concurrency
+from keepstep.objects.concurrency import objects_in_flight
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap
@@ -141,7 +141,7 @@ class Sync:
             journal=journal,
             part_size_for=self._mover.part_size_for,
         )
-        self._pipeline = Pipeline(Concurrency(options.jobs, self._strains))
+        self._pipeline = Pipeline(objects_in_flight(options.jobs, self._strains))
         is_download = options.rules.direction is Direction.DOWNLOAD
         policy = options.case_conflict if is_download else OnConflict.IGNORE
         self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)

@@ -16,7 +16,7 @@ from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.blocks import plans
 from keepstep.objects.budget import Budget
 from keepstep.objects.checksums import Comparison
-from keepstep.objects.concurrency import Concurrency
+from keepstep.objects.concurrency import objects_in_flight
 from keepstep.objects.filters import Filters
 from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
@@ -69,7 +69,7 @@ class Verify:
         spans = reach(options.filters.rules)
         self._left = Side(source.list(spans), "source", options.filters)
         self._right = Side(target.list(spans), "target", options.filters)
-        self._pipeline = Pipeline(Concurrency(options.jobs, lambda: source.strains + target.strains))
+        self._pipeline = Pipeline(objects_in_flight(options.jobs, lambda: source.strains + target.strains))
         self._comparison = Comparison(
             source,
             target,

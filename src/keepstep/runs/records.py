@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, TextIO, TypeVar
+
+from keepstep.errors import Error
+from keepstep.runs.spool import Spool
 
 T = TypeVar("T")
 
@@ -17,21 +19,19 @@ _IN_MEMORY = 1024 * 1024
 class Records(Generic[T]):
     """What JSON can hold, in the order in which it came; in a file without a name once it is much.
 
-    ``dump`` makes JSON's types of a record, ``load`` undoes it.
+    ``dump`` makes JSON's types of a record, ``load`` undoes it. Where the temporary folder takes no more, memory
+    has to do: what a run did is told in any case.
     """
 
     def __init__(self, dump: Callable[[T], Any], load: Callable[[Any], T]) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="ascii")  # noqa: SIM115
+        self._spool = Spool(_IN_MEMORY)
         self._dump = dump
         self._load = load
         self._count = 0
-        self._is_read = False
 
     def add(self, record: T) -> None:
-        if self._is_read:
-            self._file.seek(0, os.SEEK_END)
-            self._is_read = False
-        self._file.write(json.dumps(self._dump(record)) + "\n")
+        with suppress(Error):
+            self._spool.write(json.dumps(self._dump(record)).encode("ascii") + b"\n")
         self._count += 1
 
     def __len__(self) -> int:
@@ -49,7 +49,6 @@ class Records(Generic[T]):
         out.write("]")
 
     def _lines(self) -> Iterator[str]:
-        self._is_read = True
-        self._file.seek(0)
-        for line in self._file:  # noqa: UP028 - `yield from` would close the file with a reader who stops early
-            yield line
+        with self._spool.reader() as file:
+            for line in file:
+                yield line.decode("ascii")

@@ -152,14 +152,17 @@ def _escaped(character: str) -> str:
 
 def fail(path: str, exc: OSError) -> NoReturn:
     """Translates a file system's refusal of one file. Raises always."""
-    raise Error(f"{printable(path)}: {exc.strerror}", hint=_HINTS.get(exc.errno or 0)) from exc
+    raise Error(f"{printable(path)}: {exc.strerror}", hint=HINTS.get(exc.errno or 0)) from exc
 
 
-_HINTS: dict[int, str] = {
+HINTS: dict[int, str] = {
     errno.EACCES: "run as a user that may read or write it",
     errno.EPERM: "run as a user that may read or write it",
     errno.ENOSPC: "free space on the device; the next run finishes the rest",
     errno.EDQUOT: "the disk quota is used up; the next run finishes the rest",
     errno.EROFS: "the file system is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower --jobs",
+    errno.ENFILE: "the machine has no open file left; see /proc/sys/fs/file-max",
+    errno.EIO: "look at the device: the kernel's log says more",
+    errno.ESTALE: "mount the network file system again",
 }

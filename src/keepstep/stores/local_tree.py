@@ -5,6 +5,7 @@ A source is read through links, as ``aws s3 sync`` does it; a target is not.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.stores.interface import EVERYTHING, Entry, Page, Span
 from keepstep.stores.local_files import state_of
 from keepstep.stores.local_names import escaped, unescaped
-from keepstep.stores.local_paths import TEMPORARY, is_link, is_utf8, open_root
+from keepstep.stores.local_paths import HINTS, TEMPORARY, is_link, is_utf8, open_root
 from keepstep.stores.local_paths import printable as printable
 
+_DENIED = (errno.EACCES, errno.EPERM)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -234,7 +236,6 @@ def _kind(mode: int) -> str:
 
 
 def _unreadable(path: str, exc: OSError) -> Error:
-    return Error(
-        f"cannot read {printable(path)}: {exc.strerror}",
-        hint="run as a user that may read it, or exclude it; nothing is deleted while it cannot be read",
-    )
+    what = "run as a user that may read it, or exclude it" if exc.errno in _DENIED else HINTS.get(exc.errno or 0)
+    withheld = "nothing is deleted while it cannot be read"
+    return Error(f"cannot read {printable(path)}: {exc.strerror}", hint=f"{what}; {withheld}" if what else withheld)

@@ -1,0 +1,80 @@
+"""Standard input, output and error that are closed, full or read no further do not end a run, or spoil a file.
+
+What cannot be said is dropped, which standard error is told once; exit codes stay those of the run. A descriptor
+below 3 that is closed would be given to the first file that is opened, and what was meant for the terminal would be
+written into it: it is opened onto /dev/null first.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from typing import Any
+
+_NOBODY = (errno.EPIPE, errno.EBADF)
+"""Whoever read it has gone, or it was never there: no news to anybody."""
+
+
+def secure() -> None:
+    """To be called first. Streams that somebody has replaced are left alone; calling it again does nothing."""
+    closed = {fd for fd in range(3) if _opened_onto_nothing(fd)}
+    if sys.stdin is None or 0 in closed:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__"):
+            setattr(sys, name, _lasting(fd, stream))
+
+
+def _opened_onto_nothing(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        found = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
+        os.set_inheritable(found, True)
+        return True
+    return False
+
+
+def _lasting(fd: int, stream: Any) -> io.TextIOWrapper:
+    errors = getattr(stream, "errors", "strict")
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Lasting(fd)),
+        encoding=getattr(stream, "encoding", "utf-8"),
+        errors="backslashreplace" if errors == "strict" else errors,
+        line_buffering=getattr(stream, "line_buffering", fd == 2),
+        write_through=getattr(stream, "write_through", False),
+    )
+
+
+class _Lasting(io.RawIOBase):
+    """A descriptor. Once it refuses, all that is written is dropped."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._is_lost = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        while not self._is_lost:
+            try:
+                return os.write(self._fd, view)
+            except BlockingIOError:
+                select.select([], [self._fd], [])
+            except OSError as exc:
+                self._is_lost = True
+                if exc.errno not in _NOBODY and self._fd == 1 and sys.stderr is not None:
+                    sys.stderr.write(f"warning: standard output cannot be written: {exc.strerror}\n")
+        return len(view)
