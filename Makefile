@@ -73,6 +73,10 @@ test-sync-soak: venv  ## 100,000 objects from OCI to S3, one request in a hundre
 test-differential: venv  ## thousands of syncs, each by keepstep and by the aws CLI: the same, or it says where not
 	$(BIN)/python -m tests.differential
 
+test-listings: venv  ## listings: 100,000 mutated documents for each reader, thousands of syncs against a model (minutes)
+	$(BIN)/python -m tests.stores.readers
+	$(BIN)/python -m tests.model
+
 bench: venv  ## side by side with rclone, s5cmd and the aws CLI
 	$(BIN)/python -m bench
 

@@ -83,8 +83,7 @@ class CloudListing:
     async def __aiter__(self) -> AsyncIterator[Page]:
         habits, has_begun = self._habits, False
         if all(span.is_empty for span in self._spans):
-            async for _ in RangedPages(self._source, self._spans):
-                pass
+            await self._source.page("", None, None)  # finds out whether there is such a place
             return
         if habits.is_order_known and not habits.needs_sorting:
             try:
@@ -169,6 +168,13 @@ async def by_tokens(source: PageSource, prefix: str) -> AsyncIterator[Page]:
                 hint="neither start-after nor continuation-token lead on; the listing cannot be read to its end",
             )
         yield fetched.page
+
+
+def note(strays: list[Stray], found: Sequence[Stray]) -> None:
+    """Adds what is new: neighbouring ranges may both see a name."""
+    if found:
+        known = set(strays)
+        strays += [stray for stray in found if stray not in known]
 
 
 def stray_of(name: str, why: str = "its name is not UTF-8") -> Stray:

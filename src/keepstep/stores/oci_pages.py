@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepstep.stores.listing import Stray, repeated
+from keepstep.stores.listing import Stray, note, repeated
 from keepstep.stores.oci_client import OciClient
 from keepstep.stores.oci_listing import Listed, parse, parse_folders
 from keepstep.stores.options import TransferOptions
@@ -36,7 +36,7 @@ class OciPages:
             return parse(body, self._prefix, has_digests=self._has_digests)
 
         listed = await repeated(read)
-        self._strays += [stray for stray in listed.strays if stray not in self._strays]
+        note(self._strays, listed.strays)
         if self._takes_archived:
             listed.page.unfit = {}
         return Fetched(listed.page, listed.token)

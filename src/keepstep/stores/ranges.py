@@ -34,7 +34,7 @@ _FEW_FOLDERS = 10
 _PATIENCE = 8
 """After so many pages forecasts are tried again that had failed."""
 _PROOF = 4 * _PAGE
-"""Keys that an untrusted service has to list in order before it is asked to begin anywhere but at the beginning."""
+"""Keys in order after which a service that is not trusted is read in ranges, too."""
 _MOST_EMPTY = 1000
 """Empty pages in a row, each of which says that there are more."""
 
@@ -127,7 +127,8 @@ class RangedPages:
 
     ``width`` ranges are read at a time at the most, one at first; ``ahead`` pages wait for the reader at the most.
     A page that cannot be had is raised when everything before it has been handed on. ``prefix`` is what all keys
-    begin with that are asked for. A service that is not ``trusted`` first has to show that it lists in order.
+    begin with that are asked for. A service that is not trusted has to list ``proof`` keys in order before it is
+    asked to begin anywhere but at the beginning.
     """
 
     def __init__(
@@ -137,12 +138,14 @@ class RangedPages:
         *,
         prefix: str = "",
         is_trusted: bool = True,
+        proof: int = _PROOF,
         width: int = 16,
         ahead: int = 64,
     ) -> None:
         self._source = source
         self._prefix = prefix
         self._is_trusted = is_trusted
+        self._proof = 0 if is_trusted else proof
         self._most = width
         self._ahead = ahead
         folder = prefix[: prefix.rfind("/") + 1]
@@ -223,7 +226,7 @@ class RangedPages:
                     return None
                 one.is_busy = True
                 return self._fetch(one)
-        if is_full or self._fetched < 2 or (self._keys < _PROOF and not self._is_trusted):
+        if is_full or self._fetched < 2 or self._keys < self._proof:
             return None
         for one in self._ranges:
             if one.latest is None or one.is_complete:

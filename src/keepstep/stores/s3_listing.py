@@ -2,7 +2,7 @@
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. There are two readers. The fast one
 takes a page only when it recognises every byte of it, as AWS, MinIO, Ceph and SeaweedFS write their pages; every
-other page goes to the exact one, an XML parser. What both take they read alike (``make test-readers``).
+other page goes to the exact one, an XML parser. What both take they read alike (``make test-listings``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt
 from keepstep.stores.interface import Page
 from keepstep.stores.listing import Garbled, Stray, stray_of
-from keepstep.stores.xml_reader import fields, local, read_xml, text_of
+from keepstep.stores.xml_reader import LARGEST, fields, local, read_xml, text_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -53,6 +53,8 @@ _DECLARATION = (
 _START = re.compile(f"(?:{_DECLARATION})?<ListBucketResult{_NAMESPACE}>")
 _END = "</ListBucketResult>"
 _FIELD = re.compile(r"<([A-Za-z]+)(?:>([^<>&\x00-\x1f]*)</\1>| ?/>)")
+_MOST_AROUND = 64 * 1024
+"""Characters around the objects."""
 _TOP = frozenset({"IsTruncated", "EncodingType", "NextContinuationToken"})
 _FOLDER = frozenset({"Prefix"})
 _COLUMNS = frozenset({"Key", "Size", "LastModified", "ETag", "StorageClass"})
@@ -109,6 +111,8 @@ class Read(NamedTuple):
 
 def read_fast(body: bytes | bytearray) -> Read | None:
     """None when there is anything in the page that this does not recognise."""
+    if len(body) > LARGEST:
+        return None
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -141,6 +145,8 @@ def _has_xml_characters(text: str) -> bool:
 
 def _top(*parts: str) -> dict[str, str] | None:
     """What stands around the objects; None when it is not fields alone, or one of ours comes twice."""
+    if sum(map(len, parts)) > _MOST_AROUND:
+        return None
     found = list(chain.from_iterable(map(_FIELD.finditer, parts)))
     if sum(len(field[0]) for field in found) != sum(map(len, parts)):
         return None

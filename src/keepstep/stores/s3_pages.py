@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
-from keepstep.stores.listing import Habits, Stray, repeated
+from keepstep.stores.listing import Habits, Stray, note, repeated
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import Fetched
 from keepstep.stores.s3_client import S3Client
@@ -44,7 +44,7 @@ class S3Pages:
             query.append(("start-after", self._prefix + after))
 
         listed = await repeated(lambda: self._read(query, partial(parse, prefix=self._prefix)))
-        self._strays += [stray for stray in listed.strays if stray not in self._strays]
+        note(self._strays, listed.strays)
         if self._takes_archived:
             listed.page.unfit = {}
         return Fetched(listed.page, listed.token)

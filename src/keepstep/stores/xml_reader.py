@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _DEEPEST = 32
 """S3's own answers nest five levels."""
-_LARGEST = 32 * 1024 * 1024
+LARGEST = 32 * 1024 * 1024
 """Bytes. A listing of a thousand keys of 1024 bytes, each of them escaped, has 7 million."""
 _MOST_ELEMENTS = 400_000
 """A thousand objects have 15,000 elements, ten thousand parts 50,000."""
@@ -39,7 +39,7 @@ def read_xml(body: bytes | bytearray) -> Element:
     Characters that XML cannot write (control characters and halves of characters given by number, bytes that are
     not UTF-8) are kept where they stand in text: :func:`first_text` brings them back. Raises :class:`NotXML`.
     """
-    if len(body) > _LARGEST:
+    if len(body) > LARGEST:
         raise NotXML(f"a document of {len(body)} bytes")
     try:
         return _parse(bytes(body))
