@@ -11,6 +11,6 @@ CASES = 5000 if os.environ.get("FULL") else 300
 
 
 def test_syncs_do_what_the_plain_rules_say() -> None:
-    """Hundreds of syncs over the wire end as the model says: objects, counts, exit code. Broken ones lose nothing."""
+    """Hundreds of syncs over the wire end as the model says: objects, counts, exit code. Broken ones keep all."""
     endings = asyncio.run(campaign(CASES, 1))
     assert set(endings) == {"exit 0", "exit 2", "exit 4", "broken"}

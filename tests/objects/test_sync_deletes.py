@@ -239,3 +239,14 @@ def test_deletes_go_in_batches_and_after_every_copy() -> None:
     synced(memory({"k0000": b"old", "new": b"1"}), target, options(delete=True, cap=Cap.parse("100%")))
     assert batches == [1000, 1000, 999]
     assert all(seen)
+
+
+def test_what_may_be_a_copy_of_an_unreadable_name_is_kept() -> None:
+    """A name at the source that is not UTF-8 may be at the target in a form that is: nothing like it is deleted."""
+    source = FaultyStore(memory({"a": b"1"}))
+    source.strays.append(("caf\\xe9.txt", "its name is not UTF-8"))
+    target = memory({"a": b"1", "café.txt": b"2", "caf\ufffd.txt": b"2", "cafe.csv": b"3"})
+    report, watcher = synced(source, target, options(delete=True, cap=Cap.parse("100%")))
+    assert (report.counts["delete"], report.exit_code) == (1, ExitCode.SKIPPED)
+    assert set(contents(target)) == {"a", "café.txt", "caf\ufffd.txt"}
+    assert sum("kept /memory/caf" in warning for warning in watcher.warnings) == 2

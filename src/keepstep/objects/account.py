@@ -90,9 +90,9 @@ class Account:
         self.report.counts["unchanged"] += 1
         self._record(Action("skip", action.source, action.target, action.size, why))
 
-    def stray(self, name: str, why: str) -> None:
-        """A name at the source that is no key, printable."""
-        self.warn(f"skipped {self._source.of(name)}: {why}")
+    def stray(self, name: str, why: str, place: Address | None = None) -> None:
+        """A name at the source, or another place, that is no key, printable."""
+        self.warn(f"skipped {(place or self._source).of(name)}: {why}")
         self.report.counts["skip"] += 1
 
     def warn(self, text: str) -> None:

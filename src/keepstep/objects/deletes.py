@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from keepstep.errors import Error, ExitCode
@@ -15,6 +16,8 @@ from keepstep.runs.report import Failure
 from keepstep.stores.interface import Store
 
 _BATCH = 1000
+_ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4})+")
+"""In the printable form of a name, what stands for bytes that are no text."""
 
 
 class Deletes:
@@ -64,7 +67,7 @@ class Deletes:
         if objection:
             self.withhold(objection)
             return
-        keys = iter(self._keys)
+        keys = self._without_possible_copies(source.listing.strays)
         while goes_on() and (batch := list(islice(keys, _BATCH))):
             failures = {} if self._is_dryrun else await self._delete(batch)
             for key in batch:
@@ -73,6 +76,17 @@ class Deletes:
                     self._account.failed(action, failures[key])
                 else:
                     self._account.did(action)
+
+    def _without_possible_copies(self, strays: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """The keys to delete, but for those that may be copies of what the source lists and nobody can read."""
+        resembles = _likeness(name for name, _ in strays)
+        for key in self._keys:
+            if resembles and resembles(key):
+                self._account.warn(
+                    f"kept {self._target.address.of(key)}: the source has a name like it, not in UTF-8"
+                )
+            else:
+                yield key
 
     def withhold(self, objection: Objection) -> None:
         failure = Failure("guard", None, str(self._target.address), objection.message, objection.hint)
@@ -91,6 +105,12 @@ class Deletes:
             return failures | await self._target.delete(kept)
         except Error as exc:
             return failures | dict.fromkeys(kept, exc)
+
+
+def _likeness(names: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:
+    """Matches keys that a name may have become whose bytes were no text; those are escaped in it."""
+    patterns = [".*".join(map(re.escape, _ESCAPES.split(name))) for name in names if _ESCAPES.search(name)]
+    return re.compile("|".join(patterns), re.DOTALL).fullmatch if patterns else None
 
 
 def _uncertified(*sides: Side) -> str:

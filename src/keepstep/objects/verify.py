@@ -109,9 +109,10 @@ class Verify:
                 self._tell(plan)
                 for decision in plan.unknown:
                     await put(decision)
-        for name, why in self._left.listing.strays:
-            if self._options.filters.includes(name):
-                self._account.stray(name, why)
+        for side, store in ((self._left, self._source), (self._right, self._target)):
+            for name, why in side.listing.strays:
+                if self._options.filters.includes(name):
+                    self._account.stray(name, why, store.address)
 
     def _tell(self, plan: BlockPlan) -> None:
         """What is known without looking."""
