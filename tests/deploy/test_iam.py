@@ -109,6 +109,7 @@ def test_oci_policies_name_what_they_are_about(module: str) -> None:
     assert set(re.findall(r" to (\w+ [\w-]+) in", text)) <= {
         "read secret-bundles",
         "use secrets",
+        "manage secret-versions",
         "use keys",
         "read objects",
         "manage objects",

@@ -79,7 +79,7 @@ def test_faults_of_servers_and_proxies_pass(status: int) -> None:
     response = answer(status, "<html>a gateway's page</html>")
     assert isinstance(error_of(response, "GetObject", "b", "k"), Transient)
     assert isinstance(oci_errors.error_of(response, "GetObject", "n", "b", "k", grantee="g"), Transient)
-    assert isinstance(vault_errors.error_of(response, "secret", grantee="g"), Transient)
+    assert isinstance(vault_errors.error_of(response, "secret", operation="GetSecret", grantee="g"), Transient)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -88,7 +88,7 @@ def test_a_redirect_of_oci_is_said(status: int) -> None:
     response = answer(status, location="http://portal.example/login\x1b[2J\n")
     for error in (
         oci_errors.error_of(response, "GetObject", "n", "b", "k", grantee="g"),
-        vault_errors.error_of(response, "secret", grantee="g"),
+        vault_errors.error_of(response, "secret", operation="GetSecret", grantee="g"),
     ):
         assert isinstance(error, ConfigError)
         assert "leads to http://portal.example/login%1B[2J%0A" in error.message

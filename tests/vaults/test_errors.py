@@ -65,7 +65,7 @@ def test_no_region_is_the_users_to_name() -> None:
 def test_oci_refusals(status: int, code: str, kind: type[Error], hint: str) -> None:
     """Each of the documented codes becomes the error that says what to do next."""
     response = Response(status, {"retry-after": "3"}, json.dumps({"code": code, "message": "m."}).encode())
-    error = error_of(response, "ocid1.vaultsecret.x", grantee="group <your group>")
+    error = error_of(response, "ocid1.vaultsecret.x", operation="GetSecretBundle", grantee="group <your group>")
     assert type(error) is kind
     assert str(error).startswith(f"ocid1.vaultsecret.x: {code}: m")
     assert hint in (error.hint or "")
@@ -74,7 +74,7 @@ def test_oci_refusals(status: int, code: str, kind: type[Error], hint: str) -> N
 
 def test_a_proxys_page_is_told_as_it_is() -> None:
     """An answer that is no JSON is shown in its first words."""
-    error = error_of(Response(502, {}, b"<html>Bad Gateway"), "x", grantee="g")
+    error = error_of(Response(502, {}, b"<html>Bad Gateway"), "x", operation="GetSecretBundle", grantee="g")
     assert isinstance(error, Transient)
     assert "Bad Gateway" in str(error)
 

@@ -5,7 +5,12 @@ data "oci_objectstorage_namespace" "this" {
 }
 
 locals {
-  read    = compact([var.oci_secret_ocid, var.oci_connection_blob_ocid, var.admin_secret_ocid, var.aws_access_key_secret_ocid])
+  # Whatever a variable names is granted: the audit key, and secrets in config, such as a wallet.
+  named = flatten([for text in concat([var.audit_key], values(var.config)) : regexall("ocid1\\.vaultsecret\\.[A-Za-z0-9._-]+", text)])
+  read = distinct(compact(concat(
+    [var.oci_secret_ocid, var.oci_connection_blob_ocid, var.admin_secret_ocid, var.aws_access_key_secret_ocid],
+    local.named,
+  )))
   written = compact([var.oci_secret_ocid, var.oci_connection_blob_ocid])
   group   = "dynamic-group ${oci_identity_dynamic_group.function.name}"
   where   = "compartment id ${var.compartment_ocid} where"
@@ -53,6 +58,7 @@ resource "oci_identity_policy" "function" {
   statements = concat(
     [for ocid in local.read : "allow ${local.group} to read secret-bundles in ${local.where} target.secret.id = '${ocid}'"],
     [for ocid in local.written : "allow ${local.group} to use secrets in ${local.where} target.secret.id = '${ocid}'"],
+    [for ocid in local.written : "allow ${local.group} to manage secret-versions in ${local.where} all {target.secret.id = '${ocid}', request.permission != 'SECRET_VERSION_READ'}"],
     [
       "allow ${local.group} to use keys in ${local.where} target.key.id = '${var.vault_key_ocid}'",
       "allow ${local.group} to read objects in ${local.where} target.bucket.name = '${oci_objectstorage_bucket.audit.name}'",

@@ -26,6 +26,12 @@ EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--any-key", is_flag=True, help="Accept unknown keys; what they sign cannot be verified, and is not.")
 @click.option("--federation-ca", type=EXISTING, metavar="FILE", help="Trust the instances of this authority too.")
 @click.option("--bling", type=EXISTING, metavar="FOLDER", help="Cost reports: the files here are the bling bucket.")
+@click.option(
+    "--policy",
+    type=EXISTING,
+    metavar="FILE",
+    help="Allow only what these OCI policy statements allow, one a line (default: everything).",
+)
 @click.option("--no-aws", is_flag=True, help="The local OCI alone.")
 def command(
     folder: Path,
@@ -34,6 +40,7 @@ def command(
     any_key: bool,
     federation_ca: Path | None,
     bling: Path | None,
+    policy: Path | None,
     no_aws: bool,
 ) -> None:
     """A local OCI and AWS on loopback until stopped.
@@ -45,5 +52,5 @@ def command(
         from keepstep.localcloud.serve import Settings, serve
     except ImportError as exc:
         raise ConfigError(f"localcloud needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
-    settings = Settings(folder, port, aws_port, any_key, federation_ca, bling, aws=not no_aws)
+    settings = Settings(folder, port, aws_port, any_key, federation_ca, bling, aws=not no_aws, policy=policy)
     serve(settings, ready=lambda: click.echo("ready"))

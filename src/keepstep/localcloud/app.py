@@ -15,6 +15,7 @@ from keepstep.localcloud import signatures
 from keepstep.localcloud.exchange import Exchange, Gone, Receive, Scope, Send
 from keepstep.localcloud.faults import Effect, Faults
 from keepstep.localcloud.keys import KeyRing
+from keepstep.localcloud.policies import Policies
 from keepstep.localcloud.router import Router
 from keepstep.localcloud.wire import Principal, Request, Response, Route, ServiceError
 
@@ -25,10 +26,11 @@ NO_EFFECT = Effect.model_construct()
 class App:
     """The application; run it with :class:`keepstep.localcloud.exchange.Protocol`."""
 
-    def __init__(self, routes: Iterable[Route], keys: KeyRing, faults: Faults) -> None:
+    def __init__(self, routes: Iterable[Route], keys: KeyRing, faults: Faults, policies: Policies) -> None:
         self._router = Router(routes)
         self._keys = keys
         self._faults = faults
+        self._policies = policies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -37,6 +39,8 @@ class App:
             if exchange.target == Faults.PATH:
                 status, report = self._faults.serve(exchange.method, await exchange.body())
                 response = Response(status, report)
+            elif exchange.target == Policies.PATH:
+                response = self._policies.serve(exchange.method, await exchange.body())
             else:
                 route, request, parameters = self._arrived(exchange)
                 effect = self._faults.take(route.operation, exchange.target) or NO_EFFECT
@@ -85,6 +89,8 @@ class App:
             await asyncio.sleep(effect.latency_ms / 1000)
         if effect.status is not None:
             raise ServiceError(*effect.error())
+        if not route.is_open:
+            self._policies.check(route.operation, request, parameters)
         request.stale = effect.stale
         if route.streams:
             request.chunks = exchange.checked_chunks()

@@ -26,6 +26,7 @@ from keepstep.localcloud.faults import Faults
 from keepstep.localcloud.identity import REGION, Identity
 from keepstep.localcloud.keys import KeyRing
 from keepstep.localcloud.objectstorage import ObjectStorage
+from keepstep.localcloud.policies import Policies, parse_policy
 from keepstep.localcloud.ports import HOST, Ports
 from keepstep.localcloud.storage import Database, Documents
 from keepstep.localcloud.tokens import Tokens
@@ -42,6 +43,7 @@ class Settings:
     federation_ca: Path | None = None
     bling: Path | None = None
     aws: bool = True
+    policy: Path | None = None
 
 
 def serve(settings: Settings, ready: Callable[[], None]) -> None:
@@ -114,7 +116,16 @@ class _Cloud:
             *iam.routes(identity.facts),
             *federation.routes(tokens, identity.facts, roots),
         ]
-        return App(routes, KeyRing(identity, tokens, any_key=self._settings.any_key), Faults())
+        keys = KeyRing(identity, tokens, any_key=self._settings.any_key)
+        return App(routes, keys, Faults(), self._policies(storage, secrets))
+
+    def _policies(self, storage: ObjectStorage, secrets: vault.Secrets) -> Policies:
+        file = self._settings.policy
+        try:
+            statements = parse_policy(file.read_text()) if file else None
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"--policy {file}: {exc}", hint="give a file with a statement on each line") from exc
+        return Policies(statements, storage.exists, secrets.key_of)
 
     def _start_aws(self, stack: ExitStack, ports: Ports) -> dict[str, str]:
         if not self._settings.aws:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from keepstep.errors import ConfigError
 from keepstep.localcloud.faults import Faults
+from keepstep.localcloud.policies import Policies
 
 PATIENCE = 60
 """Seconds to wait for "ready"."""
@@ -115,8 +117,19 @@ class LocalCloud:
     def clear_faults(self) -> None:
         self._faults("DELETE")
 
+    @contextmanager
+    def policy(self, *statements: str) -> Iterator[None]:
+        """Within the block nothing is allowed but what these statements of OCI's policy language allow."""
+        self._ask("POST", Policies.PATH, "\n".join(statements).encode())
+        try:
+            yield
+        finally:
+            self._ask("DELETE", Policies.PATH)
+
     def _faults(self, method: str, fault: object = None) -> None:
-        body = json.dumps(fault).encode()
-        request = urllib.request.Request(f"{self.endpoint}{Faults.PATH}", body, method=method)  # noqa: S310
+        self._ask(method, Faults.PATH, json.dumps(fault).encode())
+
+    def _ask(self, method: str, path: str, body: bytes = b"") -> None:
+        request = urllib.request.Request(f"{self.endpoint}{path}", body, method=method)  # noqa: S310
         with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
             pass

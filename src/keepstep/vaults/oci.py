@@ -58,7 +58,7 @@ class OciVault:
         self, operation: str, name: str, below: str, what: str, query: list[tuple[str, str]]
     ) -> Response:
         def explain(response: Response) -> Error:
-            return error_of(response, what, grantee=self._identity.grantee)
+            return error_of(response, what, operation=operation, grantee=self._identity.grantee)
 
         path = f"{_API}/{quoted(name)}{below}"
         service = self._service(name)

@@ -19,7 +19,19 @@ _REDIRECTED = "OCI does not redirect: a proxy or a portal answered in its place;
 _EXPIRED = "the version has expired, and a rule of the secret blocks its retrieval: make a new version of it"
 
 
-def error_of(response: Response, what: str, *, grantee: str) -> Error:
+GRANTS = {
+    "GetSecretBundle": "read secret-bundles",
+    "ListSecretBundleVersions": "inspect secret-bundles",
+    "GetSecret": "read secrets",
+    "UpdateSecret": "use secrets",
+    "ListSecretVersions": "inspect secret-versions",
+    "ScheduleSecretVersionDeletion": "manage secret-versions",
+}
+"""The verb and resource type that a policy statement has to name, by operation. Source: "Details for Vault, Key
+Management, and Secret Management", Permissions Required for Each API Operation."""
+
+
+def error_of(response: Response, what: str, *, operation: str, grantee: str) -> Error:
     """The error to raise for an answer that is a refusal.
 
     ``what`` names the secret; ``grantee`` is whom a policy statement has to name.
@@ -32,11 +44,11 @@ def error_of(response: Response, what: str, *, grantee: str) -> Error:
         case 401:
             return ConfigError(text, hint=_UNAUTHENTICATED)
         case 403:
-            return Denied(text, hint=_policy(grantee))
+            return Denied(text, hint=_policy(operation, grantee))
         case 404:
             return NotFound(
                 f"{text} (OCI says so for what is missing and for what is forbidden)",
-                hint=f"check the OCID and the region; the policy statement is:\n  {_policy(grantee)}",
+                hint=f"check the OCID and the region; the policy statement is:\n  {_policy(operation, grantee)}",
             )
         case 409 if code == "IncorrectState":
             return Error(text, hint=_EXPIRED)
@@ -46,8 +58,8 @@ def error_of(response: Response, what: str, *, grantee: str) -> Error:
             return Error(text)
 
 
-def _policy(grantee: str) -> str:
-    return f"allow {grantee} to read secret-bundles in compartment <its compartment>"
+def _policy(operation: str, grantee: str) -> str:
+    return f"allow {grantee} to {GRANTS[operation]} in compartment <its compartment>"
 
 
 def _code_and_message(response: Response) -> tuple[str, str]:

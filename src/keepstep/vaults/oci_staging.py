@@ -116,7 +116,10 @@ class OciVaultStages(OciVault):
         self, service: OciService, operation: str, method: str, name: str, below: str, **request: Any
     ) -> Response:
         def explain(response: Response) -> Error:
-            return _error_of(response, name, self._identity.grantee, is_write=method != "GET")
+            error = error_of(response, name, operation=operation, grantee=self._identity.grantee)
+            is_taken = response.status == 400 and "already exists" in error.message
+            is_conflict = method != "GET" and (response.status in (409, 412) or is_taken)
+            return Conflict(error.message) if is_conflict else error
 
         path = f"{_API}/{quoted(name)}{below}"
         return await service.call(operation, method, path, explain, is_repeatable=False, most=_MOST, **request)
@@ -143,16 +146,6 @@ def _check_writable(secret: Document, name: str) -> None:
         )
     if secret.flag("isReplica"):
         raise Refused(f"{name} is a replica", hint="name the secret in its source region")
-
-
-def _error_of(response: Response, name: str, grantee: str, *, is_write: bool) -> Error:
-    error = error_of(response, name, grantee=grantee)
-    is_taken = response.status == 400 and "already exists" in error.message
-    if is_write and (response.status in (409, 412) or is_taken):
-        return Conflict(error.message)
-    if error.hint:
-        error.hint = error.hint.replace("read secret-bundles", "use secrets" if is_write else "inspect secrets")
-    return error
 
 
 def _stored(summary: Document) -> Stored:

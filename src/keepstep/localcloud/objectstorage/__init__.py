@@ -15,7 +15,7 @@ from keepstep.localcloud.objectstorage.objects import Objects
 from keepstep.localcloud.objectstorage.retention import Retention
 from keepstep.localcloud.objectstorage.uploads import UploadService
 from keepstep.localcloud.storage import Database, Documents
-from keepstep.localcloud.wire import Route
+from keepstep.localcloud.wire import Route, ServiceError
 
 
 class ObjectStorage:
@@ -37,6 +37,13 @@ class ObjectStorage:
             BucketService(self.buckets, self.objects, facts),
             retention,
         )
+
+    def exists(self, namespace: str, bucket: str, name: str) -> bool:
+        """Whether there is an object of that name."""
+        try:
+            return self.objects.find(self.buckets.find(namespace, bucket).number, name) is not None
+        except ServiceError:
+            return False
 
     def routes(self) -> list[Route]:
         """Every call of the service."""

@@ -74,6 +74,13 @@ class Secrets:
         now = self._clock.now()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
+    def key_of(self, secret_id: str) -> str:
+        """The OCID of the key that encrypts a secret; empty where there is no such secret."""
+        try:
+            return self.get(secret_id).key_id
+        except ServiceError:
+            return ""
+
     def get(self, secret_id: str, *, stale: bool = False) -> Secret:
         """``stale``: as it was before its last change. Raises 404 ``NotAuthorizedOrNotFound``."""
         secret = self._fresh(secret_id) if secret_id in self._secrets else None
