@@ -76,6 +76,8 @@ test-differential: venv  ## thousands of syncs, each by keepstep and by the aws 
 test-listings: venv  ## listings: 100,000 mutated documents for each reader, thousands of syncs against a model (minutes)
 	$(BIN)/python -m tests.stores.readers
 	$(BIN)/python -m tests.model
+fuzz-http: venv  ## a hundred thousand answers, cut and twisted at every offset, against the HTTP client (two minutes)
+	$(BIN)/python -m tests.clouds.fuzz_http
 
 bench: venv  ## side by side with rclone, s5cmd and the aws CLI
 	$(BIN)/python -m bench

@@ -95,6 +95,7 @@ def test_trailers_change_no_header() -> None:
             "transfer encoding 'gzip, chunked'",
         ),
         (HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "twice"),
+        (CHUNKED[:-2] + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "transfer-encoding twice"),
         (HEAD + b"transfer-encoding: rot13\r\n\r\nbx", "did not answer in HTTP|transfer encoding 'rot13'"),
         (HEAD + b"transfer-encoding: chunked, identity\r\n\r\nok", "did not answer in HTTP|transfer encoding"),
         (HEAD + b'etag: "\xff\xfe"\r\ncontent-length: 2\r\n\r\nok', "header etag in another encoding than UTF-8"),

@@ -298,8 +298,8 @@ class Connection(asyncio.BufferedProtocol):
             text = value.decode("utf-8", "surrogateescape")
             if not lower.startswith(_KEPT_AS_BYTES):
                 self._wrong = f"sent the header {lower} in another encoding than UTF-8"
-        if lower in headers and lower in _ONCE and headers[lower] != text:
-            self._wrong = f"sent the header {lower} twice, with different values"
+        if lower in headers and lower in _ONCE and (headers[lower] != text or lower == "transfer-encoding"):
+            self._wrong = f"sent the header {lower} twice"
         headers[lower] = text
 
     def on_headers_complete(self) -> None:
