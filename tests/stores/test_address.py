@@ -24,8 +24,8 @@ OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost"
         (".", Address("local", path=".")),
         ("/", Address("local", path="/")),
         ("file:///a%20b/c", Address("local", path="/a b/c")),
-        ("s3:/bucket", Address("local", path="s3:/bucket")),
-        ("a:b://c", Address("local", path="a:b://c")),
+        ("./s3:/bucket", Address("local", path="./s3:/bucket")),
+        ("./a:b://c", Address("local", path="./a:b://c")),
         ("s3://bucket", Address("s3", bucket="bucket")),
         ("s3://bucket/", Address("s3", bucket="bucket")),
         ("s3://bucket/pre", Address("s3", bucket="bucket", prefix="pre/")),
@@ -106,3 +106,53 @@ def test_any_text_is_an_address_or_a_mistake(text: str) -> None:
 def test_objects_are_shown_where_they_are(address: Address, key: str, shown: str) -> None:
     """The address of an object is its folder's and its key, also where the key looks like a path of its own."""
     assert address.of(key) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("remote:bucket/path", "s3://bucket/path or oci://bucket@namespace/path"),
+        ("remote:", "s3://bucket/ or oci://bucket@namespace/"),
+        ("my remote:b", "s3://b/ or oci://b@namespace/"),
+        ("b2:bucket/x", "s3://bucket/x or"),
+        ("gs:bucket", "s3://bucket/ or"),
+        (":s3:bucket", "write "),
+        ("s3:bucket/x", "s3://bucket/x;"),
+        ("s3:/bucket/x", "s3://bucket/x;"),
+        ("S3:bucket", "s3://bucket;"),
+        ("S3://bucket/x", "s3://bucket/x"),
+        ("s3a://bucket/x", "s3://bucket/x"),
+        ("OCI://b@n/x", "oci://b@n/x"),
+        ("oci:b@n/x", "oci://b@n/x;"),
+        ("file:/tmp/x", "file:///tmp/x;"),
+        ("arn:aws:s3:::bucket/x", "s3://bucket/x;"),
+        ("host:path", "s3://path/ or"),
+        ("host:/srv/path", "s3://srv/path or"),
+        ("user@host:/srv", "a path of this machine"),
+        ("C:\\data", "./C:\\data"),
+        ("c:/data", "./c:/data"),
+        ("D:", "./D:"),
+        ("\\\\server\\share", "with slashes"),
+        (".\\dst", "with slashes"),
+        ("12:30", "./12:30"),
+        ("a:b://c", "./a:b://c"),
+        ("a\\b:c", None),
+        ("./remote:bucket/path", None),
+        ("../remote:x", None),
+        ("/remote:x", None),
+        ("dir/remote:x", None),
+        ("~/remote:x", None),
+        ("file:///remote:x", None),
+        ("a\\b", None),
+        ("-x", None),
+    ],
+)
+def test_addresses_of_other_tools(text: str, meant: str | None) -> None:
+    """They are refused with what was probably meant, and are no folders unless they are written as paths."""
+    if meant is None:
+        assert parse(text).kind == "local"
+        return
+    with pytest.raises(ConfigError) as refused:
+        parse(text)
+    assert text in refused.value.message
+    assert meant in (refused.value.hint or "")

@@ -129,7 +129,7 @@ class _Demo:
         return report
 
     def _run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "keepstep", *words]
+        command = [sys.executable, "-P", "-m", "keepstep", *words]
         result = subprocess.run(command, env=self._environment(), text=True, check=False, **options)
         if result.returncode:
             raise Error(f"keepstep {words[0]} ended with {result.returncode}\n{result.stderr or ''}".rstrip())

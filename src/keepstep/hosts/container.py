@@ -1,6 +1,6 @@
 """The drop-in for periodic-s3-sync: one sync job from environment variables, at the start, on a schedule, or both.
 
-``python -m keepstep.hosts.container``. Without ``SYNC_FROM``, but with a keepstep.toml, it is the daemon.
+``python -P -m keepstep.hosts.container``. Without ``SYNC_FROM``, but with a keepstep.toml, it is the daemon.
 """
 
 from __future__ import annotations

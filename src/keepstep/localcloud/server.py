@@ -37,7 +37,16 @@ class LocalCloud:
 
     def start(self) -> Self:
         """Returns when it serves. Raises :class:`ConfigError` with what it said when it does not."""
-        command = [sys.executable, "-m", "keepstep", "localcloud", "--dir", str(self.directory), *self._options]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "keepstep",
+            "localcloud",
+            "--dir",
+            str(self.directory),
+            *self._options,
+        ]
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "log"
         with open(log, "w") as errors:

@@ -18,6 +18,14 @@ _ARN = re.compile(
     re.DOTALL,
 )
 """As the AWS CLI reads them (awscli/customizations/s3/utils.py)."""
+_ARN_OF_BUCKET = re.compile(r"arn:aws[^:]*:s3:::(?P<bucket>.+)", re.DOTALL)
+_SCHEMES = {"s3": "s3://", "s3a": "s3://", "s3n": "s3://", "oci": "oci://", "file": "file:///"}
+"""By what people write: how it is written here."""
+_CLOUDS = "s3://bucket/prefix and oci://bucket@namespace/prefix"
+_SEPARATOR = re.compile(r"[/\\]")
+_DRIVE = re.compile(r"[A-Za-z]:([/\\]|\Z)")
+_WINDOWS = ("\\\\", ".\\", "..\\")
+"""A share, and relative paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ def parse(text: str) -> Address:
     """Reads an address. Raises :class:`ConfigError` that names what is wrong with it."""
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme.isalnum():
+        _refuse_other_spellings(text)
         return _local(text)
     match scheme:
         case "file":
@@ -79,10 +88,37 @@ def parse(text: str) -> Address:
                 )
             return Address("oci", bucket=bucket, namespace=namespace, prefix=_as_folder(prefix))
         case _:
+            meant = _SCHEMES.get(scheme.lower())
             raise ConfigError(
                 f"{text}: unknown kind of address {scheme}://",
-                hint="known are a path, file:///path, s3://bucket/prefix and oci://bucket@namespace/prefix",
+                hint=(f"write it as {meant}{rest}; " if meant else "")
+                + f"known are a path, file:///path, {_CLOUDS}",
             )
+
+
+def _refuse_other_spellings(text: str) -> None:
+    """Raises :class:`ConfigError` for what other tools and systems mean by it, which is no path here.
+
+    As a path it would silently become a folder of that name. Such a folder is written ``./NAME``.
+    """
+    first = _SEPARATOR.split(text, maxsplit=1)[0]
+    if text.startswith(_WINDOWS) or _DRIVE.match(text):
+        raise ConfigError(f"{text}: this is a path of Windows", hint=f"write it with slashes, or as ./{text}")
+    if ":" not in first:
+        return
+    name, _, rest = text.partition(":")
+    kind, rest = name.lower(), rest.lstrip("/")
+    if found := _ARN_OF_BUCKET.match(text):
+        meant = f"s3://{found['bucket']}"
+    elif kind in _SCHEMES:
+        meant = _SCHEMES[kind] + rest
+    elif "@" in name:
+        meant = "a path of this machine, s3://bucket/prefix or oci://bucket@namespace/prefix"
+    else:
+        bucket, _, prefix = rest.partition("/")
+        bucket = bucket or "bucket"
+        meant = f"s3://{bucket}/{prefix} or oci://{bucket}@namespace/{prefix}"
+    raise ConfigError(f"{text}: {name}: is no kind of address", hint=f"write {meant}; a folder: ./{text}")
 
 
 def _local(path: str) -> Address:
