@@ -67,6 +67,8 @@ class Fault:
     """Changes the byte at this place of the request's body."""
     rewrite: Callable[[Answer], Answer | None] | None = None
     """Changes the server's whole answer; None closes the connection without one."""
+    drop: str = ""
+    """The request header that the server does not get."""
     share: float = 1
     """Of those that match: so many, picked by a generator that always begins alike."""
     seen: int = 0
@@ -182,6 +184,9 @@ class Head:
     def status(self) -> int:
         return int(self.first.split()[1])
 
+    def without(self, name: str) -> bytes:
+        return re.sub(rb"(?i)\r\n" + name.encode() + rb":[^\r]*", b"", self.raw)
+
 
 async def read_head(reader: asyncio.StreamReader) -> Head | None:
     """None when the other side has closed between two messages."""
@@ -214,7 +219,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, he
 
 async def _forward(client: Streams, upstream: Streams, head: Head, fault: Fault) -> None:
     """Request there, response back, at the same time: the server may answer before it has the whole body."""
-    upstream[1].write(head.raw)
+    upstream[1].write(head.without(fault.drop) if fault.drop else head.raw)
     both = [
         asyncio.create_task(_upload(client[0], upstream[1], head, fault)),
         asyncio.create_task(_respond(upstream[0], client[1], head, fault)),

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Conflict, Denied, NotFound
 from keepstep.objects.budget import Budget
-from keepstep.objects.checksums_read import MIB, PartsDigest, part_sizes, read_through
+from keepstep.objects.checksums_read import read_through
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Direction, Reason, Rules
 from keepstep.objects.sync import Sync, SyncOptions
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address
-from keepstep.stores.checksums import ALGORITHMS, checksum, hasher, text_of
+from keepstep.stores.checksums import ALGORITHMS, MIB, PartsDigest, checksum, hasher, part_sizes, text_of
 from keepstep.stores.interface import Entry
 from keepstep.stores.local import LocalStore
 from keepstep.stores.memory import MemoryStore

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from keepstep.errors import Corrupt, Error, Transient
-from keepstep.stores.interface import Properties
+from keepstep.errors import Conflict, Corrupt, Error, Transient
+from keepstep.stores.interface import Entry, Properties
 from keepstep.stores.oci import OciStore
 from tests.faultproxy import Answer
 from tests.stores.twisted import replaced, upload, without
@@ -180,3 +181,65 @@ def test_a_gateway_without_batches_deletes_one_by_one(full: TwistedOci, status: 
     assert full.run(work) == ({}, {})
     assert full.keys() == ["other"]
     assert sum("batchDelete" in line for line in full.proxy.requests) == 1
+
+
+async def read(store: OciStore, entry: Entry, limit: int = PART) -> bytes:
+    """The whole object as an engine reads it: three times, when it does not arrive well."""
+    for _ in range(2):
+        with suppress(Corrupt):
+            return await read_once(store, entry, limit)
+    return await read_once(store, entry, limit)
+
+
+async def read_once(store: OciStore, entry: Entry, limit: int) -> bytes:
+    source = await store.open(entry, limit)
+    data = bytes(source.first)
+    while len(data) < source.size:
+        data += bytes(await source.read(len(data), min(limit, source.size - len(data))))
+    await source.close()
+    return data
+
+
+@pytest.mark.parametrize("way", ["put", "parts"])
+@pytest.mark.parametrize("limit", [PART // 2, 2 * PART])
+@pytest.mark.parametrize("times", [0, 1, None], ids=["never", "once", "always"])
+def test_a_flipped_bit_is_noticed(twisted_oci: TwistedOci, way: str, limit: int, times: int | None) -> None:
+    """One bit changes on its way down: noticed, whether the object came in parts, and is read in ranges, or not."""
+
+    async def write(store: OciStore) -> None:
+        if way == "put":
+            await store.put("key", LARGE, NOTHING)
+        else:
+            await upload(store, "key", LARGE, PART)
+
+    twisted_oci.run(write)
+    entry = twisted_oci.entry("key")
+    if times != 0:
+        twisted_oci.twist("GetObject", corrupt=1000, times=times)
+    if times is None:
+        with pytest.raises(Corrupt):
+            twisted_oci.run(lambda store: read(store, entry, limit))
+    else:
+        assert twisted_oci.run(lambda store: read(store, entry, limit)) == LARGE
+
+
+def test_a_service_that_ignores_if_match_mixes_nothing(twisted_oci: TwistedOci) -> None:
+    """The object is replaced between two parts, and the new one is sent all the same: a conflict, not a mixture."""
+    twisted_oci.put("key", LARGE)
+    entry = twisted_oci.entry("key")
+
+    async def work(store: OciStore) -> None:
+        source = await store.open(entry, PART // 2)
+        twisted_oci.put("key", LARGE[::-1])
+        twisted_oci.proxy.add(match="^GET", times=None, drop="if-match")
+        with pytest.raises(Conflict):
+            await source.read(PART // 2, 1000)
+
+    twisted_oci.run(work)
+
+
+def test_an_object_that_shrank_to_nothing_is_read(twisted_oci: TwistedOci) -> None:
+    """Listed with many bytes and empty by now: it has no first byte, and is an empty object."""
+    twisted_oci.put("key", b"")
+    entry = twisted_oci.entry("key")._replace(size=len(LARGE), etag="older")
+    assert twisted_oci.run(lambda store: read(store, entry)) == b""

@@ -23,6 +23,7 @@ EMPTY_PAYLOAD = sha256(b"").hexdigest()
 
 _UNSIGNED_HEADERS = frozenset(
     [
+        "accept-encoding",
         "authorization",
         "baggage",
         "connection",

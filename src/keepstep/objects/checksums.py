@@ -21,10 +21,10 @@ from keepstep.errors import ConfigError, Conflict, Denied, NotFound
 from keepstep.objects.account import Observer
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
-from keepstep.objects.checksums_read import PartsDigest, part_sizes, read_through
+from keepstep.objects.checksums_read import read_through
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Decision, Proved, Reason, have_same_digests, is_digest
-from keepstep.stores.checksums import ALGORITHMS, Hasher, hasher, text_of
+from keepstep.stores.checksums import ALGORITHMS, Hasher, PartsDigest, hasher, part_sizes, text_of
 from keepstep.stores.interface import Entry, Page, Store
 
 _ALGORITHMS = ("MD5", *ALGORITHMS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keepstep.clouds.http import Response
 from keepstep.clouds.times import http_microseconds
 from keepstep.stores.interface import Properties
 
@@ -34,9 +33,3 @@ def from_headers(headers: Mapping[str, str], metadata_prefix: str, known: Mappin
         metadata=tuple(metadata),
         time=http_microseconds(headers.get("last-modified")),
     )
-
-
-def whole_size(response: Response) -> int:
-    """Bytes of the whole object: behind the slash of ``content-range``, or those of the body."""
-    _, _, total = response.headers.get("content-range", "").rpartition("/")
-    return int(total) if total.isdigit() else len(response.body)

@@ -181,6 +181,9 @@ class Source(Protocol):
     etag: str
     properties: Properties
     first: Buffer
+    proves: bool
+    """Whether what is read is compared with what the store says of it, which may cost a request. True unless it is
+    set to False before the first :meth:`read`, by somebody who only compares the bytes with others."""
 
     @property
     def state(self) -> str:
@@ -192,7 +195,10 @@ class Source(Protocol):
         ...
 
     async def close(self) -> None:
-        """Raises :class:`Conflict` when the object changed while it was read; never leaks."""
+        """Raises :class:`Conflict` when the object changed while it was read; never leaks.
+
+        Raises :class:`Corrupt` when the bytes that were read, if all were, are not those that the store holds.
+        """
         ...
 
 

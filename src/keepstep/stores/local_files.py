@@ -58,6 +58,7 @@ class LocalSource:
             os.close(self._descriptor)
             raise
         self.etag = ""
+        self.proves = True
         self.properties = Properties(time=self._state.st_mtime_ns // 1000)
         self._limit = limit
 

@@ -130,6 +130,7 @@ class MemorySource:
         self.etag = stored.etag
         self.properties = stored.properties._replace(time=stored.time)
         self.first: Buffer = stored.data[:limit]
+        self.proves = True
         self._store, self._key = store, key
 
     @property

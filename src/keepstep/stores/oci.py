@@ -11,16 +11,15 @@ import json
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from keepstep.clouds.http import Buffer, Response
+from keepstep.clouds.http import Buffer
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Corrupt, Error, NotFound, Transient
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import checksum
-from keepstep.stores.cloud_source import CloudSource, first_bytes
-from keepstep.stores.headers import from_headers, to_headers
+from keepstep.stores.cloud_source import CloudSource, opened
+from keepstep.stores.headers import to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, Listing, Missing, OnSent, Properties, Span, Store
 from keepstep.stores.listing import CloudListing, Habits, Stray
 from keepstep.stores.oci_answers import answered
@@ -30,14 +29,13 @@ from keepstep.stores.oci_deletes import OciDeletes
 from keepstep.stores.oci_headers import storage_tier
 from keepstep.stores.oci_listing import hex_of
 from keepstep.stores.oci_pages import OciPages
+from keepstep.stores.oci_reader import METADATA, OciReader, OciReads
 from keepstep.stores.options import TransferOptions
 
 _INLINE = 32 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
 _CHECKSUMS = {"MD5": "content-md5", "CRC32C": "opc-content-crc32c", "SHA256": "opc-content-sha256"}
 """Header by algorithm."""
-
-_METADATA = "opc-meta-"
 
 
 class OciStore:
@@ -52,6 +50,7 @@ class OciStore:
         self._habits = Habits(client.thing(), self.notices, is_order_known=True)
         self._workers = Workers(4)
         self._deletes = OciDeletes(client, address.prefix)
+        self._reads = OciReads(client, self._workers)
         self._may_copy = True
         algorithm = self._options.checksum_algorithm
         self._checksum = checksum(algorithm) if algorithm else None
@@ -74,13 +73,7 @@ class OciStore:
 
     async def open(self, entry: Entry, limit: int) -> CloudSource:
         name = self.address.prefix + entry.key
-        get = partial(self._get, name)
-        response = await first_bytes(get, entry.size, limit)
-        properties = from_headers(response.headers, _METADATA)
-        source = CloudSource(self._client.thing(name), response, properties, get)
-        if source.size == len(source.first):
-            await self._check(name, source, response)
-        return source
+        return await opened(OciReader(self._reads, name), entry, limit)
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         response = await self._client.call(
@@ -88,7 +81,7 @@ class OciStore:
             "PUT",
             "o",
             self.address.prefix + key,
-            headers=[*to_headers(properties, _METADATA), *await self._digests(data)],
+            headers=[*to_headers(properties, METADATA), *await self._digests(data)],
             body=data,
         )
         return hex_of(response.headers.get("opc-content-md5"))
@@ -113,7 +106,7 @@ class OciStore:
             "contentLanguage": properties.content_language or None,
             "contentDisposition": properties.content_disposition or None,
             "cacheControl": properties.cache_control or None,
-            "metadata": {_METADATA + k: v for k, v in properties.metadata} or None,
+            "metadata": {METADATA + k: v for k, v in properties.metadata} or None,
             "storageTier": storage_tier(self._options.storage_class) or None,
         }
         body = json.dumps({k: v for k, v in details.items() if v is not None}).encode()
@@ -174,14 +167,6 @@ class OciStore:
         await self._client.close()
 
     # details
-
-    async def _get(self, name: str, headers: Sequence[HeaderPair], most: int) -> Response:
-        return await self._client.call("GetObject", "GET", "o", name, headers=headers, most=most)
-
-    async def _check(self, name: str, source: CloudSource, response: Response) -> None:
-        stored = response.headers.get("content-md5")
-        if stored and await self._md5(source.first) != stored:
-            raise Corrupt(f"{self._client.thing(name)} did not arrive as it is stored (MD5 differs)")
 
     async def _digests(self, data: Buffer) -> Sequence[HeaderPair]:
         """MD5, and the checksum that was asked for."""

@@ -1,40 +1,36 @@
 """A bucket of S3, or of a store that speaks S3.
 
-Every body is signed with its SHA-256, which the server checks: what was read is what is stored, also by stores
-that know no other checksum. What is read whole is checked against its ETag where that is an MD5.
+What is written counts when the answer proves it (:mod:`~keepstep.stores.s3_upload`), what is read when it agrees
+with what the store says of it (:mod:`~keepstep.stores.cloud_source`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
-from keepstep.clouds.http import Buffer, Response
+from keepstep.clouds.http import Buffer
 from keepstep.clouds.workers import Workers
-from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient
 from keepstep.stores.address import Address
-from keepstep.stores.checksums import ALGORITHMS, checksum
-from keepstep.stores.cloud_source import CloudSource, first_bytes
-from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
-from keepstep.stores.interface import EVERYTHING, Entry, Listing, OnSent, Properties, Span, Store
+from keepstep.stores.checksums import ALGORITHMS
+from keepstep.stores.cloud_source import CloudSource, bare, opened
+from keepstep.stores.headers import S3_FIELDS, to_headers
+from keepstep.stores.interface import EVERYTHING, Entry, Listing, OnSent, Page, Properties, Span, Store
 from keepstep.stores.listing import CloudListing, Habits, Stray
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import answered
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_deletes import S3Deletes
+from keepstep.stores.s3_etags import Etags
 from keepstep.stores.s3_listing import parse_parts
 from keepstep.stores.s3_pages import S3Pages
+from keepstep.stores.s3_reader import METADATA, S3Reader, S3Reads
 from keepstep.stores.s3_upload import S3Upload, S3Writer
-
-_MD5 = re.compile(r"[0-9a-f]{32}\Z")
-
-_METADATA = "x-amz-meta-"
 
 
 class S3Store:
@@ -47,7 +43,9 @@ class S3Store:
         self._client = client
         self._habits = Habits(f"s3://{client.bucket}", self.notices, is_order_known=client.endpoint.is_of_aws)
         self._workers = Workers(4)
-        self._writer = S3Writer(client, self._workers, self._options)
+        self._etags = Etags(client, self._first_page, self.notices)
+        self._reads = S3Reads(client, self._workers, self._etags, address.prefix)
+        self._writer = S3Writer(client, self._workers, self._etags, self._options)
         self._deletes = S3Deletes(client, address.prefix)
 
     @property
@@ -67,16 +65,10 @@ class S3Store:
         self.address.check_name(key)
 
     async def open(self, entry: Entry, limit: int) -> CloudSource:
-        key = self.address.prefix + entry.key
-        thing, get = f"s3://{self._client.bucket}/{key}", partial(self._get, key)
-        response = await first_bytes(get, entry.size, limit)
-        source = CloudSource(thing, response, from_headers(response.headers, _METADATA, S3_FIELDS), get)
-        if source.size == len(source.first):
-            await self._check(thing, source, response)
-        return source
+        return await opened(S3Reader(self._reads, self.address.prefix + entry.key), entry, limit)
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
-        headers = [*to_headers(properties, _METADATA, S3_FIELDS), *await self._writer.checksums(data)]
+        headers = [*to_headers(properties, METADATA, S3_FIELDS), *await self._writer.checksums(data)]
         response = await self._writer.send("PutObject", self.address.prefix + key, data, headers=headers)
         return response.headers["etag"].strip('"')
 
@@ -96,7 +88,7 @@ class S3Store:
             "POST",
             full,
             query=[("uploads", "")],
-            headers=[*to_headers(properties, _METADATA, S3_FIELDS), *more],
+            headers=[*to_headers(properties, METADATA, S3_FIELDS), *more],
         )
         return S3Upload(self._writer, full, answered(response).text("UploadId"), size)
 
@@ -143,22 +135,22 @@ class S3Store:
 
     async def checksums(self, entry: Entry) -> Mapping[str, str]:
         """HeadObject shows the checksums that were stored, and whether the ETag is an MD5."""
-        mode = () if self._options.checksum_mode else (("x-amz-checksum-mode", "ENABLED"),)
         key = self.address.prefix + entry.key
         try:
-            response = await self._client.call("HeadObject", "HEAD", key, headers=mode)
+            response = await self._reads.call("HeadObject", "HEAD", key)
         except Transient:
             raise
         except Error:  # whoever reads the object will be told why
             return {}
         headers = response.headers
-        if headers.get("etag", "").strip('"') != entry.etag:
+        if bare(headers.get("etag", "")) != entry.etag:
             return {}
         known = {name: headers.get(f"x-amz-checksum-{name.lower()}", "-") for name in ALGORITHMS}
         if headers.get("x-amz-checksum-type") == "COMPOSITE":
             known = {}
-        if _is_md5(entry.etag, headers):
-            known["MD5"] = _base64(bytes.fromhex(entry.etag))
+        md5 = self._etags.md5_in(headers)
+        if md5 and not md5[1] and await self._etags.are_believed(self.address.prefix, response):
+            known["MD5"] = _base64(bytes.fromhex(md5[0]))
         # One with a number behind a dash is of the parts' checksums.
         return {name: value for name, value in known.items() if "-" not in value}
 
@@ -174,20 +166,9 @@ class S3Store:
 
     # details
 
-    async def _get(self, key: str, headers: Sequence[HeaderPair], most: int) -> Response:
-        return await self._client.call("GetObject", "GET", key, headers=headers, most=most)
-
-    async def _check(self, thing: str, source: CloudSource, response: Response) -> None:
-        headers = response.headers
-        for algorithm in ALGORITHMS if self._options.checksum_mode else ():
-            stored = headers.get(f"x-amz-checksum-{algorithm.lower()}", "-")
-            # One with a number behind a dash is of the parts' checksums.
-            if "-" not in stored and await self._workers.run(checksum(algorithm), source.first) != stored:
-                raise Corrupt(f"{thing} did not arrive whole ({algorithm} differs)")
-        if not _is_md5(source.etag, headers):
-            return
-        if await self._writer.hash("md5", source.first) != source.etag:
-            raise Corrupt(f"{thing} did not arrive as it is stored (MD5 differs)")
+    async def _first_page(self) -> Page:
+        pages = S3Pages(self._client, self.address.prefix, self._options, self._habits, [])
+        return (await pages.page("", None, None)).page
 
     async def put_xml(self, operation: str, key: str, query: str, text: str) -> None:
         """A request whose body is a document, with the MD5 that some of them ask for."""
@@ -202,14 +183,6 @@ class S3Store:
             body=body,
             digest=hashlib.sha256(body).hexdigest(),
         )
-
-
-def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
-    """An ETag is the MD5 where the object was uploaded whole and no key of KMS or the user encrypts it."""
-    is_encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or (
-        "x-amz-server-side-encryption-customer-algorithm" in headers
-    )
-    return not is_encrypted and _MD5.match(etag) is not None
 
 
 def _base64(data: bytes) -> str:

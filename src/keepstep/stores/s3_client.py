@@ -66,6 +66,10 @@ class S3Client:
         self._pool = HttpPool(self.endpoint.origin, ca_bundle=bundle, timeouts=self._timeouts)
         self._pools.append(self._pool)
 
+    def headers_of(self, operation: str) -> Headers:
+        """Those that go with every request of that name."""
+        return self._headers.get(operation, ())
+
     def thing(self, key: str | None = None) -> str:
         """The address of an object, or of the bucket, for messages."""
         return f"s3://{self.bucket}" + (f"/{key}" if key is not None else "")

@@ -11,16 +11,19 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from keepstep.clouds.http import Buffer, Response
+from keepstep.clouds.http import Buffer, Response, TooLarge
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Conflict, Error, NotFound, Transient
+from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.checksums import checksum
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import DigestRequired
+from keepstep.stores.s3_etags import Etags, checks_bodies
 from keepstep.stores.s3_listing import escape
 
+_ATTEMPTS = 3
+"""How often a body is sent when the answer shows that something else was stored."""
 _INLINE = 64 * 1024
 """Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
 
@@ -28,8 +31,9 @@ _INLINE = 64 * 1024
 class S3Writer:
     """Sends bodies to one bucket."""
 
-    def __init__(self, client: S3Client, workers: Workers, options: TransferOptions) -> None:
+    def __init__(self, client: S3Client, workers: Workers, etags: Etags, options: TransferOptions) -> None:
         self.client = client
+        self.etags = etags
         self.algorithm = options.checksum_algorithm
         """Of the checksum that goes with every body; empty where none was asked for."""
         self._workers = workers
@@ -48,17 +52,54 @@ class S3Writer:
         """A PutObject or an UploadPart, with the Content-MD5 once the bucket has asked for one."""
         digest = await self.hash("sha256", data)
         query = tuple(query)
-        while True:
-            is_with_md5 = self._sends_md5
+        for _ in range(_ATTEMPTS):
+            is_with_md5 = self._sends_md5 or self.etags.are_md5 is False
             more = [*headers, ("content-md5", await self._md5(data))] if is_with_md5 else headers
             try:
-                return await self.client.call(
+                response = await self.client.call(
                     operation, "PUT", key, query=query, headers=more, body=data, digest=digest
                 )
             except DigestRequired:
                 if is_with_md5:
                     raise
                 self._sends_md5 = True
+                continue
+            if await self._is_stored(operation, key, data, response, is_with_md5=is_with_md5):
+                return response
+            self._sends_md5 = True
+        raise Corrupt(
+            f"{operation} on {self.client.thing(key)}: what was stored is not what was sent (MD5 differs)"
+        )
+
+    async def _is_stored(
+        self, operation: str, key: str, data: Buffer, response: Response, *, is_with_md5: bool
+    ) -> bool:
+        """Whether the answer's ETag is the MD5 of what was sent, or something else that proves nothing against it.
+
+        Where it differs a whole object is read back. What cannot be is sent again with its MD5 in a header: when
+        the ETag differs then too, ETags are no MD5s here, unless others were.
+        """
+        found = None if checks_bodies(response) else self.etags.md5_in(response.headers)
+        if found is None or found[1]:
+            return True
+        if await self.hash("md5", data) == found[0]:
+            self.etags.are_md5 = True
+            return True
+        is_same = await self._reads_back(key, data) if operation == "PutObject" else None
+        if is_same is None:
+            is_same = is_with_md5 and self.etags.are_md5 is not True
+        if is_same and self.etags.are_md5 is None:
+            self.etags.note_other()
+        return is_same
+
+    async def _reads_back(self, key: str, data: Buffer) -> bool | None:
+        """Whether the object is these bytes; None where it may not be read."""
+        try:
+            return (await self.client.call("GetObject", "GET", key, most=len(data))).body == data
+        except (TooLarge, NotFound):
+            return False
+        except Error:
+            return None
 
     async def checksums(self, data: Buffer) -> Sequence[HeaderPair]:
         """The header with the body's checksum, where one was asked for."""
@@ -89,6 +130,8 @@ class S3Upload:
         self._etags: dict[int, str] = {}
         self._checksums: dict[int, str] = {}
         """Of the parts, as elements of XML; empty where none was asked for."""
+        self._has_md5s = True
+        """Whether the parts' ETags may be their MD5s."""
 
     @property
     def done(self) -> frozenset[int]:
@@ -105,6 +148,7 @@ class S3Upload:
         query = [("partNumber", str(number + 1)), ("uploadId", self.token)]
         response = await self._writer.send("UploadPart", self.key, data, query=query, headers=checksums)
         self._etags[number + 1] = response.headers["etag"]
+        self._has_md5s = self._has_md5s and self._writer.etags.md5_in(response.headers) is not None
         for header, value in checksums:
             element = "Checksum" + header.rpartition("-")[2].upper()
             self._checksums[number + 1] = f"<{element}>{value}</{element}>"
@@ -152,7 +196,9 @@ class S3Upload:
         return True
 
     def _composite(self) -> str:
-        """The ETag that the parts' MD5s make; empty where the parts' ETags are no MD5s by their look."""
+        """The ETag that the parts' MD5s make; empty where the parts' ETags are no MD5s."""
+        if not self._has_md5s:
+            return ""
         try:
             digests = [bytes.fromhex(etag.strip('"')) for _, etag in sorted(self._etags.items())]
         except ValueError:
