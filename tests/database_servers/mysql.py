@@ -61,7 +61,9 @@ class MysqlServer:
 
 
 @contextlib.contextmanager
-def mysql(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[MysqlServer]:
+def mysql(
+    folder: Path, authority: Authority, *, port: int = 0, more: dict[str, Any] | None = None
+) -> Iterator[MysqlServer]:
     """Serves the database ``app`` until the block ends; what ``folder`` holds from before is served again."""
     root = MYSQL.root
     where = {
@@ -80,7 +82,8 @@ def mysql(folder: Path, authority: Authority, *, port: int = 0) -> Iterator[Mysq
     def initialise(data: Path) -> None:
         _run([MYSQL.find(), *options(where), "--initialize-insecure", f"--datadir={data}"])
 
-    with serving(folder, authority, MYSQL, Engine.MYSQL, where, initialise, port) as (endpoint, data):
+    settings = where | (more or {})
+    with serving(folder, authority, MYSQL, Engine.MYSQL, settings, initialise, port) as (endpoint, data):
         yield MysqlServer(endpoint, folder / "server.log", data / "general.log")
 
 
@@ -109,7 +112,7 @@ def serving(
     endpoint = Endpoint(engine, "localhost", port, "app", str(ca))
     # Names of sockets have 107 bytes at the most, and pytest's folders are deep.
     with tempfile.TemporaryDirectory(prefix="keepstep-db-") as sockets:
-        settings = where | {
+        settings = {
             "datadir": data,
             "tmpdir": temporary,
             "port": port,
@@ -123,6 +126,7 @@ def serving(
             "innodb-flush-log-at-trx-commit": "0",
             "innodb-buffer-pool-size": "16M",
             "init-file": scene,
+            **where,
         }
         server = MysqlServer(endpoint, log, data / "general.log", release, tls=tls)
         with running([program, *options(settings)], log=log, grace=20) as process:

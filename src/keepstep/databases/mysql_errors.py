@@ -18,7 +18,6 @@ from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Uns
 
 _ANSWERS = {
     1045: Answer.REJECT,
-    1698: Answer.REJECT,
     3118: Answer.LOCKED,
     3955: Answer.LOCKED,
     4150: Answer.LOCKED,
@@ -30,7 +29,6 @@ _ANSWERS = {
     1820: Answer.EXPIRED,
     1862: Answer.EXPIRED,
     2026: Answer.TLS_ERROR,
-    3159: Answer.TLS_ERROR,
 }
 _FIXES = {
     Answer.EXPIRED: "ALTER USER {user} IDENTIFIED BY '…'",
@@ -43,16 +41,22 @@ _FIXES = {
 _MISCONFIGURED = {
     1049: "check the database's name",
     1130: "create the user for this host too, or for '%'",
-    1251: "ALTER USER {user} IDENTIFIED BY '…': its password has a form of before 4.1",
+    1275: "ALTER USER {user} IDENTIFIED BY '…': its password has a form of before 4.1",
     1698: "give the account a password: ALTER USER {user} IDENTIFIED BY '…', by a plugin that keeps one",
-    2054: "the account's plugin is none that keepstep speaks: ALTER USER {user} IDENTIFIED BY '…', by another one",
     2059: "the account's plugin is none that keepstep speaks: ALTER USER {user} IDENTIFIED BY '…', by another one",
 }
-_DENIED = frozenset({1044, 1142, 1143, 1227, 1410, 3891})
-_PASSING = frozenset({1040, 1203, 1205, 1213, 1226, 1317, 1969, 3024})
-_MISSING = frozenset({1133, 1396})
+_DENIED = frozenset({1044, 1142, 1143, 1227})
+_PASSING = frozenset({1205, 1213, 1226, 1317, 1969, 3024})
+_MISSING = frozenset({1396})
 _CANNOT_RETAIN = frozenset({3878, 3894, 3895})
-_LOST = frozenset({0, 1053, 1927, 2003, 2006, 2013, 2014, 2027, 2055})
+_READ_ONLY = frozenset({1290, 3501})
+_OLD_PASSWORD = frozenset({3891, 3892})
+_LOST = frozenset({0, 2006, 2013})
+"""0 is the client's own: a socket that broke, or that it had closed before."""
+_ENDING = frozenset({1053, 1927, 4031})
+"""A server that shuts down, or that ends the connection; a client seldom gets to read it."""
+_SYNTAX = 1064
+_POLICY, _HISTORY = 1819, 3638
 
 
 def answer_of(name: str, username: str, exc: Exception) -> Probe:
@@ -84,7 +88,7 @@ def error_of(name: str, exc: Exception, *passwords: str) -> Error:
     A syntax error quotes the statement, perhaps no more than a part of the password: its words are left out.
     """
     code, words = code_of(exc)
-    quotes = code in (1064, 1149) or any(password and password in words for password in passwords)
+    quotes = code == _SYNTAX or any(password and password in words for password in passwords)
     text = f"{name}: error {code}" + ("" if quotes else f": {words}")
     if code in _DENIED:
         return Denied(text, hint=_RIGHTS)
@@ -92,15 +96,18 @@ def error_of(name: str, exc: Exception, *passwords: str) -> Error:
         return NotFound(text)
     if code in _CANNOT_RETAIN:
         return Unsupported(text)
-    if code in (1290, 1836) and "read" in words:
+    if code in _OLD_PASSWORD:
+        hint = "log in with the newest password, or let an administrator (admin) set it"
+        return Denied(text, hint=hint)
+    if code in _READ_ONLY and "read" in words:
         return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
-    if code == 3638 or (code == 1819 and "reuse" in words):
+    if code == _HISTORY or (code == _POLICY and "reuse" in words):
         return PasswordRefused(text, Reason.REUSE)
-    if code == 1819:
+    if code == _POLICY:
         return PasswordRefused(text, Reason.POLICY, hint="a password validation plugin of the server says so")
     if code in _PASSING:
         return Transient(text)
-    return Unreachable(text) if code in _LOST else Error(text)
+    return Unreachable(text) if code in _LOST | _ENDING else Error(text)
 
 
 def change_error(name: str, exc: Exception, *passwords: str) -> Error:
