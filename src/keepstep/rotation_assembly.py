@@ -21,7 +21,7 @@ from keepstep.databases.interface import STRICTEST_FIRST, Engine, Login
 from keepstep.databases.interface import Database as Adapter
 from keepstep.databases.wallet import Wallet, read_wallet
 from keepstep.errors import ConfigError
-from keepstep.rotation.bases import Admin, Base, Spared
+from keepstep.rotation.base import Admin, Base
 from keepstep.rotation.blob import Place
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
@@ -109,7 +109,7 @@ class RotationAssembly:
                 "alternating users need an administrator: no user may change the other one's password",
                 hint="name its secret with admin, or ADMIN_SECRET_ID",
             )
-        return Base(Spared(await self._database(member), SystemClock()), own, admin)
+        return Base(await self._database(member), own, admin)
 
     def _admin(self, address: str) -> Admin:
         async def login() -> Login:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Database, Engine, Login, Session
+from keepstep.databases.interface import Answer, Database, Engine, Login, Session, Slot
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
 from tests.contract.database_grounds import KINDS, REMOTE, TWO, DatabaseGround, fresh
@@ -58,6 +58,29 @@ def test_a_locked_account_is_locked(database_ground: DatabaseGround) -> None:
             account = await session.account(login.username)
             assert account
             assert account.locked
+
+    database_ground.run(work)
+
+
+@remote
+def test_what_the_server_stores_of_a_password(database_ground: DatabaseGround) -> None:
+    """MySQL and MariaDB show which password a user has, without a login; the others say that they do not."""
+    login = database_ground.user()
+    new = fresh()
+
+    async def work(database: Database) -> None:
+        async with database.session(database_ground.admin) as session:
+            shown = [await session.slot_of(login.username, each) for each in (login.password, new)]
+            if database.engine not in (Engine.MYSQL, Engine.MARIADB):
+                assert shown == [None, None]
+                return
+            assert shown == [Slot.NEWEST, Slot.NEITHER]
+            await session.set_password(login.username, new, keep_old=session.server.keeps_two_passwords)
+            old = Slot.SECOND if session.server.keeps_two_passwords else Slot.NEITHER
+            assert [await session.slot_of(login.username, each) for each in (login.password, new)] == [
+                old,
+                Slot.NEWEST,
+            ]
 
     database_ground.run(work)
 

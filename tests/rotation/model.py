@@ -5,18 +5,22 @@ the stores and databases keep the rules that their vendors document. Every read 
 own, and between any two of them the other worker may do whatever it likes, or an operator may.
 
 A worker goes round: etag of O, stages of O, stages of A, a probe at a time, then one act; an act on a database is
-lock, read A again, probe again, look at the account, one change at a time, unlock.
+lock, read A again, one login or one change at a time, unlock. Where a setting has a limit, the servers count failed
+logins and lock accounts, and workers remember them as the engine does (`rotation/failures.py`), each note a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from keepstep.databases.interface import Answer, Login
-from keepstep.rotation.changes import Change, Standing, Strategy, changes
+from keepstep.databases.interface import Answer, Login, Slot
+from keepstep.rotation import failures as memory
+from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step
 from keepstep.rotation.credential import Credential, partner
+from keepstep.rotation.failures import Failed, Weight
 from keepstep.rotation.rows import Act, Held, Member, Row, Seen, Stages, decide
 from keepstep.rotation.tokens import name_of, token_of
 from keepstep.secret import Secret
@@ -77,9 +81,18 @@ class Account(NamedTuple):
 
     newest: Secret
     second: Secret | None = None
+    failures: int = 0
+    """Logins that failed in a row, where the server counts them."""
+    is_locked: bool = False
 
 
 Users = tuple[tuple[str, Account], ...]
+Remembered = frozenset[tuple[str, Failed]]
+"""What is remembered of accounts."""
+Note = tuple[int, Remembered]
+"""A label of the secret: who wrote it, and what it says."""
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=1000)
 
 
 class Base(NamedTuple):
@@ -92,6 +105,19 @@ class Base(NamedTuple):
         account = dict(self.users).get(login.username)
         is_known = account is not None and login.password in (account.newest, account.second)
         return Answer.ACCEPT if is_known else Answer.REJECT
+
+    def asked(self, login: Login, limit: int | None) -> Base:
+        """A login was tried: the server counts those that fail in a row, and locks the account at its limit."""
+        account = dict(self.users).get(login.username)
+        if account is None or limit is None:
+            return self
+        count = 0 if self.says(login) is Answer.ACCEPT else account.failures + 1
+        counted = account._replace(failures=count, is_locked=account.is_locked or count >= limit)
+        return self if counted == account else self.with_account(login.username, counted)
+
+    def slot(self, login: Login) -> Slot:
+        account = dict(self.users)[login.username]
+        return {account.second: Slot.SECOND, account.newest: Slot.NEWEST}.get(login.password, Slot.NEITHER)
 
     def with_account(self, user: str, account: Account) -> Base:
         return self._replace(users=tuple(sorted({**dict(self.users), user: account}.items())))
@@ -112,10 +138,26 @@ class Worker(NamedTuple):
     changes: tuple[Change, ...] = ()
     unfit: frozenset[tuple[int, Login]] = frozenset()
     retired: frozenset[int] = frozenset()
+    rejected: frozenset[tuple[int, Login]] = frozenset()
+    """Logins that were rejected in this tick, or are fresh."""
+    accepted: frozenset[tuple[int, Login]] = frozenset()
+    """Logins that were let in or set in this tick, where a limit makes that matter."""
+    failures: Remembered = frozenset()
+    read: frozenset[Note] = frozenset()
+    """The notes that it knows."""
+    then: str = ""
+    """Where it goes on once a failed login is noted."""
+    under: frozenset[tuple[str, bool]] = frozenset()
+    """Logins under the lock, by version."""
 
     def again(self) -> Worker:
-        """Observes anew; what its memory holds of this tick stays."""
-        return Worker(unfit=self.unfit, retired=self.retired)
+        """Observes again; what it knows of this tick stays."""
+        return self._replace(
+            **{name: Worker._field_defaults[name] for name in ("at", "etag", "o", "o_names", "a", "prunable")},
+            **{name: Worker._field_defaults[name] for name in ("is_grace_over", "answers", "row", "changes")},
+            then="",
+            under=frozenset(),
+        )
 
 
 class World(NamedTuple):
@@ -123,6 +165,8 @@ class World(NamedTuple):
     o: Store
     bases: tuple[Base, ...]
     workers: tuple[Worker | None, ...]
+    notes: frozenset[Note] = frozenset()
+    """Labels of the secret that remember failed logins."""
 
     def base(self, number: int, base: Base) -> World:
         return self._replace(bases=(*self.bases[:number], base, *self.bases[number + 1 :]))
@@ -149,6 +193,7 @@ class Fences:
     if_match: bool = True
     tokens: bool = True
     label: bool = True
+    memory: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,6 +210,11 @@ class Setting:
     unfit: frozenset[int] = frozenset()
     """Databases whose policy does not take the first fresh password."""
     has_gen: bool = True
+    limit: int | None = None
+    """Failed logins in a row that lock an account."""
+    is_shown: bool = False
+    """The databases show which password an account has."""
+    workers: int = 2
     fences: Fences = Fences()
 
     @property
@@ -189,7 +239,7 @@ def start(setting: Setting) -> World:
     a = Store((Held(VersionId("a1"), before), Held(VersionId("a2"), now)), "a2", previous="a1")
     o = Store((Held(VersionId("1"), before), Held(VersionId("2"), now)), "2", previous="1", names=frozenset("12"))
     bases = [Base(_accounts(strategy, before, now)) for strategy in setting.strategies]
-    return World(a, o, tuple(bases), (Worker(), Worker()))
+    return World(a, o, tuple(bases), (Worker(),) * setting.workers)
 
 
 def _accounts(strategy: Strategy, before: Credential, now: Credential) -> Users:
@@ -205,8 +255,11 @@ def starts(setting: Setting) -> Iterator[World]:
         yield world
         return
     for _ in range(100):
-        if edited := EDITS[setting.edit](setting, world.crashed(0).crashed(1)):
-            yield edited._replace(workers=(Worker(), Worker()))
+        stopped = world
+        for number in range(setting.workers):
+            stopped = stopped.crashed(number)
+        if edited := EDITS[setting.edit](setting, stopped):
+            yield edited._replace(workers=(Worker(),) * setting.workers)
         name, world = [(name, after) for number, name, after in steps(setting, world) if number == 0][-1]
         if name == "S0":
             return
@@ -252,29 +305,109 @@ class Stepper:
         o = self.world.o
         prunable = o.deprecated[0].id if len(o.deprecated) > self.setting.kept else ""
         then = "a" if self.worker.a is None else "decide"
-        yield "read O", self._to(at=then, o=o.stages, o_names=o.names, prunable=prunable)
+        yield "read O", self._to(at=then, o=o.stages, o_names=o.names, prunable=prunable, **self._known(o))
 
     def _a(self) -> Iterator[Step]:
         """The grace is always over: a worker for which it is not would only do less."""
         then = "decide" if self.worker.o is not None else "etag"
         keeps_two = any(strategy.keeps_two for strategy in self.setting.strategies)
         is_over = keeps_two and self.world.a.noted != self.world.a.current
-        yield "read A", self._to(at=then, a=self.world.a.stages, is_grace_over=is_over)
+        yield "read A", self._to(at=then, a=self.world.a.stages, is_grace_over=is_over, **self._notes())
+
+    def _known(self, o: Store) -> dict[str, Any]:
+        """What it knows of logins that are in no store any more does not matter."""
+        held = {each.credential.login for store in (o, self.world.a) for each in store.stages.held()}
+        return {
+            "rejected": frozenset(pair for pair in self.worker.rejected if pair[1] in held),
+            "accepted": frozenset(pair for pair in self.worker.accepted if pair[1] in held),
+        }
+
+    def _notes(self) -> dict[str, Any]:
+        """What the labels say that it has not read yet."""
+        new = self.world.notes - self.worker.read
+        if not new:
+            return {}
+        failures = dict(self.worker.failures)
+        for _, said in sorted(new, key=repr):
+            failures = dict(memory.merged(failures, dict(said)))
+        return {"failures": frozenset(failures.items()), "read": self.worker.read | new}
 
     def _decide(self) -> Iterator[Step]:
         row = once(self.worker, lambda: _row(self.setting, self.worker))
         if row.act is Act.PROBE:
             assert row.what
-            answer = self.world.bases[row.member].says(row.what.credential.login)
-            known = self.worker.answers | {(row.member, row.what.credential.login, answer)}
-            yield "probe", self._to(answers=known)
+            weight = Weight.HEAVY if self.worker.a and row.what.same(self.worker.a.current) else Weight.PLAIN
+            yield self._asked(row.member, row.what, weight)
         else:
             yield from getattr(self, f"_{row.act.name.lower()}")(row)
 
-    def _nothing(self, row: Row) -> Iterator[Step]:
-        yield "S0", self.world.worker(self.number, Worker())
+    def _asked(self, member: int, held: Held, weight: Weight) -> Step:
+        """As the guard does it: remembered, seen without a login, withheld, or tried and noted."""
+        login, base, limit = held.credential.login, self.world.bases[member], self.setting.limit
+        account = memory.account_of(str(member), login.username)
+        key, failures = memory.login_of(account, held.id), dict(self.worker.failures)
+        if self._is_shown and base.slot(login) is Slot.NEITHER:
+            return "seen", self._answered(member, held, Answer.REJECT)
+        is_certain = self._is_shown or (member, login) in self.worker.accepted or limit is None
+        again = memory.next_try(failures.get(account), limit if self.setting.has_admin else None, weight)
+        if self.setting.fences.memory and not is_certain and again is not None and again > NOW:
+            return "withheld", self._answered(member, held, Answer.WITHHELD)
+        answer = base.says(login)
+        world = self.world.base(member, base.asked(login, limit))
+        stepper = Stepper(self.setting, world, self.number, self.worker)
+        if limit is None:
+            return "probe", stepper._answered(member, held, answer)
+        learn = memory.with_success if answer is Answer.ACCEPT else memory.with_failure
+        learnt = frozenset(learn(failures, account, key, NOW).items())
+        mine = stepper._answered(member, held, answer).workers[self.number]
+        assert mine
+        mine = mine._replace(failures=learnt)
+        if answer is Answer.REJECT and self.setting.fences.memory:
+            mine = mine._replace(then=mine.at, at="note")
+        return "probe", world.worker(self.number, mine)
 
-    _stop = _nothing
+    @property
+    def _is_shown(self) -> bool:
+        return self.setting.is_shown and self.setting.has_admin
+
+    def _answered(self, member: int, held: Held, answer: Answer) -> World:
+        login, worker = held.credential.login, self.worker
+        pair = frozenset({(member, login)})
+        if answer is Answer.ACCEPT:
+            accepted = worker.accepted if self.setting.limit is None else worker.accepted | pair
+            worker = worker._replace(rejected=worker.rejected - pair, accepted=accepted)
+        elif answer is Answer.REJECT:
+            worker = worker._replace(rejected=worker.rejected | pair, accepted=worker.accepted - pair)
+        if worker.at in ("standing", "retiring"):
+            worker = worker._replace(under=worker.under | {(held.id, answer is Answer.ACCEPT)})
+        else:
+            worker = worker._replace(answers=worker.answers | {(member, login, answer)})
+        return self.world.worker(self.number, worker)
+
+    def _note(self) -> Iterator[Step]:
+        """The new label, and off with those that it has read."""
+        mine = (self.number, self.worker.failures)
+        notes = (self.world.notes - self.worker.read) | {mine}
+        yield "note", self._to(at=self.worker.then, then="", read=frozenset({mine}))._replace(notes=notes)
+
+    def _settled(self) -> World:
+        """The tick ends, and what succeeded meanwhile need not be remembered."""
+        left = frozenset((account, failed) for account, failed in self.worker.failures if failed.count)
+        known = {each for _, said in self.worker.read for each in said}
+        if left == known:
+            return self.world.worker(self.number, Worker())
+        notes = self.world.notes - self.worker.read
+        notes |= {(self.number, left)} if left else frozenset()
+        return self.world._replace(notes=notes).worker(self.number, Worker())
+
+    def _nothing(self, row: Row) -> Iterator[Step]:
+        yield "S0", self._settled()
+
+    def _stop(self, row: Row) -> Iterator[Step]:
+        if any(answer is Answer.WITHHELD for *_, answer in self.worker.answers):
+            yield "rest", _later(self._settled())
+        else:
+            yield "S0", self._settled()
 
     def _stage_a(self, row: Row) -> Iterator[Step]:
         """S1 labels with the put itself; what heals labels in a second step, which compares."""
@@ -288,10 +421,18 @@ class Stepper:
         if not known:
             a = a._replace(versions=(*a.versions, self._new(row, token)))
             if row.name == "S1" or not self.setting.fences.label:
-                yield row.name, self._again(self.world._replace(a=a._replace(pending=token)))
+                fresh = self._fresh(row, a.versions[-1])
+                after = self.world._replace(a=a._replace(pending=token))
+                yield row.name, after.worker(self.number, self.worker.again()._replace(rejected=fresh))
                 return
         labelling = self.worker._replace(at="label", row=replace(row, version=VersionId(token)))
         yield f"{row.name} put", self.world._replace(a=a).worker(self.number, labelling)
+
+    def _fresh(self, row: Row, made: Held) -> frozenset[tuple[int, Login]]:
+        """A password that was made a moment ago is taken to be rejected everywhere."""
+        if row.what:
+            return self.worker.rejected
+        return self.worker.rejected | {(each, made.credential.login) for each in range(len(self.world.bases))}
 
     def _is_wanted(self, row: Row, known: Held) -> bool:
         return known.credential == self._new(row, known.id).credential if row.what else known.gen == row.gen
@@ -397,48 +538,73 @@ class Stepper:
         if self.setting.fences.read_again and (mine.current, mine.pending) != (a.current, a.pending):
             yield self._unlocked("A has moved")
         else:
-            yield "read A again", self._to(at="probed")
+            then = "retiring" if self.worker.row and self.worker.row.act is Act.RETIRE else "standing"
+            yield "read A again", self._to(at=then, **self._notes())
 
-    def _probed(self) -> Iterator[Step]:
-        row = self.worker.row
-        assert row and row.what
-        has_it = self._base.says(row.what.credential.login) is Answer.ACCEPT
-        if row.act is Act.RETIRE:
-            if has_it:
-                yield "probe again", self._to(at="changing", changes=(Change(None),))
+    def _standing(self) -> Iterator[Step]:
+        """What the account is like is asked under the lock, so it cannot change before the change."""
+        row, a = self.worker.row, self.worker.a
+        assert row and row.what and a
+        strategy, account = self.setting.strategies[row.member], self._account_of(row.what)
+        under = dict(self.worker.under)
+        if not self.setting.fences.probe_again:
+            under |= {row.what.id: False}
+        standing = Standing(
+            has_second=account.second is not None,
+            slot=self._base.slot(a.current.credential.login) if self._is_shown and strategy.keeps_two else None,
+            answers={VersionId(id_): is_in for id_, is_in in under.items()},
+            rejected=frozenset(
+                one.id for one in (row.what, *a.held()) if _was_rejected(self.worker, row.member, one)
+            ),
+        )
+        step = next_step(strategy, row.what, a, standing)
+        if isinstance(step, Ask):
+            name, world = self._asked(row.member, step.what, step.weight)
+            if name == "withheld" and step.weight is not Weight.LIGHT:
+                yield "rest", self._given_up()
             else:
-                yield self._unlocked("it does not log in")
-        elif has_it and self.setting.fences.probe_again:
+                yield name, world
+        elif not step:
             yield self._unlocked("has it already")
         elif row.member in self.setting.unfit and row.what.gen == 3:
             refused = self.worker.unfit | {(row.member, row.what.credential.login)}
             yield self._unlocked("refused", unfit=refused)
         else:
-            yield "probe again", self._to(at="changing", changes=self._changes(row.what))
+            if strategy is Strategy.ROLLOVER and not self.setting.fences.expire_first:
+                step = tuple(change for change in step if change.what)
+            yield from self._decided(step)
+
+    def _decided(self, changes: tuple[Change, ...]) -> Iterator[Step]:
+        worker = self.worker._replace(at="changing", changes=changes, under=frozenset())
+        yield from Stepper(self.setting, self.world, self.number, worker).steps()
+
+    def _retiring(self) -> Iterator[Step]:
+        row, under = self.worker.row, dict(self.worker.under)
+        assert row and row.what
+        if row.what.id not in under:
+            name, world = self._asked(row.member, row.what, Weight.HEAVY)
+            yield (name, world) if name != "withheld" else ("rest", self._given_up())
+        elif not under[row.what.id]:
+            yield self._unlocked("it does not log in")
+        else:
+            is_second = self._is_shown and self._base.slot(row.what.credential.login) is Slot.SECOND
+            again = (Change(row.what),) if is_second else ()
+            yield from self._decided((*again, Change(None)))
+
+    def _given_up(self) -> World:
+        """A login that is needed must not be tried now: the tick ends, and time passes."""
+        _, world = self._unlocked("rest")
+        mine = world.workers[self.number]
+        assert mine
+        return _later(Stepper(self.setting, world, self.number, mine)._settled())
 
     @property
     def _base(self) -> Base:
         assert self.worker.row
         return self.world.bases[self.worker.row.member]
 
-    def _changes(self, what: Held) -> tuple[Change, ...]:
-        """What the account is like is asked under the lock, so it cannot change before the change."""
-        assert self.worker.a and self.worker.row
-        a = self.worker.a
-        account = dict(self._base.users)[what.credential.username]
-        standing = Standing(
-            has_second=account.second is not None,
-            previous_logs_in=a.previous is not None and self._lets_in(a.previous),
-            current_logs_in=self._lets_in(a.current),
-        )
-        strategy = self.setting.strategies[self.worker.row.member]
-        wanted = changes(strategy, what, a.current, standing)
-        if strategy is Strategy.ROLLOVER and not self.setting.fences.expire_first:
-            return tuple(change for change in wanted if change.what)
-        return wanted
-
-    def _lets_in(self, held: Held) -> bool:
-        return self._base.says(held.credential.login) is Answer.ACCEPT
+    def _account_of(self, what: Held) -> Account:
+        return dict(self._base.users)[what.credential.username]
 
     def _changing(self) -> Iterator[Step]:
         row = self.worker.row
@@ -454,17 +620,51 @@ class Stepper:
         elif row.act is Act.RETIRE:
             yield stepper._unlocked("retire", retired=self.worker.retired | {row.member})
         else:
-            yield stepper._unlocked(f"{row.name} change")
+            yield stepper._let_in(row.what)._unlocked(f"{row.name} change")
+
+    def _let_in(self, what: Held) -> Stepper:
+        """What was set is logged in with, which is certain to succeed."""
+        assert self.worker.row
+        number, login = self.worker.row.member, what.credential.login
+        pair = frozenset({(number, login)})
+        worker = self.worker._replace(rejected=self.worker.rejected - pair)
+        if self.setting.limit is None:
+            return Stepper(self.setting, self.world, self.number, worker)
+        account = memory.account_of(str(number), login.username)
+        key = memory.login_of(account, what.id)
+        learnt = memory.with_success(dict(worker.failures), account, key, NOW)
+        worker = worker._replace(accepted=worker.accepted | pair, failures=frozenset(learnt.items()))
+        world = self.world.base(number, self.world.bases[number].asked(login, self.setting.limit))
+        return Stepper(self.setting, world, self.number, worker)
+
+
+def _later(world: World) -> World:
+    """The rests are over."""
+    aged = [
+        (who, frozenset((account, replace(failed, at=LONG_AGO)) for account, failed in said))
+        for who, said in world.notes
+    ]
+    return world._replace(notes=frozenset(aged))
 
 
 def _changed(strategy: Strategy, account: Account, change: Change) -> Account:
     """The engines' rules: Oracle's second password stays during a rollover, MySQL's is replaced by RETAIN."""
     if change.what is None:
-        return Account(account.newest)
+        return account._replace(second=None)
     new = change.what.credential.password
     if change.keep_old and not (strategy is Strategy.ROLLOVER and account.second):
-        return Account(new, account.newest)
-    return Account(new, account.second)
+        return account._replace(newest=new, second=account.newest)
+    return account._replace(newest=new)
+
+
+def _was_rejected(worker: Worker, member: int, held: Held) -> bool:
+    login = held.credential.login
+    if (member, login) in worker.accepted:
+        return False
+    account = memory.account_of(str(member), login.username)
+    failed = dict(worker.failures).get(account)
+    is_noted = memory.is_remembered(failed, memory.login_of(account, held.id), NOW)
+    return is_noted or (member, login) in worker.rejected
 
 
 def _row(setting: Setting, worker: Worker) -> Row:
@@ -481,10 +681,19 @@ def _row(setting: Setting, worker: Worker) -> Row:
         unfit=worker.unfit,
         retired=worker.retired,
     )
+    held = {*worker.a.held(), *worker.o.held()}
+    remembered = {
+        (member, one.credential.login): Answer.REJECT
+        for member in range(len(setting.strategies))
+        for one in held
+        if _was_rejected(worker, member, one)
+    }
+    seen = replace(seen, remembered=remembered)
     p, o = worker.a.pending, worker.o
     if not setting.fences.generations and p and not (p.same(o.current) or p.same(o.pending)):
         return Row(name="S2", act=Act.STAGE_O, what=p)
-    return decide(seen)
+    row = decide(replace(seen, answers={**remembered, **seen.answers}))
+    return row if row.act is Act.APPLY else decide(seen)
 
 
 def _set_everywhere(world: World, password: Secret) -> World:
@@ -541,6 +750,30 @@ def _restored(setting: Setting, world: World) -> World | None:
     return world.base(0, start(setting).bases[0]._replace(holder=world.bases[0].holder))
 
 
+def _restored_to_previous(setting: Setting, world: World) -> World | None:
+    """The first database has what the accounts had before the last rotation, and nothing else."""
+    before = start(setting).a.stages.previous
+    assert before
+    user = world.a.stages.current.credential.username
+    base = world.bases[0]
+    return world.base(0, base.with_account(user, Account(before.credential.password)))
+
+
+def _restored_to_unknown(setting: Setting, world: World) -> World | None:
+    """Somebody sets a password on the first database that nobody knows, and a second one where there may be two."""
+    base = world.bases[0]
+    for user, _ in base.users:
+        second = Secret("nobody knows that") if setting.strategies[0].keeps_two else None
+        base = base.with_account(user, Account(Secret("nobody knows this"), second))
+    return world.base(0, base)
+
+
+def _rolled_back_both(setting: Setting, world: World) -> World | None:
+    """Somebody makes the previous version current again in both stores."""
+    a = _rolled_back(setting, world) if not world.a.pending and not world.o.pending else None
+    return _rolled_back_oci(setting, a) if a else None
+
+
 def _stray(setting: Setting, world: World) -> World | None:
     """Somebody leaves a pending version in OCI that no database knows."""
     stray = replace(world.a.stages.current.credential, gen=9, password=Secret("stray"))
@@ -565,6 +798,9 @@ EDITS: dict[str, Callable[[Setting, World], World | None]] = {
     "rolled-back": _rolled_back,
     "rolled-back-oci": _rolled_back_oci,
     "restored": _restored,
+    "restored-to-previous": _restored_to_previous,
+    "restored-to-unknown": _restored_to_unknown,
+    "rolled-back-both": _rolled_back_both,
     "stray": _stray,
     "wrong": _wrong,
 }

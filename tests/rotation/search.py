@@ -32,10 +32,10 @@ class Interner:
         self._known: dict[int, Any] = {}
 
     def world(self, world: World) -> tuple[Key, World]:
-        parts = [*map(self._part, (world.a, world.o, *world.bases, *world.workers))]
+        parts = [*map(self._part, (world.a, world.o, *world.bases, *world.workers, world.notes))]
         count = len(world.bases)
-        bases, workers = tuple(parts[2 : 2 + count]), tuple(parts[2 + count :])
-        return tuple(map(id, parts)), World(parts[0], parts[1], bases, workers)
+        bases, workers = tuple(parts[2 : 2 + count]), tuple(parts[2 + count : -1])
+        return tuple(map(id, parts)), World(parts[0], parts[1], bases, workers, parts[-1])
 
     def _part(self, part: Any) -> Any:
         if id(part) in self._known:
@@ -108,7 +108,11 @@ class Search:
 
     def _alone(self, world: World, number: int) -> str:
         """The other worker has crashed: this one must come to rest in health. Empty when it does."""
-        key, state = self._interner.world(world.crashed(1 - number))
+        alone = world
+        for other in range(len(world.workers)):
+            alone = alone if other == number else alone.crashed(other)
+        key, state = self._interner.world(alone)
+        rows: set[tuple[Any, ...]] = set()
         seen: dict[Key, None] = {}
         trouble = "goes on for ever"
         for _ in range(SOLO):
@@ -118,12 +122,26 @@ class Search:
             seen[key] = None
             name, after = [(name, after) for who, name, after in steps(self._setting, state) if who == number][-1]
             key, after = self._interner.world(after)
+            if row := _row_done(state, number, name):
+                if row in rows:
+                    trouble = f"{name} twice without a change"
+                    break
+                rows.add(row)
             if name == "S0" and key in seen:  # a whole round of its own found nothing to do
                 trouble = _health(state)
                 break
             state = after
         self._rests.update(dict.fromkeys(seen, trouble))
         return trouble
+
+
+def _row_done(before: World, number: int, name: str) -> tuple[Any, ...] | None:
+    """What tells one row from another, where this step did one: the database, and both stores as they were."""
+    code = name.split()[0]
+    if not (code[0] in "SD" and code[1:2].isdigit()) or code == "S0" or name.endswith(("contended", "put")):
+        return None
+    worker = before.workers[number]
+    return name, worker.row.member if worker and worker.row else -1, before.a, before.o
 
 
 def lets_in(world: World, number: int, held: Held | None) -> bool:
@@ -146,6 +164,9 @@ def _broken(setting: Setting, before: World, after: World) -> list[str]:
     if before.a is after.a and before.o is after.o and is_same_base:
         return []
     found = []
+    for old_base, new_base in zip(before.bases, after.bases, strict=True):
+        if any(account.is_locked and not dict(old_base.users)[user].is_locked for user, account in new_base.users):
+            found.append("locked")
     members = range(len(setting.strategies))
     for name in ("a", "o"):
         old, new = getattr(before, name), getattr(after, name)

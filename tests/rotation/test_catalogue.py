@@ -19,7 +19,7 @@ from keepstep.databases.interface import Answer, Login, Probe
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import Error, ExitCode, Transient
-from keepstep.rotation.bases import Base
+from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import is_pair, partner
@@ -47,7 +47,7 @@ def test_f1_every_row_is_one_write() -> None:
     """F1: a whole rotation is seven writes, each of them a row of its own, so a kill lands between two rows."""
     report = MemoryScene().tick(now=True)
     assert report.actions is not None
-    rows = [action.reason.partition(":")[0] for action in report.actions]
+    rows = [action.reason.rpartition("(")[2].partition(")")[0] for action in report.actions]
     assert rows == ["S1", "S2", "S3", "S3", "S4", "S5", "S5b"]
 
 

@@ -7,8 +7,10 @@ I1  a password reaches a database only when both stores have it
 I2  for each store and database one of CURRENT, PENDING, PREVIOUS logs in
 I3  CURRENT logs in (where two passwords or two users take turns)
 I4  a pending password that a database has is never lost
+    no account is ever locked by the workers' failed logins
 
-and from every state either worker alone comes to rest, with both stores in step and every database agreeing.
+and from every state either worker alone comes to rest, with both stores in step and every database agreeing, and no
+row of the table comes twice without a change in between.
 """
 
 from __future__ import annotations
@@ -80,6 +82,9 @@ ROWS = {
     "rolled-back": "D3",
     "rolled-back-oci": "D1",
     "restored": "D7",
+    "restored-to-previous": "D7",
+    "restored-to-unknown": "D7",
+    "rolled-back-both": "D7",
     "stray": "S2",
 }
 """What heals each thing that an operator can do to a single user."""
@@ -103,6 +108,35 @@ def test_what_an_operator_does_is_healed(strategies: tuple[Strategy, ...], edit:
     findings = explored(*strategies, rotations=1, edit=edit)
     check(findings, *strategies)
     assert SINGLE not in strategies or any(name.startswith(ROWS[edit]) for name in findings.rows)
+
+
+@pytest.mark.parametrize("edit", ["restored-to-previous", "restored-to-unknown", "rolled-back-both"])
+@pytest.mark.parametrize("limit", [3, 1])
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_a_database_that_lost_current_and_counts_failures(strategy: Strategy, limit: int, edit: str) -> None:
+    """It is healed at any point of a rotation, by one worker alone, and no account is locked on the way.
+
+    A limit of one is for servers that show which password an account has; the others are refused.
+    """
+    if limit == 1 and strategy is ROLLOVER:
+        return
+    check(explored(strategy, rotations=1, edit=edit, limit=limit, is_shown=limit == 1, workers=1), strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "limit"),
+    [(ALTERNATING, 3), (SINGLE, 3), (DUAL, 1), *(((DUAL, 3), (ROLLOVER, 3)) if FULL else ())],
+)
+def test_two_workers_lock_nobody_out(strategy: Strategy, limit: int) -> None:
+    """Two workers that remember failed logins together: no account is locked, and all else holds."""
+    check(explored(strategy, rotations=1, limit=limit, is_shown=limit == 1), strategy)
+
+
+def test_the_memory_of_failures_is_needed() -> None:
+    """Without it the model locks an account: a credential that changes itself is tried again and again."""
+    fences = Fences(memory=False)
+    options: dict[str, Any] = {"rotations": 1, "limit": 3, "has_admin": False, "edit": "restored-to-unknown"}
+    assert explored(SINGLE, fences=fences, workers=1, until="locked", **options).broken
 
 
 def test_a_policy_that_refuses_is_healed() -> None:

@@ -15,7 +15,7 @@ Real = Callable[..., Scene]
 
 def rows(report: object) -> list[str]:
     """The rows that were done, in their order."""
-    return [action.reason.partition(":")[0] for action in report.actions]  # type: ignore[attr-defined]
+    return [action.reason.rpartition("(")[2].partition(")")[0] for action in report.actions]  # type: ignore[attr-defined]
 
 
 def test_a_rotation_with_alternating_users(real: Real) -> None:

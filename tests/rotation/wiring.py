@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from keepstep.clock import SystemClock
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.oci import OciIdentity
 from keepstep.databases.endpoint import Endpoint, trust
@@ -15,7 +14,7 @@ from keepstep.databases.interface import Database, Engine, Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.databases.postgres import PostgresDatabase
-from keepstep.rotation.bases import Base, Spared
+from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
@@ -50,7 +49,7 @@ def base_of(database: Database, strategy: Strategy, admin: Callable[[], Awaitabl
     """Each engine's own way to keep two passwords."""
     if strategy.keeps_two:
         strategy = Strategy.ROLLOVER if database.engine is Engine.ORACLE else Strategy.DUAL
-    return Base(Spared(database, SystemClock()), strategy, admin)
+    return Base(database, strategy, admin)
 
 
 def admin_of(username: str, password: str) -> Callable[[], Awaitable[Login]]:

@@ -48,7 +48,16 @@ class Answer(StrEnum):
     TLS_ERROR = "tls-error"
     """Whoever answered could not prove to be this server, or speaks no TLS."""
     WITHHELD = "withheld"
-    """Not asked, so that failed logins do not lock the account (see :mod:`keepstep.databases.probing`)."""
+    """Not asked, so that failed logins do not lock the account (see :mod:`keepstep.rotation.failures`)."""
+
+
+class Slot(StrEnum):
+    """Which of a user's passwords one is, by what the server stores of them."""
+
+    NEWEST = "newest"
+    SECOND = "second"
+    """The older one, which goes on working."""
+    NEITHER = "neither"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,13 @@ class Session(Protocol):
 
     async def policy(self, username: str) -> PasswordPolicy:
         """What the server demands of the user's next password; no demands where it does not tell."""
+        ...
+
+    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+        """Which of the user's passwords this is, without a login; None where that cannot be seen.
+
+        None too when the user's rows for several hosts differ. Says nothing about whether the account is locked.
+        """
         ...
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:

@@ -21,6 +21,7 @@ from keepstep.databases.interface import (
     Probe,
     Server,
     Session,
+    Slot,
 )
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.secret import Secret
@@ -47,6 +48,7 @@ class MemoryDatabase:
         keeps_two_passwords: bool = False,
         remembers: int = 0,
         failures_allowed: int | None = None,
+        shows_verifiers: bool = False,
         policy: Callable[[str], bool] = lambda password: True,
     ) -> None:
         self.engine = engine
@@ -59,6 +61,7 @@ class MemoryDatabase:
         self.server = Server(version="memory", keeps_two_passwords=keeps_two_passwords)
         self.remembers = remembers
         self.failures_allowed = failures_allowed
+        self.shows_verifiers = shows_verifiers
         self.policy = policy
         self.demands = PasswordPolicy()
         """What sessions tell of the policy."""
@@ -144,6 +147,13 @@ class MemorySession:
 
     async def policy(self, username: str) -> PasswordPolicy:
         return self._database.demands
+
+    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+        self._check_alive()
+        if not self._database.shows_verifiers or username not in self._database.users:
+            return None
+        user = self._database.users[username]
+        return {user.second: Slot.SECOND, user.newest: Slot.NEWEST}.get(password, Slot.NEITHER)
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         self._check_alive()

@@ -19,6 +19,7 @@ from keepstep.databases.mysql_accounts import (
     mariadb_row,
     mysql_row,
 )
+from keepstep.databases.mysql_verifiers import MARIADB_VERIFIERS, MYSQL_SECOND, MYSQL_VERIFIERS
 from keepstep.errors import Unsupported
 from keepstep.secret import Secret
 
@@ -32,6 +33,8 @@ class Dialect(Protocol):
     keeps_two_passwords: bool
     rows: str
     """Query for a user's rows, by name."""
+    verifiers: str
+    """Query for what the server stores of a user's passwords: plugin, newest, second or NULL."""
     roles: str
     """Query for the roles of a user: name, whether it is a default one, and the user's host."""
     read_only: str
@@ -76,6 +79,7 @@ class Mysql:
 
     def __init__(self, version: Sequence[int]) -> None:
         self.keeps_two_passwords = tuple(version) >= (8, 0, 14)
+        self.verifiers = MYSQL_VERIFIERS.format(second=MYSQL_SECOND if self.keeps_two_passwords else "NULL")
         self.rows = MYSQL_COLUMNS.format(extra=MYSQL_EXTRA if self.keeps_two_passwords else "0, NULL")
 
     def row(self, row: Row) -> AccountRow:
@@ -130,6 +134,7 @@ class Mariadb:
 
     keeps_two_passwords = False
     rows = MARIADB_COLUMNS
+    verifiers = MARIADB_VERIFIERS
     roles = (
         "SELECT m.Role, COALESCE(m.Role = JSON_VALUE(g.Priv, '$.default_role'), 0), m.Host"
         " FROM mysql.roles_mapping m JOIN mysql.global_priv g USING (User, Host) WHERE m.User = %s"

@@ -8,13 +8,14 @@ from typing import Any
 
 import pymysql
 
-from keepstep.databases.interface import Account, Engine, Finding, Login, PasswordPolicy, Server
+from keepstep.databases.interface import Account, Engine, Finding, Login, PasswordPolicy, Server, Slot
 from keepstep.databases.mysql_accounts import AccountRow, own_row
 from keepstep.databases.mysql_dialects import Mariadb, Row, Statement, dialect_of
 from keepstep.databases.mysql_errors import change_error, code_of, error_of
 from keepstep.databases.mysql_grants import Grants
 from keepstep.databases.mysql_hosts import hosts_known_to
 from keepstep.databases.mysql_preflight import Partner, Survey, account_of, findings
+from keepstep.databases.mysql_verifiers import slot_among
 from keepstep.databases.threads import DriverThread
 from keepstep.errors import Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
@@ -57,6 +58,9 @@ class MysqlSession:
         rows = await self._thread.run(self._ask, self._dialect.policy)
         return self._dialect.demands({str(name): str(value) for name, value in rows})
 
+    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+        return await self._thread.run(self._slot_of, username, password)
+
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         if keep_old and not self.server.keeps_two_passwords:
             raise Unsupported(f"{self._name}: version {self.server.version} keeps one password for each user")
@@ -84,6 +88,14 @@ class MysqlSession:
             roles=frozenset(str(role) for role, _, _ in roles),
             default_role=next((str(role) for role, is_default, _ in roles if int(is_default)), ""),
         )
+
+    def _slot_of(self, username: str, password: Secret) -> Slot | None:
+        try:
+            rows = self._ask(self._dialect.verifiers, username)
+        except Error:
+            return None
+        slots = {slot_among(password, str(plugin), newest, second) for plugin, newest, second in rows}
+        return slots.pop() if len(slots) == 1 else None
 
     def _own_account(self) -> Account:
         row = self._own_row()

@@ -11,7 +11,7 @@ from typing import Any
 import oracledb
 
 from keepstep.databases import oracle_queries as queries
-from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, Server
+from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, Server, Slot
 from keepstep.databases.oracle_errors import change_error, error_of
 from keepstep.databases.oracle_names import canonical, identifier, text
 from keepstep.databases.oracle_preflight import (
@@ -114,6 +114,10 @@ class OracleSession:
     async def policy(self, username: str) -> PasswordPolicy:
         known = await self._known(username)
         return policy_of(known[1] if known else {})
+
+    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+        """Oracle shows no verifier to administrators."""
+        return None
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         """A user's own change names the old password, and fails where that is not the user's any more.

@@ -31,6 +31,7 @@ from keepstep.databases.interface import (
     Probe,
     Server,
     Session,
+    Slot,
 )
 from keepstep.databases.postgres_errors import answer_of, change_error, error_of
 from keepstep.databases.postgres_pair import MISSING
@@ -161,6 +162,10 @@ class PostgresSession:
     async def policy(self, username: str) -> PasswordPolicy:
         """None: a server that gets a verifier cannot see whether its rules are kept."""
         return PasswordPolicy()
+
+    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+        """The verifier is for superusers alone, and PostgreSQL locks nobody out."""
+        return None
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         if keep_old:

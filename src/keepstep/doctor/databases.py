@@ -6,7 +6,7 @@ from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Answer, Finding
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
 from keepstep.errors import Error
-from keepstep.rotation.bases import Base
+from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.credential import Credential, partner
 from keepstep.rotation.passwords import fresh_password

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from keepstep.databases.interface import PasswordPolicy
 from keepstep.errors import Conflict
 from keepstep.rotation.credential import Credential, Payload, partner
 from keepstep.rotation.observe import Sight
@@ -32,6 +33,8 @@ class Writer:
         self._stores = stores
         self._alternates = alternates
         self._now = now
+        self.policy = PasswordPolicy()
+        """What a fresh password has to meet."""
 
     async def do(self, row: Row, sight: Sight) -> Credential | None:
         """The fresh credential, where one was made and is now pending.
@@ -85,7 +88,7 @@ class Writer:
         if row.what:
             return current.with_credential(replace(row.what.credential, gen=row.gen))
         user = next_user(sight.a.current, alternates=self._alternates)
-        return current.with_credential(Credential(row.gen, user, fresh_password(user)))
+        return current.with_credential(Credential(row.gen, user, fresh_password(user, self.policy)))
 
     async def _stage_in_secondary(self, row: Row, sight: Sight) -> None:
         assert row.what

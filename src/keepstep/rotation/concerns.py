@@ -7,14 +7,18 @@ from datetime import datetime
 
 from keepstep.databases.interface import Account
 from keepstep.errors import Error
-from keepstep.rotation.bases import Base, look_at
+from keepstep.rotation.base import Base
+from keepstep.rotation.bases import look_at
 from keepstep.rotation.changes import Strategy
+from keepstep.rotation.guard import Guard
 from keepstep.rotation.observe import Sight
 from keepstep.rotation.pace import room_of
 from keepstep.runs.report import Concern
 
 
-async def concerns(name: str, sight: Sight, bases: tuple[Base, ...], now: datetime) -> AsyncIterator[Concern]:
+async def concerns(
+    name: str, sight: Sight, bases: tuple[Base, ...], guard: Guard, now: datetime
+) -> AsyncIterator[Concern]:
     """Of what was seen last, when the tick had ended."""
     command = f"keepstep rotate {name} --plan"
     pending = sight.a.pending
@@ -28,8 +32,10 @@ async def concerns(name: str, sight: Sight, bases: tuple[Base, ...], now: dateti
             "see what the plan says is in the way",
             command,
         )
-        for base in bases:
-            if base.strategy is Strategy.ROLLOVER and (until := await _window(base, sight, since, now)):
+        for number, base in enumerate(bases):
+            if base.strategy is not Strategy.ROLLOVER:
+                continue
+            if until := await _window(number, base, guard, sight, since, now):
                 yield _half_gone(base, until, since, command)
     room = room_of(sight.secondary)
     if not room.has_room and room.prunable is None:
@@ -54,10 +60,12 @@ def _half_gone(base: Base, until: datetime, since: datetime, command: str) -> Co
     )
 
 
-async def _window(base: Base, sight: Sight, since: datetime, now: datetime) -> datetime | None:
+async def _window(
+    number: int, base: Base, guard: Guard, sight: Sight, since: datetime, now: datetime
+) -> datetime | None:
     """When the old password dies, once half of its time is gone; None also where that cannot be had now."""
     try:
-        account: Account | None = await look_at(base, sight.a.current)
+        account: Account | None = await look_at(number, base, guard, sight.a.current)
     except Error:
         return None
     until = account.second_password_until if account else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepstep.rotation.bases import Base
+from keepstep.rotation.base import Base
 from keepstep.rotation.observe import Sight
 from keepstep.rotation.rows import Act, Held, Row, Stages
 from keepstep.rotation.tokens import name_of, token_of

@@ -1,8 +1,8 @@
 """The state table of rotation: from what was observed, the one thing to do next. Pure: no network, clock or file.
 
 A is the primary store (Secrets Manager), O the secondary (OCI Vault); c is CURRENT, p A's PENDING, q O's; D is any
-database. *Accepted* is said of a credential that every D lets in. Generations and contents are compared, never
-times. The first row that fits is taken; after it everything is observed anew.
+database. A credential is *accepted* when every D lets it in. Generations and contents are compared, never times.
+The first row that fits is taken, and then everything is observed again.
 
 ====  =========================================================  ==================================================
 row   observed                                                   to do
@@ -110,6 +110,8 @@ class Seen:
     """The strictest engine first."""
     answers: Mapping[tuple[int, Login], Answer] = field(default_factory=dict)
     """What the databases said to logins, by the member's number."""
+    remembered: Mapping[tuple[int, Login], Answer] = field(default_factory=dict)
+    """Logins that were rejected a while ago."""
     alternates: bool = False
     """Whether two users take turns; otherwise there is one."""
     is_due: bool = False
@@ -132,6 +134,35 @@ class Seen:
     def next_gen(self) -> int:
         held = (*self.primary.held(), *self.secondary.held())
         return 1 + max(self.newest_gen, *(one.gen for one in held))
+
+
+WORDS = {
+    "S0": "nothing to do",
+    "S1": "rotate: stage a fresh password in AWS",
+    "S2": "stage the pending password in OCI",
+    "S3": "set the pending password in a database",
+    "S4": "promote the pending password in OCI",
+    "S5": "promote the pending password in AWS",
+    "S5a": "set what OCI has promoted in a database",
+    "S5b": "finish: take the pending label off",
+    "S6": "retire the old password",
+    "S7": "prune old versions in OCI",
+    "D1": "bring OCI up to AWS",
+    "D2": "adopt the password that AWS has",
+    "D3": "adopt the password that OCI has",
+    "D4": "heal by rotating",
+    "D5": "adopt the password that is pending in OCI",
+    "D6": "replace a password that a database refuses",
+    "D7": "give a database the current password back",
+    "X1": "stop: the users do not go together",
+    "X3": "stop: a database does not answer",
+}
+"""What each row is called, by its code."""
+
+
+def words_of(name: str) -> str:
+    """The row in words, with its code: what reports and ``--plan`` call it."""
+    return f"{WORDS[name]} ({name})" if name in WORDS else name
 
 
 class Act(StrEnum):
@@ -289,7 +320,13 @@ def _orphan(seen: Seen) -> Row | None:
     q = seen.secondary.pending
     if q is None or q.same(seen.primary.current) or q.same(seen.secondary.current):
         return None
-    return _staged(seen, "D5", q, "a database already lets it in") if _some_accept(seen, q) else None
+    for member in range(len(seen.members)):
+        # What is rejected, or may not be asked, is left where it is: the next rotation supersedes it.
+        key = (member, q.credential.login)
+        is_left = key in seen.remembered or seen.answers.get(key) is Answer.WITHHELD
+        if not is_left and _says(seen, member, q) is Answer.ACCEPT:
+            return _staged(seen, "D5", q, "a database already lets it in")
+    return None
 
 
 def _agreeing(seen: Seen) -> Row:
@@ -373,6 +410,8 @@ def _says(seen: Seen, member: int, x: Held) -> Answer:
     answer = seen.answers.get((member, x.credential.login))
     if answer is None:
         raise _Found(Row(name="", act=Act.PROBE, what=x, member=member))
+    if answer is Answer.EXPIRED and seen.members[member].has_admin:
+        return Answer.REJECT  # it lets nobody in until an administrator sets it, or another one
     if answer not in (Answer.ACCEPT, Answer.REJECT):
         raise _Found(_stop("X3", f"{seen.members[member].name} is {answer}", member, x))
     return answer

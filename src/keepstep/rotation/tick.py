@@ -6,26 +6,32 @@ write is compared with what was seen, and whoever comes second looks again.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason
-from keepstep.databases.interface import Answer, Login
+from keepstep.databases.interface import Answer, Login, PasswordPolicy
 from keepstep.errors import ConfigError, Conflict, Denied, Error, ExitCode, NotFound, Refused, Transient
 from keepstep.rotation import bases as databases
 from keepstep.rotation import explain
 from keepstep.rotation.act import RETIRED, Writer, next_user
-from keepstep.rotation.bases import Base, Stopped
+from keepstep.rotation.base import Base, Stopped
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.concerns import concerns
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import partner
+from keepstep.rotation.failures import PREFIX, Weight
+from keepstep.rotation.guard import Guard
+from keepstep.rotation.notes import Notes
 from keepstep.rotation.observe import Sight, glance, observe
 from keepstep.rotation.pace import Pace, room_of
-from keepstep.rotation.rows import Act, Row, Seen, decide
+from keepstep.rotation.preflight import check
+from keepstep.rotation.rows import Act, Row, Seen, decide, words_of
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.trail import Append, Trail
 from keepstep.runs.report import Action, Failure, Report
@@ -37,9 +43,13 @@ UNKNOWN = 5
 """How often an answer may be lost."""
 REFUSALS = 3
 """How many passwords a database may refuse before its rules are taken to be the trouble."""
-WITHHELD = "another worker is at it, and no more logins are tried that could fail"
+_PAUSE = 0.5
+"""Seconds after a conflict that nothing explains; each further one waits longer."""
 RESERVE = timedelta(seconds=60)
 """Before the platform ends us, nothing is begun any more."""
+
+
+Fingerprint = tuple[Hashable, ...]
 
 
 class Watcher(Protocol):
@@ -75,15 +85,21 @@ class _Memory:
     first: VersionId | None = None
     """A's CURRENT when it began: what is due is that, not what it made of it."""
     conflicts: int = 0
+    unexplained: int = 0
+    """Conflicts after which both stores were as before."""
+    conflict: tuple[Fingerprint, Conflict] | None = None
+    """The last one, and what was seen before it."""
+    done: set[Hashable] = field(default_factory=set)
+    """Rows that were done, each with the state that it was done in."""
     unknown: int = 0
     refusals: int = 0
     unfit: frozenset[tuple[int, Login]] = frozenset()
     reused: frozenset[tuple[int, Login]] = frozenset()
     retired: frozenset[int] = frozenset()
-    fresh: dict[tuple[int, Login], Answer] = field(default_factory=dict)
-    """Passwords made in this tick that nobody has tried to set: rejected, most likely. Asked under the lock."""
     reasons: dict[int, str] = field(default_factory=dict)
     """Why a database answered as it did."""
+    fixes: dict[int, str] = field(default_factory=dict)
+    """The statements that it takes to change that."""
 
 
 class Tick:
@@ -118,6 +134,8 @@ class Tick:
         self._said: dict[str, str] = {}
         """What each database answered last."""
         alternates = rotation.strategy is Strategy.ALTERNATING
+        self._notes = Notes(rotation.stores)
+        self._guard = Guard(rotation.bases, self._clock, self._notes.write, is_forced=is_forced)
         self._writer = Writer(rotation.stores, alternates=alternates, now=self._clock.now)
         self._trail = Trail(rotation.append, tuple(base.database.name for base in rotation.bases))
 
@@ -129,10 +147,14 @@ class Tick:
         except Error as exc:
             outcome = self._failed(exc)
         await self._conclude(outcome)
+        if not self.report.failures:
+            for error in self._guard.unavailable.values():
+                self._warn(f"{error.message}; the next change would not be possible")
+        await self._notes.settle(self._guard.failures, self._clock.now())
         if self._sight and not self._is_plan and self.report.exit_code is not ExitCode.REFUSED:
             await self._connect(self._sight)
             now = self._clock.now()
-            async for concern in concerns(self._rotation.name, self._sight, self._rotation.bases, now):
+            async for concern in concerns(self._rotation.name, self._sight, self._rotation.bases, self._guard, now):
                 self.report.concerns.append(concern)
         self.report.requests.update(self._rotation.stores.calls)
         self.report.finished = self._clock.now()
@@ -147,15 +169,15 @@ class Tick:
             return "idle"
         while True:
             sight = self._sight = await observe(self._rotation.stores)
+            await self._explain_conflict(sight)
             row = await self._choose(sight)
             if self._is_plan:
                 return self._planned(row, sight)
             if row.act is Act.NOTHING:
                 return self._rested(row, sight)
             if row.act is Act.STOP:
-                if Answer.WITHHELD in self._answers.values():
-                    return self._contended(WITHHELD)
                 raise self._stop_of(row)
+            self._check_progress(row, sight)
             if self._is_late() and not self._is_stopped and not self.report.counts["step"]:
                 raise ConfigError(
                     f"there is no time for a single step: one may take {RESERVE.total_seconds():.0f} s, and the "
@@ -167,15 +189,49 @@ class Tick:
                 return "interrupted"
             try:
                 await self._do(row, sight)
-            except Conflict as exc:
+            except databases.Busy as exc:
                 self._memory.conflicts += 1
                 if self._memory.conflicts > CONFLICTS:
                     return self._contended(str(exc))
+            except Conflict as exc:
+                if self._memory.conflicts >= CONFLICTS:
+                    return self._contended(str(exc))
+                self._memory.conflict = (_fingerprint(sight), exc)
             except (Transient, OutcomeUnknown) as exc:
                 self._memory.unknown += 1
                 if self._memory.unknown > UNKNOWN:
                     raise
-                self._watcher.said(f"{row.name}: {exc}; looking again")
+                self._watcher.said(f"{words_of(row.name)}: {exc}; looking again")
+
+    async def _explain_conflict(self, sight: Sight) -> None:
+        """Another worker shows in what it changed; a conflict with nobody is a failure, and said to be one."""
+        if self._memory.conflict is None:
+            return
+        before, conflict = self._memory.conflict
+        self._memory.conflict = None
+        if _fingerprint(sight) != before:
+            self._memory.conflicts += 1
+            return
+        self._memory.unexplained += 1
+        if self._memory.unexplained > CONFLICTS:
+            raise Error(
+                f"a write was refused as if somebody else had changed something, and nobody has: {conflict}",
+                hint="the next run tries again; if it stays so, somebody holds the secret or the account otherwise",
+            ) from conflict
+        await asyncio.sleep(_PAUSE * self._memory.unexplained)
+
+    def _check_progress(self, row: Row, sight: Sight) -> None:
+        """No row is done twice in the same state: it would be done for ever."""
+        if self._step_of(row, sight) in self._memory.done:
+            raise Error(
+                f"{words_of(row.name)} was done, and is to be done again though nothing has changed",
+                hint=f"keepstep rotate {self._rotation.name} --plan; somebody may be undoing it on the database",
+            )
+
+    def _step_of(self, row: Row, sight: Sight) -> Hashable:
+        what = row.what.id if row.what else None
+        state = (_fingerprint(sight), self._memory.unfit, self._memory.retired)
+        return (row.name, row.act, what, row.gen, row.member, row.version, state)
 
     async def _is_idle(self) -> bool:
         """Four calls and a login for each database where nothing is to be done."""
@@ -203,24 +259,35 @@ class Tick:
         """The row; every login that it takes is tried now, after the stores were read."""
         self._check_user(sight)
         self._memory.first = self._memory.first or sight.a.current.id
+        self._guard.remember(self._notes.read(sight.primary))
         self._answers = dict.fromkeys(self._memory.unfit, Answer.REJECT)
         seen = self._seen(sight)
-        row = decide(replace(seen, answers=self._answers | self._memory.fresh))
-        if row.act is Act.APPLY:
-            return row  # spares a login that would fail
         while True:
+            if row := self._known_to_be_lost(seen):
+                return row
             row = decide(replace(seen, answers=self._answers))
             if row.act is not Act.PROBE:
                 return row
             assert row.what
-            login = row.what.credential.login
-            answer, why = await databases.probe(self._rotation.bases[row.member], login)
-            self._answers[row.member, login] = answer
-            self._memory.reasons[row.member] = why
-            self._said[self._rotation.bases[row.member].database.name] = str(answer)
+            weight = Weight.HEAVY if row.what.same(sight.a.current) else Weight.PLAIN
+            probe = await self._guard.ask(row.member, row.what, weight=weight)
+            self._answers[row.member, row.what.credential.login] = probe.answer
+            self._memory.reasons[row.member] = probe.why
+            self._memory.fixes[row.member] = probe.fix
+            self._said[self._rotation.bases[row.member].database.name] = str(probe.answer)
+
+    def _known_to_be_lost(self, seen: Seen) -> Row | None:
+        """What was rejected before may be set without being asked again; the lock's holder sees how things stand.
+
+        Nothing else is decided by it: another worker may have set it meanwhile.
+        """
+        row = decide(replace(seen, answers={**seen.remembered, **self._answers}))
+        return row if row.act is Act.APPLY else None
 
     def _seen(self, sight: Sight) -> Seen:
         room = room_of(sight.secondary)
+        held = {*sight.a.held(), *sight.o.held()}
+        members = range(len(self._rotation.bases))
         return Seen(
             primary=sight.a,
             secondary=sight.o,
@@ -230,6 +297,12 @@ class Tick:
             is_grace_over=self._is_grace_over(sight),
             has_room=room.has_room,
             prunable=room.prunable,
+            remembered={
+                (member, one.credential.login): Answer.REJECT
+                for member in members
+                for one in held
+                if self._guard.was_rejected(member, one)
+            },
             newest_gen=sight.newest_gen,
             unfit=self._memory.unfit,
             reused=self._memory.reused,
@@ -249,19 +322,19 @@ class Tick:
         return is_wanted and not is_noted and is_over
 
     async def _do(self, row: Row, sight: Sight) -> None:
-        if row.name == "S1":
+        if row.act is Act.STAGE_A and row.what is None:
             await self._check(sight)
         if row.act is Act.UNLABEL and row.what == sight.a.current:
             await self._trail.conclude("rotated", sight, self._said)
         else:
             await self._intend(row, sight)
         if row.act not in (Act.APPLY, Act.RETIRE):
-            made = await self._writer.do(row, sight)
-            if made:
-                members = range(len(self._rotation.bases))
-                self._memory.fresh = {(member, made.login): Answer.REJECT for member in members}
+            if made := await self._writer.do(row, sight):
+                for member in range(len(self._rotation.bases)):
+                    self._guard.assume_rejected(member, made.login)
         elif not await self._change(row, sight):
             return
+        self._memory.done.add(self._step_of(row, sight))
         self._done(row)
 
     async def _intend(self, row: Row, sight: Sight) -> None:
@@ -274,27 +347,29 @@ class Tick:
         """Preflight: every database can be changed, before anything is staged."""
         alternates = self._rotation.strategy is Strategy.ALTERNATING
         user = next_user(sight.a.current, alternates=alternates)
-        for base in self._rotation.bases:
-            await databases.check(base, None if base.admin else sight.a.current, user)
+        policy = PasswordPolicy()
+        for number, base in enumerate(self._rotation.bases):
+            policy = policy.with_(await check(number, base, self._guard, sight.a.current, user))
+        self._writer.policy = policy
 
     async def _change(self, row: Row, sight: Sight) -> bool:
         """False when the database does not take the password."""
         assert row.what
         base, key = self._rotation.bases[row.member], (row.member, row.what.credential.login)
-        self._memory.fresh.pop(key, None)
 
         async def look_again() -> bool:
             look = await self._rotation.stores.look_again()
+            self._guard.remember(self._notes.read(look))
             stages = (Stage.CURRENT, Stage.PENDING)
             return all(look.stages.get(stage) == sight.primary.stages.get(stage) for stage in stages)
 
         try:
-            await databases.apply(base, row, sight.a, look_again, f"keepstep {sight.primary.id}")
+            await databases.apply(base, row, sight.a, self._guard, look_again, f"keepstep {sight.primary.id}")
         except PasswordRefused as exc:
             self._memory.refusals += 1
             if self._memory.refusals > REFUSALS:
                 raise
-            self._watcher.said(f"{row.name}: {exc}")
+            self._watcher.said(f"{words_of(row.name)}: {exc}")
             self._memory.reused |= {key} if exc.reason is Reason.REUSE else set()
             self._memory.unfit |= {key}
             return False
@@ -309,7 +384,7 @@ class Tick:
         if row.name in ("S5", "D3") and row.act is Act.PROMOTE_A:
             self.report.counts["rotate"] += 1
         what = explain.described(row.what) if row.what else ""
-        reason = f"{row.name}: {row.why}" if row.why else row.name
+        reason = _reason(row)
         self._record(Action(row.act.value, what or None, where or self._rotation.name, None, reason))
 
     def _record(self, action: Action) -> None:
@@ -323,8 +398,7 @@ class Tick:
         for (member, login), answer in self._answers.items():
             self._watcher.said(f"{self._rotation.bases[member].database.name}: {login.username} {answer}")
         call = explain.call(row, sight, self._rotation.bases)
-        reason = ": ".join(filter(None, (row.name, row.why)))
-        self._record(Action(row.act.value, None, self._rotation.name, None, reason))
+        self._record(Action(row.act.value, None, self._rotation.name, None, _reason(row)))
         if call:
             self._watcher.said(f"call: {call}")
         if row.act is Act.STOP:
@@ -343,13 +417,16 @@ class Tick:
         if row.name == "D6":
             return Error(row.why, hint="let that database's password rules take it, or set it there by hand")
         base = self._rotation.bases[row.member]
+        if row.what and self._answers.get((row.member, row.what.credential.login)) is Answer.WITHHELD:
+            return self._guard.withheld(row.member, row.what)
         reason = self._memory.reasons.get(row.member)
         text = f"{row.why}: {reason}" if reason else row.why
         user = row.what.credential.username if row.what else ""
         if "none of the passwords" in row.why:
             remedy = base.database.remedy(user)
             return Stopped(text, hint=f"an administrator has to run, with the CURRENT version's password: {remedy}")
-        return Stopped(text, hint="what is pending stays, and CURRENT goes on working; the next run goes on")
+        fix = self._memory.fixes.get(row.member)
+        return Stopped(text, hint=fix or "nothing is lost: the next run goes on where this one stopped")
 
     def _contended(self, why: str) -> str:
         """Somebody else is doing it: no error."""
@@ -386,6 +463,16 @@ class Tick:
 
     def _is_late(self) -> bool:
         return self._ends is not None and self._ends - time.monotonic() < RESERVE.total_seconds()
+
+
+def _reason(row: Row) -> str:
+    return f"{words_of(row.name)}: {row.why}" if row.why else words_of(row.name)
+
+
+def _fingerprint(sight: Sight) -> Fingerprint:
+    """What a worker changes when it does something to the stores; notes of failed logins are not that."""
+    labels = {item for item in sight.primary.labels.items() if not item[0].startswith(PREFIX)}
+    return frozenset(labels), sight.secondary.etag, frozenset(sight.secondary.stages.items())
 
 
 def _code_of(error: Error) -> ExitCode:

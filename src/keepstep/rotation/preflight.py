@@ -1,0 +1,60 @@
+"""Before anything is staged: whether every database can be changed, by whom it is to be changed."""
+
+from __future__ import annotations
+
+from keepstep.databases.interface import Account, PasswordPolicy, Session
+from keepstep.errors import Refused
+from keepstep.rotation.base import Base, Stopped
+from keepstep.rotation.changes import Strategy
+from keepstep.rotation.guard import Guard, one_failure_locks
+from keepstep.rotation.rows import Held
+
+
+async def check(number: int, base: Base, guard: Guard, current: Held, username: str) -> PasswordPolicy:
+    """What the database demands of the next password of ``username``. Changes nothing.
+
+    Raises :class:`Refused` for what only people can change, with the statement, and :class:`Stopped`.
+    """
+    name = base.database.name
+    if len(username.encode()) > base.database.name_limit:
+        raise Refused(f"{name}: the username {username} has more than {base.database.name_limit} bytes")
+    async with guard.session(number, None if base.admin else current) as session:
+        account = await guard.account(number, session, username)
+        if account is None:
+            raise Refused(f"{name} has no user {username}", hint=_CREATE.get(base.strategy))
+        if account.locked:
+            raise Stopped(f"{name}: {username} is locked ({account.locked})", hint="unlock the account")
+        if base.strategy.keeps_two:
+            await _check_two(base, session, account, current)
+        await _check_findings(base, session, username, current)
+        return await session.policy(username)
+
+
+_CREATE = {Strategy.ALTERNATING: "create it with the same rights as its partner"}
+
+
+async def _check_two(base: Base, session: Session, account: Account, current: Held) -> None:
+    name, username = base.database.name, account.username
+    if not session.server.keeps_two_passwords or account.can_keep_two is False:
+        raise Refused(
+            f"{name} cannot keep two passwords of {username}",
+            hint="dual needs MySQL 8.0.14, rollover Oracle 19.12 and a profile with PASSWORD_ROLLOVER_TIME; "
+            'else use strategy = "alternating"',
+        )
+    if account.failures_allowed != 1:
+        return
+    if await session.slot_of(current.credential.username, current.credential.password) is None:
+        raise one_failure_locks(base, username)
+
+
+async def _check_findings(base: Base, session: Session, username: str, current: Held) -> None:
+    """What the database's own adapter finds in the way; where users take turns they must have the same rights."""
+    like = current.credential.username if base.strategy is Strategy.ALTERNATING else ""
+    findings = await session.preflight(username, keep_old=base.strategy.keeps_two, like=like)
+    blocking = [finding for finding in findings if finding.is_blocking]
+    if blocking:
+        fixes = "; ".join(finding.fix for finding in blocking if finding.fix)
+        raise Refused(
+            "; ".join(finding.what for finding in blocking),
+            hint=f"nothing was written; {fixes}" if fixes else "nothing was written",
+        )
