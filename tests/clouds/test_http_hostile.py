@@ -127,6 +127,16 @@ def test_what_can_be_read_in_two_ways_is_not_read(answer: bytes, message: str) -
         ask(answering(answer))
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x" * 500])
+def test_documents_are_not_compressed(coding: str) -> None:
+    """A document that is compressed although it was not to be is named; an object is stored as it may be."""
+    raw = HEAD + f"content-encoding: {coding}\r\ncontent-length: 2\r\n\r\nok".encode()
+    with pytest.raises(Transient, match="answered in the encoding '"):
+        ask(answering(raw))
+    assert ask(answering(raw), most=10)[0].body == b"ok"
+    assert ask(answering(raw), "HEAD")[0].headers["content-encoding"] == coding
+
+
 def test_metadata_is_bytes() -> None:
     """What users stored beside an object comes as it is, in whatever encoding; so do headers that nobody reads."""
     raw = HEAD + b"x-amz-meta-a: caf\xe9\r\nserver: \xff\r\ncontent-type: a/\xff\r\ncontent-length: 0\r\n\r\n"

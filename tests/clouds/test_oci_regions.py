@@ -13,7 +13,8 @@ import oci
 import pytest
 from oci import regions_definitions as sdk
 
-from keepstep.clouds.oci_regions import DOMAINS, SHORT_NAMES, domain_of, endpoint_of, region_of
+from keepstep.clouds.oci_regions import DOMAINS, SHORT_NAMES, domain_of, endpoint_of, home_in, region_of
+from keepstep.errors import ConfigError
 
 TEMPLATES = {
     "objectstorage": "https://objectstorage.{region}.{secondLevelDomain}",
@@ -116,3 +117,34 @@ def test_one_address_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """OCI_ENDPOINT_URL goes before every region."""
     monkeypatch.setenv("OCI_ENDPOINT_URL", "http://127.0.0.1:8080/")
     assert {endpoint_of(service, "iad") for service in TEMPLATES} == {"http://127.0.0.1:8080"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "home"),
+    [
+        (
+            b'[{"isHomeRegion": false, "regionName": "a-b-1"}, {"isHomeRegion": true, "regionName": "eu-turin-1"}]',
+            "eu-turin-1",
+        ),
+        (b'[{"isHomeRegion": true, "regionName": "evil.example"}]', None),
+        (b'[{"isHomeRegion": true, "regionName": "x@127.0.0.1:9/"}]', None),
+        (b'[{"isHomeRegion": true, "regionName": 1}]', None),
+        (b'[{"isHomeRegion": "yes", "regionName": "eu-turin-1"}]', None),
+        (b"[1, null, []]", None),
+        (b'{"isHomeRegion": true}', None),
+        (b"<html>", None),
+        (b"[" * 100_000, None),
+        (b"\xff", None),
+    ],
+)
+def test_a_home_region_is_a_regions_name(answer: bytes, home: str | None) -> None:
+    """It is shown to people who will write it into their configuration, so nothing else is believed."""
+    assert home_in(answer) == home
+
+
+@pytest.mark.parametrize("region", ["x@127.0.0.1:9/", "a b", "a/../b", "é-1", "eu-turin-1\n.", "a..b"])
+def test_what_is_no_region_becomes_no_host(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a user's own setting is a name, or a domain, as a whole."""
+    monkeypatch.delenv("OCI_ENDPOINT_URL", raising=False)
+    with pytest.raises(ConfigError, match="not an OCI region"):
+        endpoint_of("objectstorage", region)

@@ -167,6 +167,21 @@ def test_headers_that_proxies_change_are_not_signed() -> None:
     assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date," in signed
 
 
+def test_metadata_that_is_not_text_is_signed_as_its_bytes() -> None:
+    """What was stored in another encoding is written back byte for byte, and signed like that."""
+    value = b"caf\xe9".decode("utf-8", "surrogateescape")
+    signer = SigV4("s3", "us-east-1")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    credentials = AwsCredentials("A", Secret("S"))
+    signatures = {
+        dict(signer.sign("PUT", "h", "/k", "", [("x-amz-meta-a", text)], EMPTY_PAYLOAD, credentials, now))[
+            "authorization"
+        ]
+        for text in (value, "café", "cafe")
+    }
+    assert len(signatures) == 3
+
+
 def test_anonymous_requests_get_no_headers() -> None:
     """Without credentials nothing is added: that is what ``--no-sign-request`` means."""
     assert SigV4("s3", "us-east-1").sign("GET", HOST, "/", "", [], EMPTY_PAYLOAD, None, THEN) == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keepstep.clouds.aws import AwsIdentity, AwsSettings
+from keepstep.clouds.aws_chain import open_session
 from keepstep.clouds.http import Response
 from keepstep.clouds.s3_endpoint import S3Facts, s3_endpoint
 from keepstep.errors import ConfigError, Error, Transient
@@ -64,6 +65,15 @@ def test_only_a_regions_name_is_taken(response: Response, of_aws: str | None, of
     """From a header, an element or the words of an error; on AWS it must look like a region of AWS's."""
     assert region_in(response, "us-east-1", is_aws=True) == of_aws
     assert region_in(response, "us-east-1", is_aws=False) == of_others
+
+
+def test_every_region_of_aws_is_known_by_its_name() -> None:
+    """Of every partition that botocore knows, so that buckets there are followed."""
+    partitions = open_session(AwsSettings()).get_data("partitions")["partitions"]
+    regions = [name for each in partitions for name in each["regions"] if not name.endswith("-global")]
+    assert len(regions) > 30
+    for region in regions:
+        assert region_in(answer(301, x_amz_bucket_region=region), "none", is_aws=True) == region
 
 
 @pytest.mark.parametrize("region", [HOSTILE, "eu-west-1.evil.example", "eu west", "", "a" * 64, "eu-west-1\n"])

@@ -30,6 +30,8 @@ USER_AGENT = f"keepstep/{__version__}"
 """How every request names its sender (RFC 9110, section 10.1.5), for access logs and firewalls."""
 _CONNECTS = 64
 """Connections that are being opened at a time; more would overflow the queue of many a server (listen(2))."""
+_AS_IT_IS = ("accept-encoding", "identity")
+"""Documents are asked for uncompressed; how an object is asked for is the caller's."""
 _SENDER = f"user-agent: {USER_AGENT}\r\n"
 
 
@@ -101,6 +103,8 @@ class HttpPool:
         if self._proxy and not self._tls:
             target = f"http://{self.netloc}{target}"
             headers = [*headers, *self._proxy.headers]
+        if most is None:
+            headers = [*headers, _AS_IT_IS]
         head = _head(method, target, headers, len(body) if body or method in ("PUT", "POST") else None)
         while True:
             connection, is_reused = await self._connection()

@@ -313,6 +313,10 @@ class Connection(asyncio.BufferedProtocol):
         coding = self._headers.get("transfer-encoding", "chunked")
         if coding.lower() != "chunked":
             self._wrong = f"answered in the transfer encoding {coding!a:.80}, which was not asked for"
+        elif not (self._is_data or self._is_bodiless or status >= 300):
+            coding = self._headers.get("content-encoding", "")
+            if coding.lower() not in ("", "identity", "aws-chunked"):
+                self._wrong = f"answered in the encoding {coding!a:.80}, which was not asked for"
         if self._wrong:
             self._refuse(self._wrong)
             return

@@ -60,6 +60,9 @@ _SERVICES = {
 _SHAPE = re.compile(r"[a-z]{2,5}(-[a-z0-9]{1,20}){1,3}-[0-9]{1,2}", re.ASCII)
 """``eu-frankfurt-1``, ``uk-gov-london-1``, ``eu-dcc-milan-2``."""
 
+_LABELS = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII)
+"""What may be part of a host: a user's own setting may be a domain."""
+
 DOMAINS: dict[str, str] = {}
 """Second-level domain by region."""
 SHORT_NAMES: dict[str, str] = {}
@@ -86,6 +89,19 @@ def is_region(name: str) -> bool:
     return known or _SHAPE.fullmatch(name) is not None
 
 
+def home_in(answer: bytes | bytearray) -> str | None:
+    """The home region that ListRegionSubscriptions (IAM API) names; None where the answer holds none."""
+    try:
+        subscriptions = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    for each in subscriptions if isinstance(subscriptions, list) else ():
+        if isinstance(each, dict) and each.get("isHomeRegion") is True:
+            name = each.get("regionName")
+            return name if isinstance(name, str) and is_region(name) else None
+    return None
+
+
 def domain_of(region: str) -> str:
     """The domain that a region's addresses end in, such as ``oraclecloud.com``."""
     if region in DOMAINS:
@@ -106,6 +122,10 @@ def endpoint_of(service: str, region: str) -> str:
     if not region:
         raise ConfigError("no OCI region is known", hint="add 'region=…' to the profile, or set OCI_CLI_REGION")
     region = region_of(region)
+    if not _LABELS.fullmatch(region):
+        raise ConfigError(
+            f"not an OCI region: {region!a:.80}", hint="see region in the profile, and OCI_CLI_REGION"
+        )
     before, after = _SERVICES[service]
     return f"https://{before}.{region}" + ("" if "." in region else f"{after}.{domain_of(region)}")
 

@@ -107,7 +107,10 @@ class SigV4:
             added["x-amz-security-token"] = day_key.token
         signed, lines = _canonical_headers(headers, {"host": host, **added})
         canonical = (
-            f"{method}\n{self._path(path)}\n{_sorted_query(query)}\n{lines}\n{signed}\n{payload_hash}".encode()
+            f"{method}\n{self._path(path)}\n{_sorted_query(query)}\n{lines}\n{signed}\n{payload_hash}".encode(
+                "utf-8",
+                "surrogateescape",  # metadata is bytes
+            )
         )
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{day_key.scope}\n{sha256(canonical).hexdigest()}"
         signature = day_key.sign(text.encode())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 
 from keepstep.clouds.oci import OciIdentity
+from keepstep.clouds.oci_regions import home_in
 from keepstep.clouds.oci_service import OciService, quoted
 from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.identity import refusal
@@ -34,8 +34,10 @@ async def home_region(identity: OciIdentity, tenancy: str) -> Check:
         return unknown("region", tenancy, f"the tenancy's home region cannot be seen; ours is {ours}", error.hint)
     finally:
         await service.close()
-    home = next((str(each["regionName"]) for each in json.loads(answer.document) if each["isHomeRegion"]), "")
-    if home and home != ours:
+    home = home_in(answer.document)
+    if home is None:
+        return unknown("region", tenancy, f"the answer names no home region; ours is {ours}")
+    if home != ours:
         fix = f"set region = {home} in the OCI configuration, or OCI_CLI_REGION"
         return fail("region", tenancy, f"cost reports are in the home region {home}, and ours is {ours}", fix)
     return ok("region", tenancy, f"{ours} is the tenancy's home region")

@@ -6,10 +6,9 @@ Every tenancy's reports lie in the namespace ``bling``, in a bucket named by the
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from keepstep.clouds.oci_regions import home_in
 from keepstep.errors import Error
 from keepstep.stores.address import Address
 
@@ -61,14 +60,14 @@ async def _home_region(tenancy: str, identity: OciIdentity) -> str | None:
     from keepstep.clouds.oci_service import OciService, quoted
 
     service = OciService("identity", identity)
-    with suppress(Error, ValueError, KeyError, TypeError):
+    try:
         path = f"/20160918/tenancies/{quoted(tenancy)}/regionSubscriptions"
         answer = await service.call("ListRegionSubscriptions", "GET", path, _unknown, is_repeatable=False)
-        for region in json.loads(answer.document):
-            if region["isHomeRegion"]:
-                return str(region["regionName"])
-    await service.close()
-    return None
+        return home_in(answer.document)
+    except Error:
+        return None
+    finally:
+        await service.close()
 
 
 def _unknown(response: Response) -> Error:
