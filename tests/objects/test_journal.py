@@ -161,3 +161,78 @@ def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
         assert database.execute("select count(*) from equal").fetchone() == (1000,)
     database.close()
     ours.close()
+
+
+def test_parts_that_could_not_be_removed_stay_noted(tmp_path: Path) -> None:
+    """An upload that is given up and still there is found by later runs until it is gone, beside a newer one."""
+    first = Journal(tmp_path, "a", "b")
+    first.begin(UPLOAD)
+    first.leave(UPLOAD.key, UPLOAD.token)
+    first.begin(UPLOAD._replace(token="newer"))
+    assert first.find(UPLOAD.key) == UPLOAD._replace(token="newer")
+    first.gone("newer")
+    first.close()
+    second = Journal(tmp_path, "a", "b")
+    assert [begun.token for begun in second.abandoned()] == [UPLOAD.token]
+    second.gone(UPLOAD.token)
+    assert second.abandoned() == []
+    second.close()
+
+
+def test_old_facts_are_removed(tmp_path: Path) -> None:
+    """What was found out more than a year ago goes; what is younger, or was noted before times were kept, stays."""
+    journal = Journal(tmp_path, "a", "b")
+    for key in ("old", "young", "of an earlier version"):
+        journal.note_equal(key, "1", "2")
+    journal.note_digest(OLD, "md5")
+    journal.close()
+    with sqlite3.connect(tmp_path / "objects.db") as database:
+        database.execute("update equal set noted = ? where key = 'old'", (time.time() - 366 * 86400,))
+        database.execute("update equal set noted = 0 where key = 'of an earlier version'")
+        database.execute("update digests set noted = 1")
+        database.execute("pragma user_version = 0")
+    database.close()
+    journal = Journal(tmp_path, "a", "b")
+    journal.note_equal("new", "1", "2")
+    journal.close()
+    assert sorted(journal.proved("", "~")) == ["new", "of an earlier version", "young"]
+    assert journal.digest_of(OLD) is None
+    journal.close()
+
+
+def test_a_journal_of_an_earlier_version_is_used(tmp_path: Path) -> None:
+    """Tables that lack a column get it, and keep what they hold."""
+    tmp_path.chmod(0o700)
+    Journal(tmp_path, "a", "b").close()
+    with sqlite3.connect(tmp_path / "objects.db") as database:
+        database.execute(
+            "create table equal (pair text not null, key text not null, source text not null, target text not null,"
+            " primary key (pair, key)) without rowid"
+        )
+        database.execute("insert into equal values (?, 'key', '1', '2')", (Journal(None, "a", "b")._pair,))
+    database.close()
+    journal = Journal(tmp_path, "a", "b")
+    assert journal.proved("", "~") == {"key": ("1", "2")}
+    journal.note_equal("other", "1", "2")
+    journal.close()
+    assert len(journal.proved("", "~")) == 2
+    journal.close()
+
+
+def test_a_locked_file_holds_nobody_up(tmp_path: Path) -> None:
+    """While another run writes to the same file nothing is noted and nothing waits; facts are written later."""
+    journal = Journal(tmp_path, "a", "b")
+    journal.begin(UPLOAD)
+    other = sqlite3.connect(tmp_path / "objects.db", isolation_level=None)
+    other.execute("begin immediate")
+    start = time.monotonic()
+    assert not journal.begin(UPLOAD._replace(key="other"))
+    assert journal.find(UPLOAD.key) == UPLOAD
+    for number in range(1100):
+        journal.note_equal(f"{number:04}", "1", "2")
+    assert time.monotonic() - start < 2
+    other.execute("rollback")
+    other.close()
+    journal.close()
+    assert len(journal.proved("", "~")) == 1100
+    journal.close()

@@ -90,3 +90,31 @@ def test_who_closes_waits_for_what_was_handed_in(folder: Path) -> None:
 
     asyncio.run(scene())
     assert sorted(path.name for path in folder.iterdir()) == [*"01234"]
+
+
+def test_an_unexpected_error_reaches_everybody_who_waits(folder: Path) -> None:
+    """When flushing itself fails, every file of the group fails, none stays behind, and later ones are written."""
+
+    class Broken(GroupCommit):
+        is_broken = True
+
+        async def _flush(self, group: list[TemporaryFile]) -> bool:
+            if self.is_broken:
+                raise MemoryError("no room")
+            return await super()._flush(group)
+
+    async def scene() -> None:
+        workers = Workers()
+        group = Broken(workers)
+        async with asyncio.timeout(20):
+            waiting = [group.appear(temporary(folder, name)) for name in ("a", "b", "c")]
+            errors = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(error) for error in errors] == [MemoryError] * 3
+            assert list(folder.iterdir()) == []
+            group.is_broken = False
+            await group.appear(temporary(folder, "d"))
+            await group.finish()
+        workers.close()
+
+    asyncio.run(scene())
+    assert [path.name for path in folder.iterdir()] == ["d"]

@@ -13,7 +13,7 @@ from keepstep.objects.join import Side
 from keepstep.objects.keylog import KeyLog
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Failure
-from keepstep.stores.interface import Store
+from keepstep.stores.interface import Entry, Store
 
 _BATCH = 1000
 _ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4})+")
@@ -42,10 +42,10 @@ class Deletes:
         self._keys = KeyLog()
         self._trouble: Error | None = None
 
-    def extend(self, keys: Iterable[str]) -> None:
+    def extend(self, entries: Iterable[Entry]) -> None:
         if self._trouble is None:
             try:
-                self._keys.extend(keys)
+                self._keys.extend(map(_line, entries) if self._trash else (entry.key for entry in entries))
             except Error as exc:  # not all of them can be known at the end: none is deleted
                 self._trouble = exc
 
@@ -67,26 +67,27 @@ class Deletes:
         if objection:
             self.withhold(objection)
             return
-        keys = self._without_possible_copies(source.listing.strays)
-        while goes_on() and (batch := list(islice(keys, _BATCH))):
+        entries = self._without_possible_copies(source.listing.strays)
+        while goes_on() and (batch := list(islice(entries, _BATCH))):
             failures = {} if self._is_dryrun else await self._delete(batch)
-            for key in batch:
-                action = self._account.delete(key)
-                if key in failures:
-                    self._account.failed(action, failures[key])
+            for entry in batch:
+                action = self._account.delete(entry.key)
+                if entry.key in failures:
+                    self._account.failed(action, failures[entry.key])
                 else:
                     self._account.did(action)
 
-    def _without_possible_copies(self, strays: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """The keys to delete, but for those that may be copies of what the source lists and nobody can read."""
+    def _without_possible_copies(self, strays: Sequence[tuple[str, str]]) -> Iterator[Entry]:
+        """What is to be deleted, but for what may be a copy of what the source lists and nobody can read."""
         resembles = _likeness(name for name, _ in strays)
-        for key in self._keys:
-            if resembles and resembles(key):
+        for line in self._keys:
+            entry = _entry(line) if self._trash else Entry(line, 0, 0)
+            if resembles and resembles(entry.key):
                 self._account.warn(
-                    f"kept {self._target.address.of(key)}: the source has a name like it, not in UTF-8"
+                    f"kept {self._target.address.of(entry.key)}: the source has a name like it, not in UTF-8"
                 )
             else:
-                yield key
+                yield entry
 
     def withhold(self, objection: Objection) -> None:
         failure = Failure("guard", None, str(self._target.address), objection.message, objection.hint)
@@ -97,14 +98,24 @@ class Deletes:
     def close(self) -> None:
         self._keys.close()
 
-    async def _delete(self, keys: Sequence[str]) -> dict[str, Error]:
+    async def _delete(self, entries: Sequence[Entry]) -> dict[str, Error]:
         """What cannot be kept in the trash is not deleted either."""
-        failures = await self._trash.keep_all(keys) if self._trash else {}
-        kept = [key for key in keys if key not in failures] if failures else keys
+        failures = await self._trash.keep_all(entries) if self._trash else {}
+        kept = [entry.key for entry in entries if entry.key not in failures]
         try:
             return failures | await self._target.delete(kept)
         except Error as exc:
             return failures | dict.fromkeys(kept, exc)
+
+
+def _line(entry: Entry) -> str:
+    """For a trash, which has to know how large an object is, and which state of it was seen."""
+    return f"{entry.size} {entry.time} {len(entry.etag)} {entry.etag}{entry.key}"
+
+
+def _entry(line: str) -> Entry:
+    size, time, length, rest = line.split(" ", 3)
+    return Entry(rest[int(length) :], int(size), int(time), rest[: int(length)])
 
 
 def _likeness(names: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:

@@ -28,14 +28,20 @@ create table if not exists uploads (
     pair text not null, key text not null, token text not null, state text not null, part_size integer not null,
     touched real not null, primary key (pair, key)
 ) without rowid;
+create table if not exists leftovers (
+    pair text not null, token text not null, key text not null, noted real not null, primary key (pair, token)
+) without rowid;
 create table if not exists high_water (
     pair text not null, scope text not null, listed text not null, first text not null, held text not null,
     primary key (pair, scope)
 ) without rowid;
 create table if not exists equal (
-    pair text not null, key text not null, source text not null, target text not null, primary key (pair, key)
+    pair text not null, key text not null, source text not null, target text not null,
+    noted real not null default 0, primary key (pair, key)
 ) without rowid;
-create table if not exists digests (file text primary key, state text not null, md5 text not null) without rowid;
+create table if not exists digests (
+    file text primary key, state text not null, md5 text not null, noted real not null default 0
+) without rowid;
 """
 _TOO_FRESH = 2_000_000_000
 """Nanoseconds. A file that was written so shortly before the run can change once more and look the same: the clocks
@@ -43,6 +49,11 @@ of file systems tick in milliseconds, of some in seconds."""
 _SECOND = 1_000_000_000
 """Nanoseconds."""
 _MOST_UNWRITTEN = 500
+_PATIENCE, _LAST_PATIENCE = 0.05, 30.0
+"""Seconds that a run waits while another pair's run writes to the same file, and the event loop with it; and at the
+end, when nothing else is held up."""
+_YEAR, _WEEK = 365 * 86400, 7 * 86400
+"""Seconds for which a fact is kept, after which it is found out again; and between removals of older ones."""
 _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -74,6 +85,7 @@ class Journal:
         self._database: sqlite3.Connection | None = None
         self._equal: list[tuple[str, str, str, str]] = []
         self._digests: list[tuple[str, str, str]] = []
+        self._write_at = _MOST_UNWRITTEN
 
     def begin(self, upload: Begun) -> bool:
         """To be called before the first part is sent. False when it could not be noted."""
@@ -88,9 +100,22 @@ class Journal:
         """The upload has been committed or aborted."""
         self._do("delete from uploads where pair = ? and key = ?", self._pair, key)
 
+    def leave(self, key: str, token: str) -> None:
+        """The upload is given up, and the store has not removed its parts: a later run has to try again."""
+        sql = "insert or replace into leftovers values (?, ?, ?, ?)"
+        self._do(sql, self._pair, token, key, time.time(), create=True)
+        self._do("delete from uploads where pair = ? and token = ?", self._pair, token)
+
+    def gone(self, token: str) -> None:
+        """Nothing is left of an upload that was given up."""
+        for table in ("uploads", "leftovers"):
+            self._do(f"delete from {table} where pair = ? and token = ?", self._pair, token)  # noqa: S608
+
     def abandoned(self) -> list[Begun]:
-        """Uploads of earlier runs that this one did not take up."""
-        return self._uploads("touched < ?", self._started)
+        """Uploads of earlier runs that this one did not take up, and those whose parts could not be removed."""
+        sql = "select key, token, '', 0 from leftovers where pair = ?"
+        left = map(Begun._make, self._do(sql, self._pair) or ())
+        return [*self._uploads("touched < ?", self._started), *left]
 
     def marks(self, scope: str) -> Marks | None:
         """How far the source was read when it was last read in this scope."""
@@ -144,24 +169,57 @@ class Journal:
         return modified + _TOO_FRESH < start and (is_ours or changed + tick < start)
 
     def _write_when_many(self) -> None:
-        if len(self._equal) + len(self._digests) >= _MOST_UNWRITTEN:
+        if len(self._equal) + len(self._digests) >= self._write_at:
             self._write()
+            self._write_at = len(self._equal) + len(self._digests) + _MOST_UNWRITTEN
 
     def _write(self) -> None:
-        """In one transaction: a commit for each fact would cost more than finding it out."""
-        equal, digests = self._equal, self._digests
-        self._equal, self._digests = [], []
-        database = self._connected(create=True) if equal or digests else None
+        """In one transaction: a commit for each fact would cost more than finding it out.
+
+        While the file is locked the facts wait for the next time.
+        """
+        has_facts = bool(self._equal or self._digests)
+        database = self._connected(create=True) if has_facts else None
         if database is None:
             return
         import sqlite3
 
+        now = time.time()
         with suppress(sqlite3.Error), database:
-            database.executemany("insert or replace into equal values (?, ?, ?, ?)", equal)
-            database.executemany("insert or replace into digests values (?, ?, ?)", digests)
+            rows = [(*fact, now) for fact in self._equal]
+            database.executemany("insert or replace into equal values (?, ?, ?, ?, ?)", rows)
+            states = [(*fact, now) for fact in self._digests]
+            database.executemany("insert or replace into digests values (?, ?, ?, ?)", states)
+            self._equal, self._digests = [], []
+
+    def _prune(self) -> None:
+        """Removes what nobody has found out for a year: of keys, files and places that may be no more."""
+        database = self._database
+        if database is None:
+            return
+        import sqlite3
+
+        now = time.time()
+        with suppress(sqlite3.Error), database:
+            (last,) = database.execute("pragma user_version").fetchone()
+            if now - last < _WEEK:
+                return
+            for table, column in (
+                ("equal", "noted"),
+                ("digests", "noted"),
+                ("leftovers", "noted"),
+                ("uploads", "touched"),
+            ):
+                # What was noted before times were kept is as old as the day on which it is seen first.
+                database.execute(f"update {table} set {column} = ? where {column} = 0", (now,))  # noqa: S608
+                database.execute(f"delete from {table} where {column} < ?", (now - _YEAR,))  # noqa: S608
+            database.execute(f"pragma user_version = {int(now)}")
 
     def close(self) -> None:
+        if self._database is not None:
+            self._database.execute(f"pragma busy_timeout = {int(_LAST_PATIENCE * 1000)}")
         self._write()
+        self._prune()
         if self._database is not None:
             self._database.close()
         if self._lock >= 0:
@@ -188,8 +246,9 @@ class Journal:
 
             try:
                 self._open(create=create)
-            except (OSError, sqlite3.Error):
-                self._is_hopeless = True
+            except (OSError, sqlite3.Error) as exc:
+                is_busy = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                self._is_hopeless = not is_busy
         return self._database
 
     def _open(self, *, create: bool) -> None:
@@ -206,9 +265,22 @@ class Journal:
             self._lock = os.open(self._folder / f"{self._pair}.lock", _PRIVATE, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(os.open(path, _PRIVATE, 0o600))  # names of objects are nobody else's business
-        database = sqlite3.connect(path, timeout=30)
-        database.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
+        database = sqlite3.connect(path, timeout=_PATIENCE)
+        try:
+            database.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
+            _upgrade(database)
+        except sqlite3.Error:
+            database.close()
+            raise
         self._database = database
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Adds what the tables of earlier versions lack."""
+    for table in ("equal", "digests"):
+        columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
+        if "noted" not in columns:
+            database.execute(f"alter table {table} add column noted real not null default 0")
 
 
 def _file_of(tag: str) -> str:

@@ -214,7 +214,7 @@ class Sync:
                 if self._water:
                     self._water.see(ours, theirs)
                 self._account.planned(plan)
-                self._deletes.extend(entry.key for entry in plan.deletes)
+                self._deletes.extend(plan.deletes)
                 for decision in [*filter(self._admits, plan.transfers), *plan.unknown]:
                     await put(decision)
                 if self._is_aborted:

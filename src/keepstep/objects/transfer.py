@@ -102,10 +102,20 @@ class Mover:
             raise
 
     async def tidy(self) -> None:
-        """Removes the parts of large objects that earlier runs left behind and this one did not take up."""
+        """Removes the parts of large objects that earlier runs left behind and this one did not take up.
+
+        Raises the first :class:`Error`, after all have been tried; a later run tries those that are left again.
+        """
+        first: Error | None = None
         for begun in self.journal.abandoned() if self.journal else ():
-            upload = await self.target.resume(begun.key, begun.token, 0, begun.part_size)
-            await self._forget(begun.key, upload)
+            try:
+                upload = await self.target.resume(begun.key, begun.token, 0, begun.part_size)
+                if not await self._forget(begun.key, begun.token, upload):
+                    raise Error(f"{self.target.address.of(begun.key)}: the parts that a run left of it")
+            except Error as exc:
+                first = first or exc
+        if first:
+            raise first
 
     async def begin(self, key: str, state: str, size: int, part_size: int, properties: Properties) -> Upload:
         """A new upload, or the one that an earlier run began of the same state of the source."""
@@ -113,7 +123,7 @@ class Mover:
             upload = await self.target.resume(key, begun.token, size, part_size)
             if upload is not None and (begun.state, begun.part_size) == (state, part_size):
                 return self._noted(upload, Begun(key, upload.token, state, part_size))
-            await self._forget(key, upload)
+            await self._forget(key, begun.token, upload)
         upload = await self.target.begin(key, size, part_size, properties)
         return self._noted(upload, Begun(key, upload.token, state, part_size))
 
@@ -122,11 +132,15 @@ class Mover:
             self.journal.begin(begun)
         return upload
 
-    async def _forget(self, key: str, upload: Upload | None) -> None:
-        if upload is not None:
-            await upload.abort()
-        if self.journal:
-            self.journal.end(key)
+    async def _forget(self, key: str, token: str, upload: Upload | None) -> bool:
+        """Whether nothing is left of an upload. Where something is, it stays noted, for a later run to remove."""
+        is_gone = upload is None or await upload.abort()
+        if self.journal and token:
+            if is_gone:
+                self.journal.gone(token)
+            else:
+                self.journal.leave(key, token)
+        return is_gone
 
     def note_equal(self, entry: Entry, tag: str) -> None:
         """The target holds, under this tag, what the listing showed of the source."""
@@ -203,7 +217,7 @@ class _Attempt:
             with suppress(Error):
                 await self._source.close()
         if self._upload is not None and not self._can_go_on(self._upload, error):
-            await asyncio.shield(self._mover._forget(self._entry.key, self._upload))
+            await asyncio.shield(self._mover._forget(self._entry.key, self._upload.token, self._upload))
 
     def _can_go_on(self, upload: Upload, error: BaseException) -> bool:
         """Whether a later run may find the parts and use them."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keepstep.errors import Error, NotFound
-from keepstep.objects.transfer import PART_SIZE, Mover
-from keepstep.stores.interface import Entry
+from keepstep.objects.transfer import Mover
+from keepstep.stores.interface import Entry, Missing
 
 _AT_ONCE = 32
 
@@ -27,30 +27,34 @@ class Trash:
         try:
             await self.mover.move(entry)
         except NotFound:
-            if await self._is_there(entry):
+            if not await self._is_gone(entry):
                 raise
 
-    async def keep_all(self, keys: Sequence[str]) -> dict[str, Error]:
-        """Keeps objects by their keys, many at once; returns what failed, which must not be deleted then."""
+    async def keep_all(self, entries: Sequence[Entry]) -> dict[str, Error]:
+        """Keeps objects, many at once; returns by their keys what failed, which must not be deleted then."""
         failures: dict[str, Error] = {}
         gate = asyncio.Semaphore(self.jobs or _AT_ONCE)
 
-        async def keep(key: str) -> None:
+        async def keep(entry: Entry) -> None:
             async with gate:
                 try:
-                    # Its size is not known any more: as if it were a part's, it is read whole when it is smaller.
-                    await self.keep(Entry(key, PART_SIZE, 0))
+                    await self.keep(entry)
                 except Error as exc:
-                    failures[key] = exc
+                    failures[entry.key] = exc
 
-        await asyncio.gather(*map(keep, keys))
+        await asyncio.gather(*map(keep, entries))
         return failures
 
-    async def _is_there(self, entry: Entry) -> bool:
-        """Whether the object still stands: what was not found is then the place that it was to go to."""
+    async def _is_gone(self, entry: Entry) -> bool:
+        """Whether the store says that there is no such object any more.
+
+        Otherwise what was not found may be the place that it was to go to, or nobody may read it.
+        """
         try:
             source = await self.mover.source.open(entry, 1)
-        except NotFound:
+        except Missing:
+            return True
+        except Error:
             return False
         await source.close()
-        return True
+        return False

@@ -12,6 +12,7 @@ import ctypes
 import os
 import re
 import time
+from collections.abc import Sequence
 
 from keepstep.clouds.workers import Workers
 from keepstep.stores.local_files import TemporaryFile
@@ -61,7 +62,13 @@ class GroupCommit:
             while self._waiting:
                 await asyncio.sleep(min(max(self._took / 2, _LEAST), _MOST))
                 group, self._waiting = self._waiting, []
-                await self._commit_group(group)
+                try:
+                    await self._commit_group(group)
+                except Exception as exc:  # noqa: BLE001 - handed to whoever waits for these files
+                    _fail(group, exc)
+                except BaseException as exc:
+                    _fail(group, exc)
+                    raise
         finally:
             # Now, not in a callback of the task: a file that comes before it would have nobody.
             self._task = None
@@ -94,6 +101,18 @@ class GroupCommit:
         if self._took > max(_LONG, _LONG_EACH * len(group)):
             self._syncfs_again = time.monotonic() + _PAUSE
         return is_flushed
+
+
+def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
+    """Whatever went wrong, nobody may wait for ever, and no file may stay behind."""
+    for temporary, future in group:
+        temporary.remove()
+        if future.done():
+            continue
+        if isinstance(error, asyncio.CancelledError):
+            future.cancel()
+        else:
+            future.set_exception(error)
 
 
 def _appear(temporary: TemporaryFile, *, is_flushed: bool) -> BaseException | None:

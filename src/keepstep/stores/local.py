@@ -19,7 +19,18 @@ from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Error, NotFound, Unsupported
 from keepstep.stores.address import Address
 from keepstep.stores.group_commit import GroupCommit
-from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Lapse, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import (
+    EVERYTHING,
+    Buffer,
+    Entry,
+    Lapse,
+    Missing,
+    OnSent,
+    Page,
+    Properties,
+    Span,
+    Store,
+)
 from keepstep.stores.local_files import (
     LocalSource,
     LocalUpload,
@@ -157,7 +168,7 @@ class LocalStore:
                 if source.is_steady():
                     return source
         except FileNotFoundError:
-            raise NotFound(f"{printable(path)} is no longer there") from None
+            raise Missing(f"{printable(path)} is no longer there") from None
         except OSError as exc:
             if exc.errno == errno.ELOOP and not self._follow:
                 raise Unsupported(f"{printable(path)} is a link by now, and is not followed") from exc

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from keepstep.errors import Conflict, Error, NotFound
+from keepstep.errors import Conflict, Error
 from keepstep.stores.address import Address
-from keepstep.stores.interface import EVERYTHING, Buffer, Entry, OnSent, Page, Properties, Span, Store
+from keepstep.stores.interface import EVERYTHING, Buffer, Entry, Missing, OnSent, Page, Properties, Span, Store
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class MemoryStore:
         try:
             return self.objects[key]
         except KeyError:
-            raise NotFound(f"{self.address.of(key)} is not there") from None
+            raise Missing(f"{self.address.of(key)} is not there") from None
 
 
 class MemoryListing:
