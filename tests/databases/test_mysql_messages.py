@@ -275,6 +275,9 @@ def test_statements_that_wait(my: MysqlServer, maria: MysqlServer) -> None:
         gone(maria, connection.thread_id())
         for _ in range(2):
             Provoked.statement(failure(connection, "SELECT 1"), Unreachable)
+    with contextlib.suppress(pymysql.Error), connect(maria, *root) as connection:
+        connection._sock.shutdown(socket.SHUT_RDWR)  # the network is gone, and the client notices as it writes
+        Provoked.statement(failure(connection, "SELECT 1"), Unreachable)
     my.execute("DROP TABLE app.slow")
     assert {1205, 1213, 1317, 1969, 2013, 2006, 0} <= Provoked.statements.keys()
 

@@ -14,22 +14,19 @@ from keepstep.databases.interface import Answer, Probe
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 
 _ANSWERS = (
-    (r"password authentication failed for user|role \".*\" does not exist", Answer.REJECT),
+    (r"password authentication failed for user", Answer.REJECT),
     (r"is not permitted to log in", Answer.LOCKED),
     # The password has been found right before these are asked; "too many clients" is asked before it.
     (
-        r"permission denied for database|does not have CONNECT privilege|too many connections for (role|database)"
+        r"permission denied for database|too many connections for role|too many connections for database"
         r"|remaining connection slots are reserved",
         Answer.ACCEPT,
     ),
-    (
-        r"certificate verify failed|server certificate for|SSL error|does not support SSL|tlsv1|sslv3",
-        Answer.TLS_ERROR,
-    ),
+    (r"certificate verify failed|server certificate for|SSL error|does not support SSL", Answer.TLS_ERROR),
 )
 _MISCONFIGURED = {
     r"database \".*\" does not exist": "check the database's name",
-    r"root certificate file .* does not exist|could not read root certificate file|could not load system root": (
+    r"root certificate file .* does not exist|could not read root certificate file": (
         "ca is the path of a PEM file with the authority that signed the server's certificate"
     ),
     r"no pg_hba\.conf entry|pg_hba\.conf rejects": "let this host in, for this user and database, in pg_hba.conf",
@@ -81,7 +78,7 @@ def error_of(name: str, sqlstate: str | None, message: str) -> Error:
             return NotFound(text)
         case "25006":
             return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
-        case "22023" | "28P01":
+        case "22023":
             return PasswordRefused(text, Reason.POLICY, hint="a policy module of the server says so")
         case state if state[:2] in ("08", "57") and state != "57014":
             return Unreachable(text)
