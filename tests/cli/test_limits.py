@@ -15,6 +15,7 @@ from keepstep.runs.spool import Spool
 from tests.cli.buckets import Buckets
 from tests.cli.test_options_own import contents
 from tests.servers import absent
+from tests.unprivileged import run_unprivileged
 
 COUNT = 800
 
@@ -136,3 +137,30 @@ def test_keys_of_every_kind_come_back() -> None:
     log.extend(["last"])
     assert list(log) == [*keys, "last"]
     log.close()
+
+
+@pytest.mark.parametrize("command", ["sync", "verify"])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_counts_say_what_was_done(tmp_path: Path, command: str, side: str) -> None:
+    """What one side cannot read was not compared: it is unknown, neither equal nor unchanged."""
+    for place in ("source", "target"):
+        for name in ("a", "closed/1", "closed/2", "z"):
+            path = tmp_path / place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("same")
+            os.utime(path, (1e9, 1e9))
+    (tmp_path / side / "closed").chmod(0)
+    words = [
+        sys.executable,
+        "-m",
+        "keepstep",
+        command,
+        str(tmp_path / "source"),
+        str(tmp_path / "target"),
+        "--json",
+    ]
+    ran = run_unprivileged([*words, "--explain"] if command == "sync" else words)
+    (tmp_path / side / "closed").chmod(0o700)
+    counts = json.loads(ran.stdout)["counts"]
+    assert ran.returncode == 1
+    assert (counts["equal" if command == "verify" else "unchanged"], counts["unknown"]) == (2, 2)

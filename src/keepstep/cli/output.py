@@ -121,6 +121,7 @@ _COUNTED = {
     "target_only": "only at the target",
     "delete": "deleted",
     "skip": "skipped",
+    "unknown": "unknown",
     "failed": "failed",
 }
 

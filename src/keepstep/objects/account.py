@@ -56,7 +56,9 @@ class Account:
         counts["source_keys"] += plan.source_keys
         counts["target_keys"] += plan.target_keys
         counts["newer_ignored"] += plan.newer_ignored
-        counts["unchanged"] += plan.source_keys - len(plan.transfers) - len(plan.unknown)
+        counts["unchanged"] += plan.settled
+        if plan.hidden:
+            counts["unknown"] += plan.hidden
         sizes = (decision.source.size for decision in plan.transfers if decision.source)
         self._observer.planned(len(plan.transfers), sum(size for size in sizes if size > 0))
         for decision in plan.idle:

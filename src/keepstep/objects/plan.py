@@ -139,8 +139,22 @@ class BlockPlan:
     """Keys that stay as they are; filled on request only."""
     source_keys: int = 0
     target_keys: int = 0
+    unknown_at_source: int = 0
+    """Keys at the target about which the source does not tell."""
+    unknown_at_target: int = 0
+    """Likewise, keys at the source: neither moved nor unchanged."""
     newer_ignored: int = 0
     """How many keys a download leaves alone although the source is newer."""
+
+    @property
+    def settled(self) -> int:
+        """Keys at the source that are known to stay as they are."""
+        return self.source_keys - len(self.transfers) - len(self.unknown) - self.unknown_at_target
+
+    @property
+    def hidden(self) -> int:
+        """Keys of which one side is not known."""
+        return self.unknown_at_source + self.unknown_at_target
 
 
 def decide(rules: Rules, source: Entry | None, target: Entry | None) -> Reason:
@@ -233,6 +247,8 @@ def _file(plan: BlockPlan, decision: Decision, *, explain: bool) -> None:
     elif decision.reason is Reason.TARGET_ONLY and decision.target is not None:
         plan.deletes.append(decision.target)
     else:
+        plan.unknown_at_source += decision.reason is Reason.UNKNOWN_AT_SOURCE
+        plan.unknown_at_target += decision.reason is Reason.UNKNOWN_AT_TARGET
         plan.newer_ignored += decision.reason is Reason.SOURCE_NEWER_IGNORED
         if explain:
             plan.idle.append(decision)

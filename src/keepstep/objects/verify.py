@@ -119,7 +119,9 @@ class Verify:
         counts = self.report.counts
         counts["source_keys"] += plan.source_keys
         counts["target_keys"] += plan.target_keys
-        counts["equal"] += plan.source_keys - len(plan.transfers) - len(plan.unknown)
+        counts["equal"] += plan.settled
+        if plan.hidden:
+            counts["unknown"] += plan.hidden
         self._observer.planned(len(plan.unknown) + len(plan.transfers) + len(plan.deletes), 0)
         for decision in plan.transfers:
             assert decision.source
