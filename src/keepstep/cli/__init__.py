@@ -12,6 +12,7 @@ from keepstep import __version__
 from keepstep.cli.options import Group, lowered
 from keepstep.errors import Error, ExitCode, Misuse
 from keepstep.streams import secure
+from keepstep.text import printable, printable_lines
 
 COMMANDS = {
     "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
@@ -97,6 +98,6 @@ def _refuse(error: click.UsageError) -> NoReturn:
 
 def say(error: Error) -> None:
     """Tells the user what went wrong, and what to do next."""
-    click.echo(f"error: {error.message}", err=True)
+    click.echo(f"error: {printable(error.message)}", err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(f"hint: {printable_lines(error.hint)}", err=True)

@@ -23,6 +23,7 @@ from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
 from keepstep.stores.interface import Store
 from keepstep.stores.places import Relation, relation
+from keepstep.text import printable
 from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.address import parse as parse_secret
 
@@ -141,15 +142,16 @@ def _folders(log: Address, chains: set[str]) -> list[tuple[str, Address]]:
 
 def _say(verdict: Verdict, *, quiet: bool) -> None:
     for problem in verdict.problems:
-        click.echo(f"{verdict.address}: {problem.text}")
+        click.echo(printable(f"{verdict.address}: {problem.text}"))
     if quiet:
         return
     if verdict.is_intact:
-        click.echo(f"{verdict.address}: intact, {verdict.entries} entries")
+        click.echo(f"{printable(verdict.address)}: intact, {verdict.entries} entries")
         if not verdict.is_anchored:
             click.echo("note: without an anchor it cannot be seen whether the last entries were cut off", err=True)
     else:
-        click.echo(f"{verdict.address}: broken, {verdict.entries} entries, {len(verdict.problems)} problems")
+        where = printable(verdict.address)
+        click.echo(f"{where}: broken, {verdict.entries} entries, {len(verdict.problems)} problems")
 
 
 def _document(verdict: Verdict) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 from keepstep.cli.options import Group, config_option, needed_config_file
 from keepstep.cli.sync_job import checked
 from keepstep.config import Config, SyncJob, load
+from keepstep.text import printable
 
 
 @click.group(cls=Group)
@@ -28,7 +29,7 @@ def check(ctx: click.Context, /, **options: Any) -> None:
         if isinstance(job, SyncJob):
             checked(name, job)
     jobs = ", ".join(f"{name} ({job.kind})" for name, job in sorted(config.job.items()))
-    click.echo(f"{path} is right; jobs: {jobs or 'none'}")
+    click.echo(printable(f"{path} is right; jobs: {jobs or 'none'}"))
 
 
 @command.command()

@@ -132,7 +132,8 @@ class _Demo:
         command = [sys.executable, "-P", "-m", "keepstep", *words]
         result = subprocess.run(command, env=self._environment(), text=True, check=False, **options)
         if result.returncode:
-            raise Error(f"keepstep {words[0]} ended with {result.returncode}\n{result.stderr or ''}".rstrip())
+            click.echo(result.stderr or "", err=True, nl=False)
+            raise Error(f"keepstep {words[0]} ended with {result.returncode}")
         return result
 
     def _environment(self) -> dict[str, str]:

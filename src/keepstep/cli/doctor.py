@@ -26,6 +26,7 @@ from keepstep.errors import ConfigError
 from keepstep.secrets.map import DEFAULT_PATHS, Map, read_map
 from keepstep.secrets.plan import make_plan
 from keepstep.stores.address import parse
+from keepstep.text import printable, printable_lines
 
 _MARKS = {
     Verdict.OK: ("ok", "green"),
@@ -146,9 +147,10 @@ def _tell(checks: list[Check], *, quiet: bool) -> None:
             continue
         mark, colour = _MARKS[check.verdict]
         where = f"{check.job}: " if check.job and check.job != check.about else ""
-        click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {check.name}  {where}{check.about}: {check.text}")
+        found = printable(f"{check.name}  {where}{check.about}: {check.text}")
+        click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {found}")
         if check.fix:
-            click.echo(f"      fix: {check.fix}")
+            click.echo(f"      fix: {printable_lines(check.fix)}")
     if not quiet:
         counts = Counter(check.verdict for check in checks)
         warnings = f", {counts[Verdict.WARN]} warn" if counts[Verdict.WARN] else ""

@@ -15,7 +15,7 @@ from keepstep.cli.running import late_signal
 from keepstep.errors import ExitCode
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.runs.words import size_in_words
-from keepstep.stores.local_tree import printable
+from keepstep.text import printable, printable_lines
 
 
 class Terminal:
@@ -72,14 +72,15 @@ class Terminal:
         is_finding = action.action == "different"
         objects = _objects(action.source, action.target, " and " if is_finding else " to ")
         reason = f" ({action.reason})" if self._explains or is_finding else ""
-        self._say(f"{self._prefix}{action.action}: {objects}{reason}")
+        self._say(printable(f"{self._prefix}{action.action}: {objects}{reason}"))
 
     def failed(self, failure: Failure) -> None:
         what = _objects(failure.source, failure.target) if failure.action in _OBJECT_ACTIONS else ""
-        self._complain(f"{failure.action} failed: {what}: {failure.error}" if what else f"error: {failure.error}")
+        error = printable(failure.error)
+        self._complain(f"{failure.action} failed: {what}: {error}" if what else f"error: {error}")
         if failure.hint and failure.hint not in self._hints:
             self._hints.add(failure.hint)
-            self._complain(f"hint: {failure.hint}")
+            self._complain(f"hint: {printable_lines(failure.hint)}")
 
     def warned(self, text: str) -> None:
         if not self._is_quiet:
@@ -99,7 +100,7 @@ class Terminal:
     def noted(self, text: str) -> None:
         """Something worth knowing that is no warning."""
         if self._says_actions:
-            self._complain(f"note: {text}")
+            self._complain(f"note: {printable(text)}")
 
     def _say(self, line: str) -> None:
         if isinstance(self._progress, _Progress) and sys.stdout.isatty():

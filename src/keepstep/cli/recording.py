@@ -17,6 +17,7 @@ from keepstep.errors import Error, Locked, Transient
 from keepstep.runs.history import History
 from keepstep.runs.recording import RUN, Recording
 from keepstep.runs.state_clock import StateClock
+from keepstep.text import printable
 
 if TYPE_CHECKING:
     from keepstep.config import Config
@@ -80,7 +81,7 @@ def alone(place: StatePlace, job: str, kind: str) -> Iterator[None]:
                 if is_claimed or not (kind == "secrets" or place.is_optional):
                     raise
                 if not place.is_optional:
-                    click.echo(f"warning: {exc.message}; going on without a lock", err=True)
+                    click.echo(f"warning: {printable(exc.message)}; going on without a lock", err=True)
             break
         yield
 
@@ -93,7 +94,7 @@ def _history(place: StatePlace, kind: str) -> History | None:
         if RUN in os.environ or (isinstance(exc, Transient) and place.is_shared and kind != "secrets"):
             raise
         if not place.is_optional:
-            click.echo(f"warning: no record of this run is kept: {exc.message}", err=True)
+            click.echo(f"warning: no record of this run is kept: {printable(exc.message)}", err=True)
         return None
 
 
@@ -129,10 +130,12 @@ def _tell(config: Config, job: str, history: History, clock: Clock) -> None:
         alerting = alerting_of(config, history.database)
         alerting.look([watch for watch in watches_of(config) if watch.job == job], now)
         for trouble in alerting.send(now):
-            click.echo(f"warning: an alert could not be sent by {trouble.channel}: {trouble.error}", err=True)
+            click.echo(
+                printable(f"warning: an alert could not be sent by {trouble.channel}: {trouble.error}"), err=True
+            )
         if config.metrics.textfile:
             from keepstep.runs.metrics import render, write_textfile
 
             write_textfile(Path(config.metrics.textfile), render(history, alerting, watches_of(config), now))
     except (Error, ModuleNotFoundError) as exc:
-        click.echo(f"warning: alerts and metrics could not be looked after: {exc}", err=True)
+        click.echo(f"warning: alerts and metrics could not be looked after: {printable(str(exc))}", err=True)

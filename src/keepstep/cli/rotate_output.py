@@ -7,6 +7,7 @@ import sys
 import click
 
 from keepstep.runs.report import Action, Failure
+from keepstep.text import printable, printable_lines
 
 
 class Lines:
@@ -26,14 +27,14 @@ class Lines:
             self._say(f"{action.target}: {action.action}{what} ({action.reason})")
 
     def failed(self, failure: Failure) -> None:
-        click.echo(f"error: {failure.error}", err=True)
+        click.echo(f"error: {printable(failure.error)}", err=True)
         if failure.hint:
-            click.echo(f"hint: {failure.hint}", err=True)
+            click.echo(f"hint: {printable_lines(failure.hint)}", err=True)
 
     def warned(self, text: str) -> None:
         if not self._is_quiet:
-            click.echo(f"warning: {text}", err=True)
+            click.echo(f"warning: {printable(text)}", err=True)
 
     def _say(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(printable(line) + "\n")
         sys.stdout.flush()

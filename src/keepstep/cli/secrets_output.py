@@ -9,7 +9,8 @@ import click
 
 from keepstep.runs.report import Action, Failure
 from keepstep.secrets.drift import FileState, State
-from keepstep.secrets.folders import printable
+from keepstep.secrets.folders import printable as printable_path
+from keepstep.text import printable, printable_lines
 
 
 class Lines:
@@ -51,11 +52,11 @@ class Lines:
             self._complain(f"warning: {text}")
 
     def _say(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(printable(line) + "\n")
         sys.stdout.flush()
 
     def _complain(self, line: str) -> None:
-        click.echo(line, err=True)
+        click.echo(printable_lines(line), err=True)
 
 
 def table(states: Iterable[FileState]) -> Iterable[str]:
@@ -64,7 +65,7 @@ def table(states: Iterable[FileState]) -> Iterable[str]:
     widths = [max((len(row[column] or "") for row in rows), default=0) for column in range(4)]
     for row in rows:
         cells = [(cell or "").ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[4] or ""]).rstrip()
+        yield printable("  ".join([*cells, row[4] or ""]).rstrip())
 
 
 def _versions(state: FileState) -> str:
@@ -76,4 +77,4 @@ def _versions(state: FileState) -> str:
 
 
 def _shown(path: str | None) -> str:
-    return printable(path or "")
+    return printable_path(path or "")

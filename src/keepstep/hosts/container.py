@@ -23,6 +23,7 @@ from keepstep.hosts.init import be_init
 from keepstep.hosts.work import Work, with_launch, work_of
 from keepstep.stores.address import Address, parse
 from keepstep.streams import secure
+from keepstep.text import printable, printable_lines
 
 _MODES = ("PERIODIC", "STARTUP", "STARTUP+PERIODIC")
 _TOML = """
@@ -139,7 +140,7 @@ def _main() -> ExitCode:
         from keepstep.hosts.session import session_lines
 
         for line in session_lines(settings.role):
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - asked for
+            print(printable(line), file=sys.stderr, flush=True)  # noqa: T201 - asked for
     with tempfile.TemporaryDirectory(prefix="keepstep-") as folder:
         os.environ["KEEPSTEP_STATE"] = f"{folder}/state.db"
         os.environ["KEEPSTEP_PARAMS"] = settings.params
@@ -192,9 +193,9 @@ async def _told_to_stop() -> None:
 
 
 def _say(error: Error) -> None:
-    print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - as the command does
+    print(f"error: {printable(error.message)}", file=sys.stderr)  # noqa: T201 - as the command does
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+        print(f"hint: {printable_lines(error.hint)}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ class Report:
     finished: datetime | None = None
     exit_code: ExitCode = ExitCode.DONE
     counts: Counter[str] = field(default_factory=Counter)
-    """By action word, and ``failed``, ``unchanged``, ``warnings``; ``source_keys``, ``target_keys``; ``stale``; ``unknown``
-    where the other side of a key cannot be read."""
+    """By action word, and ``failed``, ``unchanged``, ``warnings``; ``source_keys``, ``target_keys``; ``stale``;
+    ``unknown``: keys whose other side cannot be read."""
     bytes: int = 0
     """Bytes that reached the target."""
     requests: Counter[str] = field(default_factory=Counter)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from keepstep.errors import ConfigError, Error, Unsupported
+from keepstep.text import printable as printable
 
 TEMPORARY = re.compile(r"\.keepstep-[0-9a-f]{16}\.part\Z")
 """Names of files that are being written. They are no keys, and never leave this machine."""
@@ -135,19 +136,6 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def printable(name: str) -> str:
-    """The name as it can be shown: control characters and bytes that are no text are escaped."""
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else _escaped(c) for c in name)
-
-
-def _escaped(character: str) -> str:
-    if character.isascii():
-        return f"\\x{ord(character):02x}"
-    return character.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace")
 
 
 def fail(path: str, exc: OSError) -> NoReturn:

@@ -1,0 +1,28 @@
+"""Names and messages that others chose, as they can be shown: on a terminal, in a log, in a report's lines.
+
+An object can be called anything, and servers repeat names in their messages. Shown as it is, such a name could
+begin a line that looks like ours, move the cursor, or turn words round (Unicode Technical Report 36, 2.5).
+"""
+
+from __future__ import annotations
+
+_INDENTED = "\n  "
+"""A line break that cannot be taken for the beginning of a message."""
+
+
+def printable(text: str) -> str:
+    """One line: line breaks, control and format characters, and bytes that are no text, are escaped as bytes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, for text of ours that may go on in indented lines."""
+    return _INDENTED.join(map(printable, text.split(_INDENTED)))
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return character.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace")
