@@ -25,7 +25,10 @@ _TIMES = {"a": "2026-01-01T00:00:00.000Z", "b": "2026-01-02T00:00:00.000Z"}
 
 
 def keys_of(layout: str, count: int) -> list[str]:
-    """``flat``, ``folders`` (100 of them), ``dates`` (year/month/day) or ``random`` (hexadecimal), sorted."""
+    """``flat``, ``folders`` (100 of them), ``dates`` (year/month/day) or ``random`` (hexadecimal), sorted.
+
+    ``scattered`` is flat, and in no order.
+    """
     match layout:
         case "flat":
             return [f"data-{number:08}.bin" for number in range(count)]
@@ -38,6 +41,8 @@ def keys_of(layout: str, count: int) -> list[str]:
             return sorted(f"{day}/part-{m:05}.csv.gz" for day in days for m in range(each))
         case "random":
             return sorted(hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest() for n in range(count))
+        case "scattered":
+            return [f"data-{number * 7_919_993 % count:08}.bin" for number in range(count)]
         case _:
             raise SystemExit(f"no layout {layout}")
 
@@ -106,6 +111,15 @@ class Bucket:
         return b"".join([head.encode(), *items, tail.encode(), b"</ListBucketResult>"])
 
 
+class Scattered(Bucket):
+    """Lists its keys in an order of its own; only tokens lead on."""
+
+    def page(self, query: dict[str, str]) -> bytes:
+        start = int(base64.urlsafe_b64decode(query.get("continuation-token", "")) or 0)
+        stop = start + min(1000, int(query.get("max-keys", "1000")))
+        return self._document(self.items[start:stop], [], str(stop) if stop < len(self.keys) else "", query)
+
+
 class Server(asyncio.Protocol):
     """One connection."""
 
@@ -169,7 +183,8 @@ class Server(asyncio.Protocol):
 
 async def serve(layout: str, count: int, latency_ms: float) -> None:
     keys = keys_of(layout, count)
-    Server.buckets = {"a": Bucket("a", keys), "b": Bucket("b", keys)}
+    kind = Scattered if layout == "scattered" else Bucket
+    Server.buckets = {"a": kind("a", keys), "b": kind("b", keys)}
     Server.latency = latency_ms / 1000
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

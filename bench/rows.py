@@ -119,6 +119,15 @@ def noop_memory(runs: int) -> Iterator[Row]:
     yield Row("peak memory, 1,000,000 keys a side", "< 200 MiB, flat", is_met, costs, note)
 
 
+def noop_disorder(runs: int) -> Iterator[Row]:
+    """A store that lists in no order: everything is read by tokens, sorted on disk, and compared."""
+    with servers.listing_s3("scattered", 1_000_000, 0) as url:
+        cost = run(peers.keepstep("s3://a/", "s3://b/"), servers.aws_env(url))
+    note = f"{cost.memory / 2**20:.0f} MiB, {cost.cpu / 2_000_000 * 1e6:.1f} us CPU a key"
+    work = "the same out of order: sorted, then compared"
+    yield Row(work, "< 200 MiB", cost.memory < 200 * 2**20, {"keepstep": cost}, note)
+
+
 @contextmanager
 def small_files(count: int, size: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -212,6 +221,7 @@ ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
     "folders": noop_folders,
     "cpu": noop_cpu,
     "memory": noop_memory,
+    "disorder": noop_disorder,
     "small": small_objects,
     "large": large_object,
     "clouds": between_clouds,

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from keepstep.clouds.retry import retry_after
-from keepstep.clouds.times import http_microseconds, skew_of
+from keepstep.clouds.times import http_microseconds, microseconds, skew_of
 
 BEYOND = [
     "",
@@ -55,3 +55,26 @@ def test_a_wish_is_seconds_or_a_date() -> None:
     assert soon is not None
     assert 25 < soon <= 30
     assert retry_after({}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("99999-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999999Z"),
+        ("10000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+        ("0000-01-01T00:00:00.000Z", "0001-01-01T00:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+        ("2016-12-31T23:59:60.500+00:00", "2016-12-31T23:59:59Z"),
+        ("2026-01-01T00:00:00", "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_times_of_objects_are_bounded_by_the_calendar(text: str, same: str) -> None:
+    """What no calendar has is its last or first moment; a leap second is the second before it."""
+    assert microseconds(text) == microseconds(same)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1995-02-29T00:00:00Z", "99999-02-30T00:00:00Z", "99999", "9" * 5000])
+def test_what_is_no_time_of_an_object_is_an_error(text: str) -> None:
+    """A listing with it is not believed."""
+    with pytest.raises(ValueError, match=r"time|day"):
+        microseconds(text)

@@ -230,6 +230,8 @@ def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> tuple[list[s
     if not joined.isascii() and not _is_text(joined):
         strays = {n: stray_of(key.removeprefix(prefix)) for n, key in enumerate(keys) if not _is_text(key)}
     if not prefix:
+        if "" in keys:
+            raise ValueError("a key without a name")
         return keys, strays
     if not all(map(str.startswith, keys, repeat(prefix))):
         raise ValueError(f"a key that does not start with {prefix!r}")

@@ -16,10 +16,10 @@ from typing import IO, Any
 from keepstep.errors import Corrupt, Error
 from keepstep.stores.interface import Entry, Page
 
-_IN_MEMORY = 40_000
-"""Objects; about 16 MiB."""
+_IN_MEMORY = 64_000
+"""Objects; about 16 MiB, and as much again while they are sorted."""
 _BLOCK = 250
-"""Objects that are read back at a time, of each run."""
+"""Objects that are read back at a time, of each run that had to be sorted."""
 _PAGE = 1000
 
 
@@ -63,7 +63,7 @@ class SortedPages:
             for run in self._runs:
                 yield from self._read(run)
             return
-        yield from _paged(_once(heapq.merge(*(self._rows(run) for run in self._runs))))
+        yield from _paged(_once(heapq.merge(*map(self._rows, self._runs))))
 
     def _spill(self) -> None:
         with _room_for_it():
@@ -99,13 +99,9 @@ class _Run:
 
 
 def _in_order(pages: Sequence[Page], size: int) -> Iterator[Page]:
-    """The objects in pages of at most ``size``; pages that are in order already are not touched."""
-    is_ordered = all(page.is_ordered for page in pages)
-    if is_ordered and all(one.keys[-1] < other.keys[0] for one, other in pairwise(pages)):
-        for page in pages:
-            yield from (
-                (page.part(at, at + size) for at in range(0, len(page), size)) if len(page) > size else (page,)
-            )
+    """The objects in pages of at most ``size``; pages that are in order already are left as they are."""
+    if all(page.is_ordered for page in pages) and all(a.keys[-1] < b.keys[0] for a, b in pairwise(pages)):
+        yield from pages
         return
     rows = sorted(page.entry(n) for page in pages for n in range(len(page)))
     yield from _paged(_once(rows), size)
