@@ -151,3 +151,38 @@ def test_either_tool_reads_them() -> None:
     """Nothing in the modules is of OpenTofu alone or of Terraform alone, and none chooses a place for the state."""
     text = "".join(path.read_text() for path in FOLDER.rglob("*.tf"))
     assert not re.search(r'^\s*(encryption \{|cloud \{|ephemeral "|backend ")', text, re.MULTILINE)
+
+
+def test_what_cannot_be_made_again_is_not_destroyed_by_accident() -> None:
+    """The audit log, and the key without which nobody can read it, refuse to be destroyed; only it has that key."""
+    kept = {f"{kind}.{name}" for kind, name, body in resources("aws-rotation") if _refuses(body)}
+    assert kept == {"aws_s3_bucket.audit", "aws_kms_key.audit"}
+    users = [
+        f"{kind}.{name}"
+        for kind, name, body in resources("aws-rotation")
+        if "aws_kms_key.audit" in json.dumps(body) and not kind.startswith("data.")
+    ]
+    assert users == ["aws_kms_alias.audit", "aws_s3_bucket_server_side_encryption_configuration.audit"]
+
+
+def _refuses(body: dict[str, Any]) -> bool:
+    return any(block.get("prevent_destroy") for block in body.get("lifecycle", ()))
+
+
+def test_the_machine_waits_for_the_right_to_its_disk() -> None:
+    """Block Volume may use the key that encrypts the boot volume, before the machine is launched."""
+    found = {f"{kind}.{name}": body for kind, name, body in resources("oci-cost-reports")}
+    machine = json.dumps(found["oci_core_instance.this"])
+    assert "oci_kms_key.this" in machine
+    assert "oci_identity_policy.boot_volume" in json.dumps(found["oci_core_instance.this"]["depends_on"])
+    statements = json.dumps(found["oci_identity_policy.boot_volume"]["statements"])
+    assert "allow service blockstorage to use keys" in statements
+    assert "oci_kms_key.this.id" in statements
+
+
+def test_examples_call_nothing() -> None:
+    """A .tfvars file cannot call a function: no example and no page says so."""
+    for module in EXPECTED:
+        for name in ("terraform.tfvars.example", "README.md"):
+            text = (FOLDER / module / name).read_text()
+            assert not re.search(r"^\s*\w+\s*=.*\bfile\(", text, re.MULTILINE), f"{module}/{name}"

@@ -1,9 +1,41 @@
-# Entries that nobody can change or delete before their time, and the key that encrypts what this module keeps.
+# Entries that nobody can change or delete before their time, and the keys that encrypt what this module keeps.
 
+# What can be made anew has this key.
 resource "aws_kms_key" "this" {
-  description         = "keepstep: audit log, queue, logs and the function's settings"
+  description         = "keepstep: queue, logs and the function's settings"
   enable_key_rotation = true
   policy              = data.aws_iam_policy_document.key.json
+}
+
+# The audit log has a key of its own: without it no entry can be read, however long the bucket keeps it.
+resource "aws_kms_key" "audit" {
+  description             = "keepstep: audit log"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  policy                  = data.aws_iam_policy_document.audit_key.json
+  lifecycle {
+    prevent_destroy = true # README.md, "Taking it down", says how to do it on purpose
+  }
+}
+
+resource "aws_kms_alias" "audit" {
+  name          = "alias/${var.name}-audit"
+  target_key_id = aws_kms_key.audit.key_id
+}
+
+data "aws_iam_policy_document" "audit_key" {
+  #checkov:skip=CKV_AWS_109:a key's policy speaks of the key alone, and the account must not lose it
+  #checkov:skip=CKV_AWS_111:a key's policy speaks of the key alone
+  #checkov:skip=CKV_AWS_356:in a key's policy * is the key
+  statement {
+    sid       = "Account"
+    actions   = ["kms:*"]
+    resources = ["*"]
+    principals {
+      type        = "AWS"
+      identifiers = ["${local.arn}:iam::${local.account}:root"]
+    }
+  }
 }
 
 resource "aws_kms_alias" "this" {
@@ -47,6 +79,9 @@ resource "aws_s3_bucket" "audit" {
   #checkov:skip=CKV2_AWS_62:nobody waits for entries
   bucket_prefix       = "${var.name}-audit-"
   object_lock_enabled = true
+  lifecycle {
+    prevent_destroy = true # README.md, "Taking it down", says how to do it on purpose
+  }
 }
 
 resource "aws_s3_bucket_versioning" "audit" {
@@ -73,7 +108,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "audit" {
     bucket_key_enabled = true
     apply_server_side_encryption_by_default {
       sse_algorithm     = "aws:kms"
-      kms_master_key_id = local.own_key
+      kms_master_key_id = aws_kms_key.audit.arn
     }
   }
 }

@@ -128,7 +128,7 @@ data "aws_iam_policy_document" "function" {
   statement {
     sid       = "UseOwnKey"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [local.own_key]
+    resources = [local.own_key, aws_kms_key.audit.arn]
   }
 }
 

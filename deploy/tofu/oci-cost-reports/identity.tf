@@ -72,6 +72,16 @@ resource "oci_kms_key" "this" {
   }
 }
 
+# The boot volume is encrypted with the key by the block volume service, in its own name.
+resource "oci_identity_policy" "boot_volume" {
+  compartment_id = var.compartment_ocid
+  name           = "${var.name}-boot-volume"
+  description    = "Block Volume encrypts the machine's disk"
+  statements = [
+    "allow service blockstorage to use keys in compartment id ${var.compartment_ocid} where target.key.id = '${oci_kms_key.this.id}'",
+  ]
+}
+
 resource "oci_identity_dynamic_group" "machine" {
   count          = local.is_ready ? 1 : 0
   compartment_id = var.tenancy_ocid

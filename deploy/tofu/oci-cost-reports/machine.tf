@@ -114,6 +114,7 @@ resource "oci_core_instance" "this" {
   count               = local.is_ready ? 1 : 0
   compartment_id      = var.compartment_ocid
   availability_domain = var.availability_domain
+  depends_on          = [oci_identity_policy.boot_volume]
   display_name        = var.name
   shape               = var.shape.name
 

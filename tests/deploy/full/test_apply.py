@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,12 +85,28 @@ def _differences(change: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("module", ["aws-rotation", "aws-sync"])
 def test_the_second_plan_is_empty(module: str, tmp_path: Path, moto_url: str) -> None:
-    """What is applied is what was described: a second plan finds nothing to do but what moto forgets."""
+    """A second plan finds nothing to do but what moto forgets; the audit log and its key survive a destroy."""
     tool = prepared(module, tmp_path, moto_url)
     tool.run("apply", "-auto-approve", "-input=false")
     assert changes(tool) == _FORGOTTEN[module]
     assert json.loads(tool.run("show", "-json").stdout)["values"]["outputs"]
+    if module == "aws-rotation":
+        refused = tool.run("destroy", "-auto-approve", "-input=false", check=False)
+        assert refused.returncode != 0
+        assert "prevent_destroy" in refused.stderr
+        held = tool.run("state", "list").stdout.split()
+        tool.run("state", "rm", *(name for name in held if re.match(_KEPT, name)))
     tool.run("destroy", "-auto-approve", "-input=false")
+    if module == "aws-rotation":
+        client = Aws(moto_url, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).client
+        [bucket] = [each["Name"] for each in client("s3").list_buckets()["Buckets"] if "-audit-" in each["Name"]]
+        rules = client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        key = rules[0]["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
+        assert client("kms", region="eu-west-1").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+_KEPT = r"aws_s3_bucket.*\.audit|aws_kms_(key|alias)\.audit"
+"""As README.md takes them out of the state."""
 
 
 def test_checkov_has_no_finding_that_is_not_explained(tmp_path: Path) -> None:
