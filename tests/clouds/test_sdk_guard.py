@@ -7,6 +7,7 @@ import gzip
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from keepstep.containers.docker import ContainerEngines
 from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import ConfigError, Error, Transient
 from keepstep.vaults.aws_calls import AwsCalls
-from tests.clouds.wire import Handler, Peer, Server, answering, serving
+from tests.clouds.wire import Authority, Handler, Peer, Server, answering, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 REDIRECT = b"HTTP/1.1 302 Found\r\nlocation: %s/stolen\r\ncontent-length: 0\r\n\r\n"
@@ -374,3 +375,37 @@ def test_a_host_that_credentials_are_not_fetched_from_is_named(monkeypatch: pyte
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://evil.example/credentials")
     with pytest.raises(ConfigError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         asyncio.run(AwsIdentity().credentials())
+
+
+@pytest.mark.parametrize("client", ["Secrets Manager", "container credentials", "OCI federation"])
+def test_a_common_name_proves_nothing_to_libraries(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a subject alternative name is a name (RFC 9525), whichever library asks."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+
+    async def federation(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        from keepstep.clouds import oci_sdk
+
+        oci_sdk.prepare()
+        from oci._vendor import requests
+
+        try:
+            await asyncio.to_thread(requests.post, origin, timeout=5, verify=str(authority.bundle))
+        except OSError as exc:
+            raise Transient("not trusted") from exc
+
+    ask = CLIENTS.get(client, federation)
+
+    async def main(has_alternative: bool) -> int:
+        tls = authority.server_context("localhost", has_alternative=has_alternative)
+        async with serving(answering(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n"), tls=tls) as server:
+            with suppress(Error):
+                await asyncio.wait_for(ask(server.origin, monkeypatch), 50)
+            return len(server.requests)
+
+    # For a container's credentials the system's authorities alone are trusted, so it is asked nothing either way.
+    assert bool(asyncio.run(main(True))) is (client != "container credentials")
+    assert asyncio.run(main(False)) == 0

@@ -132,13 +132,15 @@ class Authority:
         self.bundle = folder / "ca.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_context(self, name: str, *, has_alternative: bool = True) -> ssl.SSLContext:
+    def server_context(
+        self, name: str, *, has_alternative: bool = True, alternative: str | None = None
+    ) -> ssl.SSLContext:
         """For a server that proves to be ``name``, or only has it as its certificate's common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        alternative = x509.SubjectAlternativeName([x509.DNSName(name)])
+        names = x509.SubjectAlternativeName([x509.DNSName(alternative or name)])
         ordinary = x509.BasicConstraints(ca=False, path_length=None)
-        certificate = self._sign(subject, key, alternative if has_alternative else ordinary)
+        certificate = self._sign(subject, key, names if has_alternative else ordinary)
         path = self._folder / f"{name}.pem"
         path.write_bytes(
             key.private_bytes(

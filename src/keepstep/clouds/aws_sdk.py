@@ -35,6 +35,7 @@ def session(profile: str | None) -> Any:
 def _prepare() -> None:
     guard()
     http, credentials, utils = (_module(name) for name in ("httpsession", "credentials", "utils"))
+    http.create_urllib3_context = _named(http.create_urllib3_context)
     http.ProxyConfiguration.proxy_url_for = lambda self, url: proxy_url(url)
     credentials.ContainerProvider._build_headers = _container_headers
     fetcher = utils.ContainerMetadataFetcher
@@ -46,6 +47,17 @@ def _prepare() -> None:
 
 def _module(name: str) -> Any:
     return import_module(f"botocore.{name}")
+
+
+def _named(create: Any) -> Any:
+    """Of a server's certificate only subject alternative names count; see :mod:`.tls`."""
+
+    def context(*args: Any, **more: Any) -> Any:
+        made = create(*args, **more)
+        made.hostname_checks_common_name = False
+        return made
+
+    return context
 
 
 def _container_headers(provider: Any) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 
 import oracledb
 
+from keepstep.clouds.tls import expect, pinned
 from keepstep.databases.endpoint import PATIENCE, Endpoint
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Answer, Engine, Login, Probe, Session
@@ -85,6 +86,10 @@ def _params(dsn: str, trust: ssl.SSLContext) -> oracledb.ConnectParams:
     except oracledb.Error as exc:
         answer_of("oracle", "", exc)
         raise
+    if params.ssl_server_cert_dn:
+        pinned(trust)
+    else:
+        expect(trust, params.host if isinstance(params.host, list) else [params.host])
     params.set(
         protocol="tcps",
         ssl_context=trust,
