@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `tests.servers`, also when pytest is called by its own name
 
+from tests import store_servers
 from tests.database_servers.fixtures import (  # noqa: F401 - fixtures are found by their names here
     authority,
     database_folder,
@@ -75,6 +76,27 @@ def moto(_moto: Aws) -> Iterator[Aws]:
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """A fast S3 (mark heavy tests ``xdist_group("seaweedfs")``). It makes one ``/`` of several in a key."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def localbucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """See :func:`tests.store_servers.localbucket`; one a worker, as the two below."""
+    with store_servers.localbucket(tmp_path_factory.mktemp("localbucket")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """See :func:`tests.store_servers.ministack`."""
+    with store_servers.ministack(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """See :func:`tests.store_servers.rclone_s3`."""
+    with store_servers.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
         yield server
 
 

@@ -37,10 +37,28 @@ def rclone_s3(folder: Path) -> Iterator[Aws]:
     port, data = free_port(), folder / "data"
     data.mkdir()
     keys = f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}"
-    command = [program("rclone", "rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", keys, str(data)]
+    command = [
+        program("rclone", "rclone"),
+        "serve",
+        "s3",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--auth-key",
+        keys,
+        str(data),
+    ]
     env = {**os.environ, "RCLONE_CONFIG": str(folder / "none")}
     with running(command, log=folder / "rclone.log", env=env) as process:
         yield _listening(as_aws(f"http://127.0.0.1:{port}", process), process, folder / "rclone.log")
+
+
+@contextlib.contextmanager
+def moto(folder: Path) -> Iterator[Aws]:
+    """moto's own server, without anything of ours before it."""
+    port = free_port()
+    command = [program("moto_server", "moto"), "-H", "127.0.0.1", "-p", str(port)]
+    with running(command, log=folder / "moto.log") as process:
+        yield _listening(as_aws(f"http://127.0.0.1:{port}", process), process, folder / "moto.log")
 
 
 @contextlib.contextmanager
@@ -55,8 +73,6 @@ def ministack(folder: Path) -> Iterator[Aws]:
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
-        "S3_DATA_DIR": str(folder / "data"),
-        "S3_PERSIST": "1",
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }

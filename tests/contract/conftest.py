@@ -55,7 +55,7 @@ class Ground:
 
 
 MISSING = "no-such-bucket-here"
-KINDS = ("memory", "local", "s3-moto", "s3-seaweedfs", "oci")
+KINDS = ("memory", "local", "s3-moto", "s3-seaweedfs", "s3-localbucket", "s3-ministack", "s3-rclone", "oci")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,7 +94,8 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         case "oci":
             return _oci(request.getfixturevalue("oci_cloud"), monkeypatch)
         case _:
-            server = request.getfixturevalue("moto" if kind == "s3-moto" else "seaweed")
+            name = kind.removeprefix("s3-")
+            server = request.getfixturevalue({"seaweedfs": "seaweed"}.get(name, name))
             return _s3(kind, server, monkeypatch)
 
 

@@ -138,7 +138,9 @@ def test_parts_of_a_listing_are_the_whole_cut(ground: Ground) -> None:
     ground.run(work)
 
 
-@pytest.mark.grounds("memory", "local", "s3-moto", "oci")  # SeaweedFS keeps keys as paths of a file system
+@pytest.mark.grounds(
+    "memory", "local", "s3-moto", "s3-seaweedfs", "s3-localbucket", "s3-ministack", "s3-rclone", "oci"
+)
 @pytest.mark.parametrize("key", HOSTILE, ids=ascii)
 def test_any_key_is_kept_byte_for_byte_or_refused(ground: Ground, key: str) -> None:
     """A key is text and nothing else: the clouds keep every one of them, a folder refuses what is no file name."""

@@ -36,7 +36,8 @@ class TwistingProxy(LoopbackProxy):
         self._modes = [MODES[name] for name in modes]
         self._only = (only,) if isinstance(only, str) else only
         self._times = times
-        self._memory = SimpleNamespace(page_size=page_size, origin="")
+        self.memory = SimpleNamespace(page_size=page_size, origin="")
+        """What the modes remember."""
         self._targets: Counter[str] = Counter()
         self._faults: list[Exception] = []
         """Of the modes themselves."""
@@ -46,13 +47,19 @@ class TwistingProxy(LoopbackProxy):
         if self._faults:
             raise self._faults[0]
 
+    def behave(self) -> None:
+        """From now on nothing is twisted; what was counted is forgotten."""
+        self._modes = []
+        self.requests.clear()
+        self.operations.clear()
+
     @property
     def env(self) -> dict[str, str]:
         """What sends the AWS clients here; put it behind the variables of the server."""
         return {"AWS_ENDPOINT_URL": self.url}
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._memory.origin = self.url
+        self.memory.origin = self.url
         upstream = _Upstream(self._upstream)
         try:
             while (head := await read_head(reader)) is not None:
@@ -72,7 +79,7 @@ class TwistingProxy(LoopbackProxy):
         if "expect" in head.headers:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         method, target, _ = head.first.split(" ")
-        request = Request(method, target, head.headers, await _body(reader, head), self._memory)
+        request = Request(method, target, head.headers, await _body(reader, head), self.memory)
         self.operations.append(request.operation)
         self._targets[f"{method} {target}"] += 1
         return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -187,6 +188,16 @@ async def refuses_unknown_headers_400(request: Request, send: Send) -> Answer:
     """As refuses-unknown-headers, with 400 and without the header's name."""
     answer = await refuses_unknown_headers(request, send)
     return error(400, "InvalidArgument", "Unsupported header") if answer.status == 501 else answer
+
+
+@mode("UploadPart", "oci:UploadPart")
+async def two_parts_only(request: Request, send: Send) -> Answer:
+    """The first two parts arrive; the others wait for ever."""
+    if request.seen > 2:
+        await asyncio.Event().wait()
+    answer = await send(request)
+    request.memory.parts = request.memory.__dict__.get("parts", 0) + 1
+    return answer
 
 
 @mode(*WRITES)

@@ -1,0 +1,52 @@
+"""The servers of the matrix as places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keepstep.localcloud.server import LocalCloud
+from tests import store_servers
+from tests.matrix.capabilities import CAPABILITIES
+from tests.matrix.expectations import SERVERS
+from tests.matrix.place import Place
+from tests.servers import Aws
+
+FIXTURES = {"localcloud": "moto", "moto": "plain_moto", "seaweedfs": "seaweed"}
+"""Of servers whose fixture has another name."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every capability on every server; a server's tests stay together, so that it is started once."""
+    if "place" not in metafunc.fixturenames:
+        return
+    rows = [
+        pytest.param(server, name, id=f"{server}-{name}", marks=pytest.mark.xdist_group(_group(server)))
+        for server in SERVERS
+        for name in CAPABILITIES
+    ]
+    metafunc.parametrize(("place", "capability"), rows, indirect=["place"])
+
+
+def _group(server: str) -> str:
+    return "seaweedfs" if server == "seaweedfs" else f"matrix-{server}"
+
+
+@pytest.fixture(scope="session")
+def oci_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with LocalCloud(tmp_path_factory.mktemp("oci")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def plain_moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with store_servers.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, oci_side: LocalCloud, tmp_path: Path) -> Place:
+    server = request.getfixturevalue(FIXTURES.get(request.param, request.param))
+    return Place(request.param, server, oci_side, tmp_path)
