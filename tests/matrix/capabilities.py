@@ -12,13 +12,14 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keepstep.errors import Conflict
 from tests.cli.conftest import Ran
 from tests.matrix.place import LONG_AGO, Place, in_folder
 from tests.servers import program
+from tests.stores.twisted import few_attempts
 from tests.twisting import TwistingProxy
 
 MIB = 1024 * 1024
@@ -157,6 +158,7 @@ def odd_keys(place: Place) -> str | None:
     address = place.oci_bucket()
     for key in ODD:
         place.oci_put(address, key, b"odd " + key.encode())
+    time.sleep(1)  # some stores tell whole seconds: a copy made within the same one looks older than its source
     ran = place.sync(address, place.address)
     moved = {
         action["source"].removeprefix(address) for action in ran.report["actions"] if action["action"] == "copy"
@@ -164,7 +166,9 @@ def odd_keys(place: Place) -> str | None:
     named = {failure["source"].removeprefix(address) for failure in ran.report["failures"]}
     named |= {a["source"].removeprefix(address) for a in ran.report["actions"] if a["action"] == "skip"}
     assert moved | named == set(ODD)
-    assert place.contents() == before | {key: b"odd " + key.encode() for key in moved}
+    expected = before | {key: b"odd " + key.encode() for key in moved}
+    found = place.contents()
+    assert found == expected, {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()}
     assert {key: place.read(key) for key in before} == before
     assert ran.code == (0 if not named else 1 if ran.report["failures"] else 2)
     assert place.sync(address, place.address).report["counts"]["copy"] == 0
@@ -179,16 +183,16 @@ def other_cloud(place: Place) -> str | None:
     said = {"content_type": "text/x-odd", "cache_control": "max-age=60", "opc_meta": {"owner": "team a"}}
     for key, data in files.items():
         place.oci_put(first, key, data, **said)
-    done(place.sync(first, place.address), len(files))
+    time.sleep(1)
+    ran = place.sync(first, place.address)
+    done(ran, len(files), 2 if "does not keep" in ran.err else 0)
     assert place.contents() == files
-    for key in ("a.txt", "large.bin"):
-        head = place.s3.head_object(Bucket=place.bucket, Key=f"in/{key}")
-        assert (head["ContentType"], head["Metadata"]) == ("text/x-odd", {"owner": "team a"})
     done(place.sync(place.address, second), len(files))
     time.sleep(1)
     done(place.sync(place.address, second), 0)
     head = place.oci.head_object(place.cloud.namespace, second[6:].partition("@")[0], "in/large.bin").headers
-    assert (head["content-type"], head["opc-meta-owner"]) == ("text/x-odd", "team a")
+    is_kept = (head["content-type"], head.get("opc-meta-owner")) == ("text/x-odd", "team a")
+    assert is_kept == ("does not keep" not in ran.err)
     return None
 
 
@@ -198,19 +202,25 @@ def metadata(place: Place) -> str | None:
     source = place.folder({"a.txt": b"1", "large.bin": LARGE})
     said = ("--metadata", "owner=team a,x-y=1", "--cache-control", "max-age=60", "--content-language", "de")
     more = ("--content-disposition", 'attachment; filename="a b.csv"', "--content-type", "text/csv; charset=utf-8")
-    done(place.sync(source, place.address, *said, *more), 2)
+    ran = place.sync(source, place.address, *said, *more)
     missing = set()
     for key in ("a.txt", "large.bin"):
         head = place.s3.head_object(Bucket=place.bucket, Key=f"in/{key}")
         found = {
-            "metadata": head["Metadata"] == {"owner": "team a", "x-y": "1"},
+            "metadata": {n.lower(): v for n, v in head["Metadata"].items()}.items()
+            >= {"owner": "team a", "x-y": "1"}.items(),
             "Cache-Control": head.get("CacheControl") == "max-age=60",
             "Content-Language": head.get("ContentLanguage") == "de",
             "Content-Disposition": head.get("ContentDisposition") == 'attachment; filename="a b.csv"',
             "Content-Type": head.get("ContentType") == "text/csv; charset=utf-8",
         }
         missing |= {name for name, is_kept in found.items() if not is_kept}
-    return f"not kept: {', '.join(sorted(missing))}" if missing else None
+    if not missing:
+        done(ran, 2)
+        return None
+    assert ran.code == 2, missing
+    assert all(name in ran.err for name in missing), ran.err
+    return f"forgets {', '.join(sorted(missing))}"
 
 
 @capability("copies on the server")
@@ -240,13 +250,16 @@ def tags(place: Place) -> str | None:
     except ClientError:
         is_kept = False
         place.put({"small": b"1", "large": LARGE})
-    done(place.sync(place.address, f"s3://{other}/in/"), 2)
+    ran = place.sync(place.address, f"s3://{other}/in/")
+    done(ran, 2)
     assert place.contents(other) == {"small": b"1", "large": LARGE}
     if not is_kept:
+        assert "has no tags" in ran.err or "UploadPartCopy" not in ran.report["requests"], ran.err
         return "stores no tags"
     for key in ("small", "large"):
         found = place.s3.get_object_tagging(Bucket=other, Key=f"in/{key}")["TagSet"]
-        assert {tag["Key"]: tag["Value"] for tag in found} == {"a": "1", "b": "x y"}, key
+        if {tag["Key"]: tag["Value"] for tag in found} != {"a": "1", "b": "x y"}:
+            return "forgets those of objects that come in parts" if key == "large" else "forgets them"
     return None
 
 
@@ -289,18 +302,17 @@ def customer_key(place: Place) -> str | None:
     files = {"a": b"secret", "large.bin": LARGE}
     source, back = place.folder(files), place.folder({})
     ran = place.sync(source, place.address, "--sse-c", "--sse-c-key", place.key_file(SECRET))
-    if ran.code:
-        assert ran.code == 1
-        assert len(ran.report["failures"]) == len(files)
-        assert place.keys() == [], "an object in clear where an encrypted one was asked for"
-        return str(ran.report["failures"][0]["error"])
-    for key in files:
+    for key in place.keys():
         try:
             clear = place.read(f"in/{key}")
         except ClientError:
             continue
         assert confirms_customer_keys(place), f"{key} is readable without its key: {clear[:10]!r}"
         return "confirms encryption that it does not do"
+    if ran.code:
+        assert ran.code == 1
+        assert len(ran.report["failures"]) == len(files) - len(place.keys())
+        return str(ran.report["failures"][0]["error"])
     done(place.sync(place.address, back, "--sse-c", "--sse-c-key", place.key_file(SECRET)), 2)
     assert in_folder(back) == files
     assert place.sync(place.address, place.folder({}), "--sse-c", "--sse-c-key", place.key_file(OTHER)).code == 1
@@ -311,7 +323,8 @@ def customer_key(place: Place) -> str | None:
 def encryption(place: Place) -> str | None:
     """Encryption by the store is done, or the object is reported as failed."""
     source = place.folder({"a": b"1", "large.bin": LARGE})
-    ran = place.sync(source, place.address, "--sse", "AES256")
+    with few_attempts():
+        ran = place.sync(source, place.address, "--sse", "AES256")
     if ran.code:
         assert ran.code == 1
         assert len(ran.report["failures"]) == 2
@@ -360,7 +373,7 @@ def create(place: Place) -> str | None:
     from keepstep.stores.s3 import S3Store
     from keepstep.stores.s3_client import S3Client
 
-    async def main() -> list[object]:
+    async def main() -> Sequence[object]:
         client = S3Client(place.bucket, AwsIdentity(AwsSettings()))
         store = S3Store(Address("s3", bucket=place.bucket), client)
         tries = (store.create("log/1", f"writer {n}".encode(), "text/plain") for n in range(8))
@@ -406,9 +419,9 @@ def missing(place: Place) -> str | None:
     return None
 
 
-def done(ran: Ran, moves: int) -> None:
-    """Asserts that a run ended well, and moved or deleted so many."""
-    assert ran.code == 0, (ran.code, ran.report["failures"][:3], ran.err)
+def done(ran: Ran, moves: int, code: int = 0) -> None:
+    """Asserts that a run ended with this code, and moved or deleted so many."""
+    assert ran.code == code, (ran.code, ran.report["failures"][:3], ran.err)
     found = [action for action in ran.report["actions"] if action["action"] != "skip"]
     assert len(found) == moves, found
 

@@ -26,10 +26,12 @@ from keepstep.stores.s3_answers import answered
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_deletes import S3Deletes
+from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.s3_etags import Etags
 from keepstep.stores.s3_listing import parse_parts
 from keepstep.stores.s3_pages import S3Pages
 from keepstep.stores.s3_reader import METADATA, S3Reader, S3Reads
+from keepstep.stores.s3_trials import Trials
 from keepstep.stores.s3_upload import S3Upload, S3Writer
 
 
@@ -39,6 +41,8 @@ class S3Store:
     def __init__(self, address: Address, client: S3Client, options: TransferOptions | None = None) -> None:
         self.address = address
         self.notices: list[str] = []
+        self._copies = True
+        """Whether the store offers copies, as far as is known."""
         self._options = options or TransferOptions()
         self._client = client
         self._habits = Habits(f"s3://{client.bucket}", self.notices, is_order_known=client.endpoint.is_of_aws)
@@ -47,6 +51,7 @@ class S3Store:
         self._reads = S3Reads(client, self._workers, self._etags, address.prefix)
         self._writer = S3Writer(client, self._workers, self._etags, self._options)
         self._deletes = S3Deletes(client, address.prefix)
+        self._trials = Trials(client, address.prefix, self.notices, partial(self._writer.send, "PutObject"))
 
     @property
     def requests(self) -> Counter[str]:
@@ -68,8 +73,11 @@ class S3Store:
         return await opened(S3Reader(self._reads, self.address.prefix + entry.key), entry, limit)
 
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
+        full = self.address.prefix + key
+        await self._trials.admit(full, len(data))
         headers = [*to_headers(properties, METADATA, S3_FIELDS), *await self._writer.checksums(data)]
-        response = await self._writer.send("PutObject", self.address.prefix + key, data, headers=headers)
+        response = await self._writer.send("PutObject", full, data, headers=headers)
+        await self._trials.look(full, properties, is_large=False)
         return response.headers["etag"].strip('"')
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
@@ -83,6 +91,7 @@ class S3Store:
         self, full: str, size: int, properties: Properties, more: Sequence[HeaderPair] = ()
     ) -> S3Upload:
         """An upload to a whole key, with headers beside those of its properties."""
+        await self._trials.admit(full, size)
         response = await self._client.call(
             "CreateMultipartUpload",
             "POST",
@@ -90,7 +99,8 @@ class S3Store:
             query=[("uploads", "")],
             headers=[*to_headers(properties, METADATA, S3_FIELDS), *more],
         )
-        return S3Upload(self._writer, full, answered(response).text("UploadId"), size)
+        look = partial(self._trials.look, full, properties, is_large=True)
+        return S3Upload(self._writer, full, answered(response).text("UploadId"), size, look)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> S3Upload | None:
         """Asks for the parts (ListParts, a thousand at a time); those of another size are sent again.
@@ -122,15 +132,27 @@ class S3Store:
         return upload
 
     async def copy(self, source: Store, entry: Entry) -> str | None:
-        """Within S3 the server copies, metadata and tags included, when one identity may see both sides."""
-        if not isinstance(source, S3Store) or not is_one_service(self._client, source._client):
+        """Within S3 the server copies, metadata and tags included, when one identity may see both sides.
+
+        A store that offers no copies is found out by the first one.
+        """
+        if not self._copies or not isinstance(source, S3Store) or not is_one_service(self._client, source._client):
             return None
         origin, key = source.address.prefix + entry.key, self.address.prefix + entry.key
+        await self._trials.admit(key, entry.size)
         copy = ServerCopy(source._client, origin, self._client, key, self, self._options)
-        if self._options.tells_contents:
-            with suppress(Conflict):
-                return await copy.run(entry.size, entry.etag)
-        await copy.run(entry.size)
+        try:
+            if self._options.tells_contents:
+                with suppress(Conflict):
+                    return await copy.run(entry.size, entry.etag)
+            await copy.run(entry.size)
+        except NotOffered:
+            if self._copies:
+                self._copies = False
+                self.notices.append(
+                    f"s3://{self._client.bucket}: this store does not copy, so the bytes pass through here"
+                )
+            return None
         return ""
 
     async def checksums(self, entry: Entry) -> Mapping[str, str]:

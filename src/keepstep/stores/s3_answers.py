@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from keepstep.clouds.http import Response
 from keepstep.errors import ConfigError, Transient
+from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.xml_reader import NotXML, first_text, local, read_xml
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 _CONFIRMATIONS = {
     "CompleteMultipartUpload": ("CompleteMultipartUploadResult", "ETag"),
     "CopyObject": ("CopyObjectResult", "ETag"),
-    "CreateMultipartUpload": ("InitiateMultipartUploadResult", "UploadId"),
+    "CreateMultipartUpload": ("", "UploadId"),
     "DeleteObjects": ("DeleteResult", ""),
-    "GetObjectTagging": ("Tagging", ""),
     "UploadPartCopy": ("CopyPartResult", "ETag"),
 }
-"""By operation: the root of the document, and the element in it that must not be empty."""
+"""By operation: the root of the document, and the element in it that must not be empty.
+
+What begins an upload may have any root, for rclone's is not S3's: that its id is one shows with the first part.
+"""
+_COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 _CONTENTS = frozenset({"GetObject", "ListObjectsV2"})
 """Operations whose answers are not looked through here: objects may look like anything, and listings are large."""
 _SSE = "x-amz-server-side-encryption"
@@ -70,15 +74,20 @@ def document_in(body: bytes | bytearray) -> Document | None:
 
 
 def confirm(operation: str, response: Response, thing: str) -> None:
-    """Raises :class:`Transient` unless a success proves that the operation was done on ``thing``."""
+    """Raises :class:`Transient` unless a success proves that the operation was done on ``thing``.
+
+    Raises :class:`NotOffered` when a store passed over the header that makes a copy of an upload.
+    """
     text = f"{operation} on {thing}: {response.status}"
+    if operation in _COPIES and not response.body and "etag" in response.headers:
+        raise NotOffered(f"{text}, but the store took it for an upload of nothing")
     if operation in _CONFIRMATIONS:
         root, needed = _CONFIRMATIONS[operation]
         found = document_in(response.document)
-        if found is None or found.name != root:
-            raise Transient(f"{text}, but not a whole {root}", hint=_HINT)
+        if found is None or (root and found.name != root):
+            raise Transient(f"{text}, but not a whole {root or 'document'}", hint=_HINT)
         if needed and not found.text(needed).strip('"'):
-            raise Transient(f"{text}, but a {root} without {needed}", hint=_HINT)
+            raise Transient(f"{text}, but a {found.name} without {needed}", hint=_HINT)
     elif operation in _CONFIRMING_HEADERS:
         header = _CONFIRMING_HEADERS[operation]
         if not response.headers.get(header, "").strip('"'):

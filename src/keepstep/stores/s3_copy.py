@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from keepstep.clouds.http import Response
+from keepstep.clouds.http import Response, TooLarge
 from keepstep.clouds.sigv4 import quote_path
-from keepstep.errors import Conflict, Error
+from keepstep.errors import Conflict, Error, Transient
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
 from keepstep.stores.options import TransferOptions
-from keepstep.stores.s3_answers import answered, etag_in
+from keepstep.stores.s3_answers import document_in, etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
+from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.s3_listing import escape
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _PART = 256 * MIB
 _AT_ONCE = 8
 _LONGEST_TAGGING = 2048
 """Bytes of the x-amz-tagging header (as the AWS CLI has it); what is longer is set when the object is there."""
+_LONGEST_DOCUMENT = 64 * 1024
+"""Bytes of a Tagging: 50 tags of 128 and 256 characters, escaped (API reference)."""
 
 METADATA = "x-amz-meta-"
 _IF_MATCH = "x-amz-copy-source-if-match"
@@ -169,8 +172,25 @@ class ServerCopy:
         return self.options.metadata_directive is not None or self.options.copy_props == "default"
 
     async def _tags(self) -> Tags:
-        response = await self.source.call("GetObjectTagging", "GET", self.source_key, query=[("tagging", "")])
-        return [(tag.get("Key", ""), tag.get("Value", "")) for tag in answered(response).rows("TagSet", "Tag")]
+        """None where the store has no tags: some then refuse the operation, others answer with the object."""
+        try:
+            response = await self.source.call(
+                "GetObjectTagging", "GET", self.source_key, query=[("tagging", "")], most=_LONGEST_DOCUMENT
+            )
+            document = document_in(response.document)
+            if document is not None and document.name == "Tagging":
+                return [(tag.get("Key", ""), tag.get("Value", "")) for tag in document.rows("TagSet", "Tag")]
+            if "etag" not in response.headers:
+                raise Transient(f"GetObjectTagging on {self.source.thing(self.source_key)}: not a whole Tagging")
+        except (NotOffered, TooLarge):
+            pass
+        self._note_untagged()
+        return []
+
+    def _note_untagged(self) -> None:
+        notice = f"s3://{self.source.bucket}: this store has no tags, so copies in parts have none"
+        if notice not in self.store.notices:
+            self.store.notices.append(notice)
 
     async def _set_tags(self, tags: Tags) -> None:
         """An object without its tags would never be mended: it is removed when they cannot be set."""

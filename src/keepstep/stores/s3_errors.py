@@ -19,6 +19,10 @@ EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequi
 """Codes that fresh credentials cure."""
 
 
+class NotOffered(Error):
+    """The store does not know this operation, or this part of it."""
+
+
 class DigestRequired(Error):
     """The bucket takes no body without its MD5 or a checksum, as buckets with Object Lock do. Safe to repeat."""
 
@@ -41,6 +45,7 @@ _PASSING = frozenset(
 _DIGEST_CODES = frozenset({"MissingContentMD5", "MissingDigest"})
 _VAGUE_CODES = frozenset({"InvalidRequest", "InvalidArgument", "MissingSecurityHeader"})
 """S3 itself answers InvalidRequest ("Using S3 Object Lock", upload considerations)."""
+_NOT_OFFERED = frozenset({"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation"})
 _DIGEST_HINT = (
     "the bucket asks for a checksum with every object: choose one that it knows with --checksum-algorithm"
 )
@@ -116,6 +121,8 @@ def error_for(
         return DigestRequired(text, hint=_DIGEST_HINT)
     if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict", "InvalidRange"):
         return Conflict(text)
+    if status in (405, 501) or code in _NOT_OFFERED:
+        return NotOffered(text)
     if code == "KeyTooLongError":
         return Unsupported(text)
     if code == "InvalidObjectState":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
@@ -118,11 +118,18 @@ class S3Writer:
         return b64encode(bytes.fromhex(await self.hash("md5", data))).decode()
 
 
+Look = Callable[[], Awaitable[None]]
+
+
 class S3Upload:
     """A multipart upload."""
 
-    def __init__(self, writer: S3Writer, key: str, upload_id: str, size: int) -> None:
+    def __init__(
+        self, writer: S3Writer, key: str, upload_id: str, size: int, on_commit: Look | None = None
+    ) -> None:
+        """``on_commit`` is awaited when the object is there."""
         self.key = key
+        self._on_commit = on_commit
         self.token = upload_id
         self._writer = writer
         self._client = writer.client
@@ -154,6 +161,12 @@ class S3Upload:
             self._checksums[number + 1] = f"<{element}>{value}</{element}>"
 
     async def commit(self) -> str:
+        tag = await self._commit()
+        if self._on_commit:
+            await self._on_commit()
+        return tag
+
+    async def _commit(self) -> str:
         before = "" if self._composite() else await self._present_tag()
         try:
             return etag_in(await self._complete())
