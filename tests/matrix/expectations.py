@@ -1,7 +1,7 @@
 """What each server of the matrix cannot do, with the reason: the one place where that is written.
 
-A capability that is not named here has to work. One that is named has to fail, and the run has to tell it, so that a
-newer server that has learned it is noticed.
+A capability that is not named here has to work. One that is named has to fail, and the run has to tell it, so that
+a newer server that has learned it is noticed.
 """
 
 SERVERS = ("localcloud", "moto", "seaweedfs", "localbucket", "ministack", "rclone")
@@ -25,8 +25,8 @@ LACKS: dict[str, dict[str, str]] = {
         "checksums": "stores no checksum of objects that come in parts",
     },
     "seaweedfs": {
-        "odd_keys": "keeps `a//b`, `/a`, `a\\b` under other names and nothing of what is in `a/`: keepstep names and "
-        "skips them",
+        "odd_keys": "keeps `a//b`, `/a`, `a\\b` under other names and nothing of what is in `a/`: "
+        "keepstep names and skips them",
         "customer_key": "does not confirm it for objects in parts: those are reported as failed",
         "encryption": "needs a KMS of its own for it; objects are reported as failed",
     },
