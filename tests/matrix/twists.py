@@ -1,5 +1,42 @@
-"""Which of the modes of :data:`tests.twisting.MODES` a sync has to get through, and which of them run every time."""
+"""Which of the modes of :data:`tests.twisting.MODES` a sync gets through, and which of them run every time."""
 
-PASSED_BY: frozenset[str] = frozenset()
-USABLE: frozenset[str] = frozenset()
-ALWAYS: frozenset[str] = frozenset()
+PASSED_BY: frozenset[str] = frozenset(
+    """
+    two-parts-only drops-sse other-sse no-head head-without-length
+    head-400-expired expires-later
+    """.split()
+)
+"""What a plain sync does not meet: tested by themselves."""
+
+USABLE: frozenset[str] = frozenset(
+    """
+    body-cut case-blind-order chunked clock-ahead closes-at-once
+    delimiter-ignored empty-truncated-page encoding-type-ignored etag-not-hex etag-odd
+    etag-short etag-unquoted etag-upper-case files-first-order folder-order
+    gunzips ignores-if-match informational key-twice late-blanks
+    late-error-first list-attributes list-encoding-by-reference list-hidden-row list-no-etag
+    list-padded list-prefixed list-spaced lost-reply lost-reply-500
+    max-keys-ignored never-keeps-alive no-copy no-delete-objects-404 no-delete-objects-405
+    no-delete-objects-501 no-list-parts no-list-parts-405 no-order no-start-after
+    no-tagging not-truncated-with-token pages-overlap refuses-unknown-headers refuses-unknown-headers-400
+    region-in-text region-underscore reverse-order slow-down-often small-pages
+    start-after-ignored start-after-inclusive start-after-with-token status-408 status-425
+    status-429 status-500 status-502 status-503 status-504
+    status-520 status-521 status-522 status-523 status-524
+    status-525 status-526 status-527 time-beyond time-beyond-header
+    time-whole-seconds time-with-offset trailers-overwrite utf16-order wants-content-md5
+    wants-only-md5
+    """.split()
+)
+"""With these everything arrives. With the others a run fails, and says why."""
+
+ALWAYS: frozenset[str] = frozenset(
+    """
+    folder-order files-first-order utf16-order no-order start-after-ignored
+    start-after-inclusive empty-truncated-page pages-overlap refuses-unknown-headers no-delete-objects-405
+    late-error late-error-first delete-bare-error delete-html wants-content-md5
+    lost-reply etag-no-md5 etag-not-hex content-range-wrong flips-a-bit
+    status-522 page-repeated list-html region-in-text key-not-utf8
+    """.split()
+)
+"""Those that run every time; the others run with the long tests."""

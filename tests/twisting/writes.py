@@ -103,7 +103,9 @@ async def delete_refused_each(request: Request, send: Send) -> Answer:
 @mode("DeleteObjects")
 async def delete_not_quiet(request: Request, send: Send) -> Answer:
     """Names every deleted key although it was asked not to."""
-    return await send(replace(request, body=request.body.replace(b"<Quiet>true</Quiet>", b"")))
+    return await send(
+        replace(request.without("content-md5"), body=request.body.replace(b"<Quiet>true</Quiet>", b""))
+    )
 
 
 @mode("DeleteObjects")
