@@ -248,7 +248,6 @@ def test_parts_of_another_size_are_not_taken_up(ground: Ground) -> None:
     ground.run(work)
 
 
-@pytest.mark.grounds("memory", "local", "s3-moto", "s3-seaweedfs", "s3-ministack", "oci")
 def test_an_object_that_changes_while_it_is_read_is_noticed(ground: Ground) -> None:
     """Parts of two states of an object are never mixed: reading on after a change is a conflict."""
     size = ground.part_size

@@ -254,7 +254,6 @@ def tags(place: Place) -> str | None:
     done(ran, 2)
     assert place.contents(other) == {"small": b"1", "large": LARGE}
     if not is_kept:
-        assert "has no tags" in ran.err or "UploadPartCopy" not in ran.report["requests"], ran.err
         return "stores no tags"
     for key in ("small", "large"):
         found = place.s3.get_object_tagging(Bucket=other, Key=f"in/{key}")["TagSet"]

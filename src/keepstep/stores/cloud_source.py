@@ -269,11 +269,9 @@ async def _size_of(reader: Reader, response: Response, entry: Entry, limit: int)
 
 def range_of(response: Response) -> tuple[int | None, int, int | None]:
     """Where the bytes of an answer begin, how many they are, and of how many; None where it does not tell."""
-    if response.status != 206:
-        return 0, len(response.body), len(response.body)
     found = _RANGE.match(response.headers.get("content-range", ""))
-    if not found:
-        return None, 0, None
+    if not found:  # rclone serve s3 has the header with 200, too
+        return (None, 0, None) if response.status == 206 else (0, len(response.body), len(response.body))
     first, last = int(found[1]), int(found[2])
     return first, last - first + 1, None if found[3] == "*" else int(found[3])
 

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from keepstep.clouds.http import Buffer
 from keepstep.clouds.workers import Workers
@@ -30,7 +31,7 @@ from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.s3_etags import Etags
 from keepstep.stores.s3_listing import parse_parts
 from keepstep.stores.s3_pages import S3Pages
-from keepstep.stores.s3_reader import METADATA, S3Reader, S3Reads
+from keepstep.stores.s3_reader import METADATA, S3Reader, S3Reads, is_composite
 from keepstep.stores.s3_trials import Trials
 from keepstep.stores.s3_upload import S3Upload, S3Writer
 
@@ -167,9 +168,8 @@ class S3Store:
         headers = response.headers
         if bare(headers.get("etag", "")) != entry.etag:
             return {}
-        known = {name: headers.get(f"x-amz-checksum-{name.lower()}", "-") for name in ALGORITHMS}
-        if headers.get("x-amz-checksum-type") == "COMPOSITE":
-            known = {}
+        whole = [name for name in ALGORITHMS if not is_composite(name, headers)]
+        known = {name: headers.get(f"x-amz-checksum-{name.lower()}", "-") for name in whole}
         md5 = self._etags.md5_in(headers)
         if md5 and not md5[1] and await self._etags.are_believed(self.address.prefix, response):
             known["MD5"] = _base64(bytes.fromhex(md5[0]))
