@@ -10,18 +10,20 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     WithJsonSchema,
@@ -35,15 +37,24 @@ from keepstep.runs.place import DEFAULT, StatePlace, default_place, parse_place
 from keepstep.runs.schedule import parse_schedule, zone_of
 from keepstep.secret import Secret
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
+from keepstep.text import shown
+from keepstep.trust import exposure, trusted
 
+_FORMAT = "see https://toml.io for the format"
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
+_MOST_MEMORY = 2**50
+"""Bytes."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def parse_duration(value: Any) -> Any:
-    """``90s``, ``5m``, ``1h30m``, ``7d`` as a duration. Raises ``ValueError``."""
-    return durations.parse_duration(value) if isinstance(value, str) else value
+    """``90s``, ``5m``, ``1h30m``, ``7d``, or a number of seconds, as a duration. Raises ``ValueError``."""
+    if isinstance(value, str):
+        return durations.parse_duration(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return durations.bounded(value)
+    return value
 
 
 def _schedule(value: Any) -> Any:
@@ -60,7 +71,10 @@ def _size(value: Any) -> Any:
     found = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB)?", value)
     if not found:
         raise ValueError(f"{value!r} is no size; write it as 512MiB or 2GiB")
-    return int(found[1]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
+    size = int(found[1][:20]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
+    if len(found[1]) > 20 or size > _MOST_MEMORY:
+        raise ValueError("a size is at most 1048576GiB")
+    return size
 
 
 def _listen(value: Any) -> Any:
@@ -68,6 +82,13 @@ def _listen(value: Any) -> Any:
     if isinstance(value, str):
         Listen.parse(value)
     return value
+
+
+def _job_name(name: str) -> str:
+    """A name is shown everywhere, and is a part of paths and command lines."""
+    if not name or len(name) > 100 or name != name.strip() or shown(name) != name or name.startswith("-"):
+        raise ValueError("a job's name has 1 to 100 characters that can be seen, and does not begin with -")
+    return name
 
 
 def _zone(value: Any) -> Any:
@@ -204,7 +225,7 @@ class _Job(_Model):
     """What becomes of times at which no daemon ran: made up for, all of them by one run, or not at all."""
     startup: bool = False
     """Runs also when the daemon starts."""
-    memory: Annotated[int | None, BeforeValidator(_size)] = None
+    memory: Annotated[int | None, Field(ge=2**20, le=_MOST_MEMORY), BeforeValidator(_size)] = None
     """A run may not have more memory than this, such as 1GiB."""
     success_within: Duration | None = None
     """Alert when no run has succeeded for this long; if not given, after three of its times and an hour."""
@@ -306,14 +327,24 @@ class Config(_Model):
     dashboard: Dashboard = Dashboard()
     identity: Identities = Identities()
     alerts: Alerts = Alerts()
-    job: dict[str, Job] = Field(default_factory=dict)
+    job: dict[Annotated[str, AfterValidator(_job_name)], Job] = Field(default_factory=dict)
+    _exposure: str = PrivateAttr(default="")
+
+    @property
+    def exposure(self) -> str:
+        """What is wrong when others can read the secrets in the file, and what to do; else empty."""
+        return self._exposure
 
 
 def find(given: str | None) -> Path | None:
-    """The file that was asked for, or the first default that exists."""
+    """The file that was asked for, or the first default that exists. Raises :class:`ConfigError`.
+
+    One that was only found is obeyed when nobody else could have put it there.
+    """
     if given is not None:
         return Path(given)
-    return next((path for path in DEFAULT_PATHS if path.is_file()), None)
+    found = next((path for path in DEFAULT_PATHS if path.is_file()), None)
+    return found and trusted(found, hint=f"name it, if you trust it: --config {found}")
 
 
 def load(path: Path) -> Config:
@@ -325,16 +356,43 @@ def load(path: Path) -> Config:
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="name a file that can be read") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is not TOML: {exc}", hint="see https://toml.io for the format") from exc
+        raise ConfigError(f"{path} is not TOML: {_toml_mistake(exc)}", hint=_FORMAT) from None
+    except (ValueError, RecursionError, OverflowError):
+        raise ConfigError(f"{path}: a number is too long, or tables are nested too deeply", hint=_FORMAT) from None
     mistakes: list[str] = []
-    document = _completed(document, (), mistakes)
+    completed = _completed(document, (), mistakes)
     try:
-        config = Config.model_validate(document)
+        config = Config.model_validate(completed)
     except ValidationError as exc:
         mistakes += [_explain(error) for error in exc.errors(include_url=False, include_input=False)]
     if mistakes:
         raise ConfigError(f"{path}: " + "; ".join(mistakes), hint="keepstep config schema prints what is known")
+    config._exposure = exposure(path, "the secrets in") if _holds_secrets(document) else ""
     return config
+
+
+def _toml_mistake(exc: ValueError) -> str:
+    """Of the exception's words those in which there can be no piece of the file."""
+    if isinstance(exc, UnicodeDecodeError):
+        return f"byte {exc.start} is not UTF-8"
+    words = re.match(r"[A-Za-z =/]*", str(exc))
+    where = re.search(r"\(at [a-z0-9, ]*\)", str(exc))
+    return " ".join(part[0].strip() for part in (words, where) if part and part[0].strip())
+
+
+def _holds_secrets(document: dict[str, Any]) -> bool:
+    """Whether the file itself has secrets in it, and not only names of variables."""
+
+    def texts(value: object) -> Iterator[str]:
+        if isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                yield from texts(inner)
+        elif isinstance(value, str):
+            yield value
+
+    places = (document.get("alerts", {}).get("urls"), document.get("dashboard", {}).get("token"))
+    has_password = any(re.search(r"://[^/@\s]*:[^/@\s]+@", _VARIABLE.sub("", text)) for text in texts(document))
+    return has_password or any(_VARIABLE.sub("", text) == text for place in places for text in texts(place))
 
 
 def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
@@ -368,13 +426,19 @@ def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
 
 def _explain(error: Any) -> str:
     """One mistake in the user's words: the key, what is wrong, and the nearest known key."""
-    location = [str(part) for part in error["loc"]]
+    location = [str(part) for part in error["loc"] if part != "[key]"]
     # pydantic names the kind of a job between the job and its key
     if len(location) > 2 and location[0] == "job" and location[2] in ("sync", "secrets", "rotate"):
         kind = location.pop(2)
     else:
         kind = ""
-    key = ".".join(location)
+    key = shown(".".join(location), 200)
+    if location[:2] == ["alerts", "urls"]:
+        # Somebody may have written a secret where a key belongs.
+        key = ".".join(location[:3])
+        is_unknown = error["type"] == "extra_forbidden"
+        what = "has an unknown key; known are name, url" if is_unknown else error["msg"]
+        return f"{key}: {what.removeprefix('Value error, ')}"
     if error["type"] == "extra_forbidden":
         nearest = _nearest(location[-1], _known(location[:-1], kind))
         return f"{key}: unknown key" + (f", did you mean {nearest}?" if nearest else "")

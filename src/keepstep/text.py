@@ -6,6 +6,8 @@ begin a line that looks like ours, move the cursor, or turn words round (Unicode
 
 from __future__ import annotations
 
+LONGEST = 500
+"""Characters of one text on a screen."""
 _INDENTED = "\n  "
 """A line break that cannot be taken for the beginning of a message."""
 
@@ -20,6 +22,15 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """As :func:`printable`, for text of ours that may go on in indented lines."""
     return _INDENTED.join(map(printable, text.split(_INDENTED)))
+
+
+def shown(text: object, limit: int = LONGEST) -> str:
+    """As :func:`printable`, shortened in the middle: a server's message may be a megabyte."""
+    whole = str(text)
+    if len(whole) > limit:
+        half = (limit - 20) // 2
+        whole = f"{whole[:half]} … {len(whole) - 2 * half} more … {whole[-half:]}"
+    return printable(whole)
 
 
 def _escaped(character: str) -> str:

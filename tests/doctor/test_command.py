@@ -41,7 +41,7 @@ def test_people_read_lines(tmp_path: Path) -> None:
     assert ran.code == 1
     assert f"FAIL  source-list  copy: {tmp_path}/in: there is no such folder" in ran.out
     assert f"      fix: mkdir -p {tmp_path}/in" in ran.out
-    assert ran.out.splitlines()[-1].startswith("5 ok, 1 fail, 0 unknown")
+    assert ran.out.splitlines()[-1].startswith("6 ok, 1 fail, 0 unknown")
     quiet = keepstep("--config", str(config), "--quiet", "doctor")
     assert len(quiet.out.splitlines()) == 2 and quiet.code == 1
 

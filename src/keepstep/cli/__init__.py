@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any, NoReturn
 
@@ -85,6 +86,8 @@ class LazyGroup(Group):
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Keeps data and credentials in step between Oracle Cloud (OCI) and AWS."""
     ctx.obj = options
+    if logging.lastResort:  # of libraries and of ours, where nobody has set up logging
+        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
 
 
 def _refuse(error: click.UsageError) -> NoReturn:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
 from keepstep.cli.options import Group, config_option, needed_config_file
-from keepstep.cli.sync_job import checked
-from keepstep.config import Config, SyncJob, load
+from keepstep.config import Config, load
+from keepstep.errors import ExitCode
 from keepstep.text import printable
 
 
@@ -22,14 +23,26 @@ def command() -> None:
 @config_option
 @click.pass_context
 def check(ctx: click.Context, /, **options: Any) -> None:
-    """Reads the file and reports every mistake in it, with its key."""
+    """Reads the file and reports every mistake in it, with its key. Asks nobody else.
+
+    Ends with 0 when all is well, with 2 when something in it has no effect, with 5 when run would refuse it.
+    """
+    from keepstep.cli import say
+    from keepstep.cli.config_check import ignored_in, mistakes_of
+
     path = needed_config_file(ctx)
     config = load(path)
-    for name, job in config.job.items():
-        if isinstance(job, SyncJob):
-            checked(name, job)
+    mistakes = list(mistakes_of(ctx, config))
+    for mistake in mistakes:
+        say(mistake)
+    ignored = list(ignored_in(config))
+    for text in ignored:
+        click.echo(f"warning: {text}", err=True)
+    if mistakes:
+        sys.exit(ExitCode.MISCONFIGURED)
     jobs = ", ".join(f"{name} ({job.kind})" for name, job in sorted(config.job.items()))
-    click.echo(printable(f"{path} is right; jobs: {jobs or 'none'}"))
+    click.echo(printable(f"{path}: OK; jobs: {jobs or 'none'}"))
+    sys.exit(ExitCode.SKIPPED if ignored else ExitCode.DONE)
 
 
 @command.command()

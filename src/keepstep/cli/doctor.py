@@ -19,15 +19,17 @@ from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, job_of, load
-from keepstep.doctor.check import Check, Verdict, exit_code
+from keepstep.doctor.check import Check, Verdict, exit_code, of_error
 from keepstep.doctor.examination import examined
 from keepstep.doctor.patient import Patient
-from keepstep.errors import ConfigError
-from keepstep.secrets.map import DEFAULT_PATHS, Map, read_map
+from keepstep.errors import ConfigError, Error
+from keepstep.secrets.map import DEFAULT_PATHS, Map, find_map, read_map
 from keepstep.secrets.plan import make_plan
 from keepstep.stores.address import parse
-from keepstep.text import printable, printable_lines
+from keepstep.text import shown
 
+_LONGEST = 2000
+"""Characters of what to do: policy statements are long."""
 _MARKS = {
     Verdict.OK: ("ok", "green"),
     Verdict.FAIL: ("FAIL", "red"),
@@ -55,11 +57,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     options = merge_globals(ctx, options)
     path = config_file(ctx)
     config = load(path) if path else Config()
-    patients = _patients(ctx, config, options["job"], is_configured=path is not None)
-    if not patients and not options["probe_fencing"]:
+    patients, checks = _patients(ctx, config, options["job"], is_configured=path is not None)
+    if not patients and not checks and not options["probe_fencing"]:
         raise ConfigError("there is nothing to look at", hint=_NOTHING)
-    settings = patients[0].settings if options["job"] else settings_of(config.identity)
-    checks = run(
+    settings = patients[0].settings if options["job"] and patients else settings_of(config.identity)
+    checks += run(
         examined(config, patients, settings, options["probe_fencing"], is_recorded=bool(path) and bool(config.job))
     )
     if options["as_json"]:
@@ -73,16 +75,23 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 _NOTHING = "write a keepstep.toml with jobs, name a map file, or set SYNC_FROM and SYNC_TO, or AWS_SECRET_ID"
 
 
-def _patients(ctx: click.Context, config: Config, name: str | None, *, is_configured: bool) -> list[Patient]:
-    """The jobs that are meant. Raises :class:`ConfigError`."""
-    if name is None:
-        if is_configured and config.job:
-            return [_patient(ctx, config, each) for each in config.job]
-        return _of_environment(ctx, config)
-    if "/" in name or name.endswith(".csv"):
-        return [_of_secrets(config, SecretsJob(kind="secrets", map=name), name)]
-    job_of(config, name)
-    return [_patient(ctx, config, name)]
+def _patients(
+    ctx: click.Context, config: Config, name: str | None, *, is_configured: bool
+) -> tuple[list[Patient], list[Check]]:
+    """The jobs that are meant, and what is wrong with those that make no sense. Raises :class:`ConfigError`."""
+    if name is None and not (is_configured and config.job):
+        return _of_environment(ctx, config), []
+    if name is not None and name not in config.job and ("/" in name or name.endswith(".csv")):
+        return [_of_secrets(config, SecretsJob(kind="secrets", map=name), name)], []
+    if name is not None:
+        job_of(config, name)
+    patients, checks = [], []
+    for each in [name] if name is not None else config.job:
+        try:
+            patients.append(_patient(ctx, config, each))
+        except Error as error:
+            checks.append(replace(of_error("job", each, error), job=each))
+    return patients, checks
 
 
 def _patient(ctx: click.Context, config: Config, name: str) -> Patient:
@@ -136,21 +145,21 @@ def _of_environment(ctx: click.Context, config: Config) -> list[Patient]:
     if os.environ.get("AWS_SECRET_ID"):
         rotation: RotateJob = job_of_environment(os.environ)
         return [Patient(name=NAME, job=rotation, settings=settings_of(config.identity))]
-    found = next((str(path) for path in DEFAULT_PATHS if path.exists()), None)
+    found = str(find_map()) if any(path.exists() for path in DEFAULT_PATHS) else None
     return [_of_secrets(config, SecretsJob(kind="secrets", map=found), found)] if found else []
 
 
 def _tell(checks: list[Check], *, quiet: bool) -> None:
-    """Failures with their fix; a line for each of the others unless ``quiet``."""
+    """Failures and warnings with their fix; a line for each of the others unless ``quiet``."""
     for check in checks:
-        if quiet and check.verdict is not Verdict.FAIL:
+        if quiet and check.verdict not in (Verdict.FAIL, Verdict.WARN):
             continue
         mark, colour = _MARKS[check.verdict]
         where = f"{check.job}: " if check.job and check.job != check.about else ""
-        found = printable(f"{check.name}  {where}{check.about}: {check.text}")
-        click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {found}")
+        said = f"{check.name}  {where}{shown(check.about)}: {shown(check.text)}"
+        click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {said}")
         if check.fix:
-            click.echo(f"      fix: {printable_lines(check.fix)}")
+            click.echo(f"      fix: {shown(check.fix, _LONGEST)}")
     if not quiet:
         counts = Counter(check.verdict for check in checks)
         warnings = f", {counts[Verdict.WARN]} warn" if counts[Verdict.WARN] else ""

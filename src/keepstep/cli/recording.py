@@ -39,6 +39,8 @@ def recorded(config: Config, job: str, kind: str) -> Iterator[Recording]:
     while the state is away. Where no daemon does it, those who are to be told of the run's end are told here.
     """
     place = config.state.place
+    if config.exposure and RUN not in os.environ:
+        click.echo(f"warning: {config.exposure}", err=True)
     with ExitStack() as stack:
         history = _history(place, kind)
         if history:

@@ -17,12 +17,17 @@ from keepstep.config import Config, job_of, load
 from keepstep.runs.alerting import Alerting
 from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
-from keepstep.runs.overview import Overview, is_silent, overview
+from keepstep.runs.overview import Overview, overview
 from keepstep.runs.run import MEANINGS, Run
 from keepstep.runs.words import achievement
+from keepstep.text import shown
 
 _SHOWN = 20
 """Runs of one job."""
+_LINE = 1000
+"""Characters."""
+_WORDS = 100
+"""Failures, warnings of one run; the page has all."""
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +52,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         _one(views[0], history, now) if options["job"] else _table([_HEAD, *(_row(view, now) for view in views)])
     )
     for line in [*lines, *_alerts(alerting_of(config, history.database), names, now)]:
-        click.echo(line)
+        click.echo(shown(line, _LINE))
 
 
 def _alerts(alerting: Alerting, names: list[str], now: datetime) -> Iterable[str]:
@@ -74,18 +79,12 @@ def _row(view: Overview, now: datetime) -> tuple[str, ...]:
     return (
         view.job,
         view.kind,
-        _state(view, now),
+        view.state(now),
         _ago(run, now),
         _took(run, now),
         achievement(run),
         _ahead(view.next, now),
     )
-
-
-def _state(view: Overview, now: datetime) -> str:
-    if view.running and is_silent(view.running, now):
-        return f"silent for {in_words(now - view.running.seen)}"
-    return view.word
 
 
 def _ago(run: Run, now: datetime) -> str:
@@ -103,7 +102,7 @@ def _ahead(moment: datetime | None, now: datetime) -> str:
 def _one(view: Overview, history: History, now: datetime) -> Iterable[str]:
     """A job's runs, newest first, and the words of the latest that ended."""
     facts = view.facts
-    yield f"{view.job} ({view.kind}): {_state(view, now)}"
+    yield f"{view.job} ({view.kind}): {view.state(now)}"
     yield f"next run: {_ahead(view.next, now)}" + (f", {view.next.astimezone():%F %T %Z}" if view.next else "")
     if facts:
         yield f"last success: {_when(facts.last_success, now)}"
@@ -124,8 +123,10 @@ def _run_row(run: Run, now: datetime) -> tuple[str, ...]:
 def _words_of(run: Run, history: History) -> Iterable[str]:
     lines = history.lines(run.id)
     if run.outcome in MEANINGS:
-        yield f"\n{run.id}: {MEANINGS[run.outcome]}"
-    for line in lines:
+        yield ""
+        yield f"{run.id}: {MEANINGS[run.outcome]}"
+    said = [line for line in lines if line.kind in ("failure", "warning")]
+    for line in said[:_WORDS]:
         if line.kind == "failure":
             where = line.body.get("target") or line.body.get("source")
             yield f"error: {where}: {line.body['error']}" if where else f"error: {line.body['error']}"
@@ -133,6 +134,8 @@ def _words_of(run: Run, history: History) -> Iterable[str]:
                 yield f"hint: {line.body['hint']}"
         elif line.kind == "warning":
             yield f"warning: {line.body['text']}"
+    if len(said) > _WORDS:
+        yield f"and {len(said) - _WORDS} more; keepstep dashboard shows them"
 
 
 def _when(moment: datetime | None, now: datetime) -> str:
@@ -141,6 +144,7 @@ def _when(moment: datetime | None, now: datetime) -> str:
 
 def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
     """Columns as wide as their widest cell; empty ones are left out."""
+    rows = [tuple(shown(cell, 200) for cell in row) for row in rows]
     kept = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])] if rows[1:] else range(len(rows[0]))
     widths = {n: max(len(row[n]) for row in rows) for n in kept}
     for row in rows:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from keepstep.clouds.oci_config import OciProfile, OciSettings
+from keepstep.clouds.oci_config import OciProfile, OciSettings, is_silenced
 from keepstep.clouds.oci_keys import fingerprint, load_private_key, read_file
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.errors import ConfigError
 from keepstep.secret import Secret
+from keepstep.trust import warn_of_exposure
 
 
 def api_key(profile: OciProfile, settings: OciSettings) -> SigningKey:
@@ -31,5 +32,7 @@ def private_key(profile: OciProfile) -> RSAPrivateKey:
     if content := profile.get("key_content"):
         return load_private_key(content.encode(), pass_phrase, name="in key_content")
     path = profile.file("key_file")
+    if not is_silenced():
+        warn_of_exposure(path, "the private key")
     pem = read_file(path, "the private key", hint=f"key_file in the profile {profile.name} names it")
     return load_private_key(pem, pass_phrase, name=path)

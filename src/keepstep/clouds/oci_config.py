@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from keepstep.clouds.oci_keys import read_file
 from keepstep.clouds.oci_regions import region_of
 from keepstep.errors import ConfigError
+from keepstep.trust import warn_of_exposure
 
 _VARIABLES = {
     "user": "OCI_CLI_USER",
@@ -98,11 +99,18 @@ def read_profile(settings: OciSettings) -> OciProfile:
     if not os.path.exists(path):
         return OciProfile(name, path, overrides, f"no OCI configuration: {path} does not exist")
     parsed = _parsed(path)
+    if not is_silenced():
+        warn_of_exposure(path, "the OCI configuration")
     if name not in parsed:
         known = ", ".join([*(["DEFAULT"] if parsed.defaults() else []), *parsed.sections()]) or "none"
         absence = f"the profile {name} is not in {path} (there are: {known})"
         return OciProfile(name, path, overrides, absence)
     return OciProfile(name, path, {**parsed[name], **overrides})
+
+
+def is_silenced() -> bool:
+    """Whether the user wants no warnings of files that others can read, by the OCI CLI's own variable."""
+    return os.environ.get("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "").lower() in ("true", "1", "yes")
 
 
 def config_path(settings: OciSettings) -> str:

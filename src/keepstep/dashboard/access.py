@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -50,7 +51,7 @@ class Access:
             return None if self._is_known(request) else "login"
         if not self._is_loopback:
             return "this address can be reached from other machines: set [dashboard] token, or listen on 127.0.0.1"
-        if not is_loopback(request.url.hostname or ""):
+        if not is_loopback(_asked_host(request)):
             return "on this machine the page is at http://127.0.0.1, or http://localhost"
         return None
 
@@ -80,6 +81,16 @@ class Access:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         has_token = hmac.compare_digest(bearer, self._token.reveal_bytes())
         return has_token or hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._ticket.encode())
+
+
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+
+
+def _asked_host(request: Request) -> str:
+    """The host that the browser asked for (RFC 9112, 3.2); empty when there is not exactly one that can be read."""
+    given = request.headers.getlist("host")
+    found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+    return found["host"] if found else ""
 
 
 def is_loopback(host: str) -> bool:

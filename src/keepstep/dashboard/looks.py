@@ -61,6 +61,11 @@ class Look:
     audit: Verdict | None = None
     audit_error: str = ""
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the audit log is: somebody has to see it, however the last run went."""
+        return bool(self.audit and not self.audit.is_intact)
+
 
 class Looks:
     """The last look at each job. For one event loop."""

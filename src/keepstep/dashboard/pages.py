@@ -29,6 +29,7 @@ from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
 from keepstep.runs.words import achievement, size_in_words
 from keepstep.secret import Secret
+from keepstep.text import shown
 
 _LOOK = 2.0
 """Seconds between looks at the state for those who follow."""
@@ -58,7 +59,9 @@ class Dashboard:
         self._books = Books(self.config, self.clock)
         self._followers = 0
         loader = PackageLoader("keepstep.dashboard")
-        self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        self._templates = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_harmless
+        )
         self._templates.globals |= {
             "did": achievement,
             "size": size_in_words,
@@ -70,7 +73,7 @@ class Dashboard:
     def application(self) -> Starlette:
         pages = {
             "/": self._front,
-            "/jobs/{name}": self._job,
+            "/jobs/{name:path}": self._job,
             "/runs/{key}": self._run,
             "/spend": self._spend,
             "/live": self._live,
@@ -102,9 +105,11 @@ class Dashboard:
     async def _front(self, request: Request) -> Response:
         config, now = self.config(), self.clock.now()
         jobs = await asyncio.to_thread(self._views.jobs, config, now)
-        alerts = await asyncio.to_thread(self._views.alerts)
+        alerts = await asyncio.to_thread(self._views.alerts, config)
         looks = {name: look for name in config.job if (look := self._looks.of(name))}
-        return self._shown("front.html", jobs=jobs, alerts=alerts, looks=looks)
+        failing = {job.name for job in jobs if job.tone == "bad"}
+        failing |= {name for name, look in looks.items() if look.is_broken}
+        return self._shown("front.html", jobs=jobs, alerts=alerts, looks=looks, failing=len(failing))
 
     async def _job(self, request: Request) -> Response:
         config, name = self.config(), request.path_params["name"]
@@ -169,6 +174,15 @@ class Dashboard:
         now = self.clock.now()
         values |= {"now": now, "ago": partial(_ago, now), "until": partial(_until, now)}
         return HTMLResponse(self._templates.get_template(template).render(**values), status, HEADERS)
+
+
+_LONGEST = 2000
+"""Characters of one text on a page."""
+
+
+def _harmless(value: Any) -> Any:
+    """Every text that a template shows: escaped and shortened, unless it is markup of the templates themselves."""
+    return shown(value, _LONGEST) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 class _Static(StaticFiles):

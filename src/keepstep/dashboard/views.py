@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from keepstep.assembly import schedule_of
 from keepstep.config import Config
 from keepstep.runs.alerting import Alerting
-from keepstep.runs.durations import in_words
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
 from keepstep.runs.overview import Overview, is_silent, overview
@@ -28,6 +27,7 @@ class JobView:
     runs: list[Run]
     """The oldest first."""
     state: str
+    """For people."""
     is_silent: bool
 
     @property
@@ -36,7 +36,8 @@ class JobView:
 
     @property
     def tone(self) -> str:
-        return tone_of(self.state if not self.is_silent else "lost")
+        """Of the last run that ended; that one is under way says nothing of the job."""
+        return "bad" if self.is_silent else tone_of(self.overview.word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,16 @@ class Views:
         job = config.job[name]
         found = overview(self._history, name, job.kind, schedule_of(job), now)
         silent = found.running is not None and is_silent(found.running, now)
-        state = f"silent for {in_words(now - found.running.seen)}" if found.running and silent else found.word
-        return JobView(found, self._history.recent(name, STRIP)[::-1], state, silent)
+        return JobView(found, self._history.recent(name, STRIP)[::-1], found.state(now), silent)
 
-    def alerts(self) -> list[AlertView]:
-        active = Alerting(self._history.database, {}, timedelta()).active()
-        return [AlertView(job, name, alert.since, alert.text) for (job, name), alert in sorted(active.items())]
+    def alerts(self, config: Config | None = None) -> list[AlertView]:
+        """Of jobs of this configuration; None: of all."""
+        active = sorted(Alerting(self._history.database, {}, timedelta()).active().items())
+        return [
+            AlertView(job, name, alert.since, alert.text)
+            for (job, name), alert in active
+            if config is None or job in config.job
+        ]
 
     def run(self, key: str, page: int) -> RunView | None:
         run = self._history.get(key)

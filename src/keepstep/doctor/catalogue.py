@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CHECKS = {
+    "job": "the job's settings make sense",
     "aws-identity": "who we are on AWS, by which source of credentials, and until when",
     "oci-identity": "who we are on OCI, by which principal, and until when; the key is registered",
     "aws-clock": "this machine's clock against AWS's",
@@ -38,6 +39,7 @@ CHECKS = {
     "signal": "what runs in them takes the signal",
     "reboot": "secrets come back after a reboot",
     "alerts": "mail servers and webhooks of the alerts can be reached, and let us in",
+    "exposed": "files with secrets in them that other users can read",
     "state": "the state can be written",
     "history": "nothing is the matter with the last runs",
     "schedule": "when the job is due next, and that a daemon is there to start it",

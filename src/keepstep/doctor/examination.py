@@ -15,6 +15,7 @@ from keepstep.doctor import (
     certificates,
     clocks,
     containers,
+    exposure,
     fencing,
     files,
     identity,
@@ -24,10 +25,11 @@ from keepstep.doctor import (
     state,
     vaults,
 )
-from keepstep.doctor.check import Check
+from keepstep.doctor.check import Check, of_error
 from keepstep.doctor.credential import Credential
 from keepstep.doctor.patient import Patient, Practice
 from keepstep.doctor.probe import DEADLINE, Probe, examine
+from keepstep.errors import Error
 from keepstep.stores.address import parse
 
 _CLOUDS = {"s3": "aws", "oci": "oci", "aws-sm": "aws", "aws-ssm": "aws", "oci-vault": "oci"}
@@ -48,12 +50,19 @@ async def examined(
         practice = Practice(stack, config, clock or SystemClock())
         probes = [*_shared(practice, patients)]
         probes += fencing.probes(practice, settings, scratch, patients)
+        speaks_oci = {patient.settings for patient in patients if "oci" in _clouds_of(patient)}
+        probes += exposure.probes(config, speaks_oci)
         if is_recorded:
             probes += [*state.probes_of_state(config), *alerts.probes(config)]
+        checks: list[Check] = []
         for patient in patients:
-            own = [*_of_job(practice, patient), *(state.probes(practice, patient) if is_recorded else ())]
+            try:
+                own = [*_of_job(practice, patient), *(state.probes(practice, patient) if is_recorded else ())]
+            except Error as error:
+                checks.append(replace(of_error("job", patient.name, error), job=patient.name))
+                continue
             probes += (replace(probe, job=patient.name) for probe in own)
-        return await examine(probes, deadline)
+        return [*checks, *await examine(probes, deadline)]
 
 
 def _shared(practice: Practice, patients: list[Patient]) -> Iterator[Probe]:

@@ -26,11 +26,12 @@ def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
     if patient.trash:
         yield from _written(practice, patient, patient.trash, "trash-write")
     if patient.deletes and target.kind != "local":
-        yield Probe("target-delete", str(target), lambda: _delete(practice, patient, target))
+        yield Probe("target-delete", str(target), lambda: _delete(practice, patient, target), after="target-list")
     if source.namespace == bling.NAMESPACE:
         oci = practice.assembly(patient.settings).oci
         yield Probe("region", source.bucket, lambda: costs.home_region(oci, source.bucket))
-        yield Probe("cost-reports", str(source), lambda: costs.newest(practice, patient, source))
+        ask = lambda: costs.newest(practice, patient, source)  # noqa: E731
+        yield Probe("cost-reports", str(source), ask, after="source-list")
 
 
 def _side(practice: Practice, patient: Patient, address: Address, side: str) -> Iterator[Probe]:
@@ -43,17 +44,20 @@ def _side(practice: Practice, patient: Patient, address: Address, side: str) -> 
     with_bucket = _asking(practice, patient, address, is_target=is_target)
     yield Probe(f"{side}-list", str(address), lambda: with_bucket(lambda bucket: _list(bucket, side, address)))
     if is_target:
-        yield from _written(practice, patient, address, "target-write")
+        yield from _written(practice, patient, address, "target-write", after="target-list")
     else:
-        yield Probe("source-read", str(address), lambda: with_bucket(lambda bucket: _read(bucket, address)))
+        ask = lambda: with_bucket(lambda bucket: _read(bucket, address))  # noqa: E731
+        yield Probe("source-read", str(address), ask, after="source-list")
 
 
-def _written(practice: Practice, patient: Patient, address: Address, name: str) -> Iterator[Probe]:
+def _written(
+    practice: Practice, patient: Patient, address: Address, name: str, *, after: str = ""
+) -> Iterator[Probe]:
     if address.kind == "local":
         yield Probe(name, address.path, blocking(_local_target, address.path))
         return
     with_bucket = _asking(practice, patient, address, is_target=True)
-    yield Probe(name, str(address), lambda: with_bucket(lambda bucket: write(bucket, name, address)))
+    yield Probe(name, str(address), lambda: with_bucket(lambda bucket: write(bucket, name, address)), after=after)
 
 
 def _asking(

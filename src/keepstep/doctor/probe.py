@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec
 
-from keepstep.doctor.check import Check, of_error, unknown
+from keepstep.doctor.check import Check, Verdict, of_error, unknown
 from keepstep.errors import Error
 
 P = ParamSpec("P")
@@ -32,12 +32,42 @@ class Probe:
     is_needed: bool = True
     """Whether the job itself has to be able to do what is tried."""
     job: str = ""
+    after: str = ""
+    """The name of a probe of the same job and thing, without whose success this one makes no sense."""
 
 
 async def examine(probes: Iterable[Probe], deadline: float = DEADLINE) -> list[Check]:
     """The answers, in the order of the questions. Raises nothing."""
-    answers = await asyncio.gather(*(_answer(probe, deadline) for probe in probes))
-    return [check for found in answers for check in found]
+    answers: dict[tuple[str, str, str], asyncio.Task[list[Check]]] = {}
+
+    async def answer(probe: Probe) -> list[Check]:
+        needed = answers.get((probe.job, probe.about, probe.after)) if probe.after else None
+        if needed and any(check.verdict is Verdict.FAIL for check in await needed):
+            return [replace(_not_tried(probe.name, probe.about, probe.after), job=probe.job)]
+        return await _answer(probe, deadline)
+
+    tasks = []
+    for probe in probes:
+        tasks.append(asyncio.create_task(answer(probe)))
+        answers.setdefault((probe.job, probe.about, probe.name), tasks[-1])
+    return _without_echoes([check for found in await asyncio.gather(*tasks) for check in found])
+
+
+def _without_echoes(checks: Iterable[Check]) -> list[Check]:
+    """One cause is one failure: a check that fails with the words of an earlier one was not tried."""
+    first: dict[tuple[str, str | None], Check] = {}
+    found = []
+    for check in checks:
+        if check.verdict is Verdict.FAIL:
+            before = first.setdefault((check.text, check.fix), check)
+            if before is not check:
+                check = replace(_not_tried(check.name, check.about, before.name), job=check.job)
+        found.append(check)
+    return found
+
+
+def _not_tried(name: str, about: str, after: str) -> Check:
+    return unknown(name, about, f"not tried: {after} failed")
 
 
 async def _answer(probe: Probe, deadline: float) -> list[Check]:
@@ -50,6 +80,10 @@ async def _answer(probe: Probe, deadline: float) -> list[Check]:
         found = of_error(probe.name, probe.about, error, is_needed=probe.is_needed)
     except ModuleNotFoundError as error:
         found = unknown(probe.name, probe.about, f"this needs the library {error.name}, which is not installed")
+    except Exception as error:  # noqa: BLE001 - one check that breaks is one finding, and not the end of the others
+        # Without its words, which may be anybody's.
+        text = f"the check itself failed: {type(error).__name__}"
+        found = unknown(probe.name, probe.about, text, "please report it, with the version of keepstep")
     checks = [found] if isinstance(found, Check) else list(found)
     return [replace(check, job=probe.job) for check in checks]
 

@@ -107,6 +107,8 @@ class Daemon:
         await asyncio.to_thread(self.scheduler.set_jobs, self._work.timings, self._clock.now())
         self._supervisor.ready(self._status())
         self._log.info("started", jobs=len(self.config.job), pid=os.getpid())
+        if self._work.exposure:
+            self._log.warning("configuration exposed", error=self._work.exposure)
         duties = [asyncio.create_task(duty) for duty in (self._tick(), self._look_after(), self._watchdog())]
         try:
             await self._until_drained(duties)

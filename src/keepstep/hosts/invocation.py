@@ -21,6 +21,7 @@ from typing import Any
 
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.hosts.children import Child, Launch
+from keepstep.trust import trusted
 
 RECORD = "KEEPSTEP_RECORD_FD"
 _WORDS = {"sync": ["sync"], "secrets": ["secrets", "apply", "--dryrun"], "rotate": ["rotate"]}
@@ -96,14 +97,18 @@ async def _config() -> bytes | None:
         from keepstep.hosts.stored_config import fetch
 
         return await fetch(place)
-    paths = [Path(place)] if place else [Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml")]
-    for path in paths:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            continue
+    return _config_file(place)
+
+
+def _config_file(place: str | None) -> bytes | None:
     if place:
-        raise ConfigError(f"there is no configuration {place}", hint="see KEEPSTEP_CONFIG")
+        try:
+            return Path(place).read_bytes()
+        except FileNotFoundError:
+            raise ConfigError(f"there is no configuration {place}", hint="see KEEPSTEP_CONFIG") from None
+    for path in (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml")):
+        if path.exists():
+            return trusted(path, hint=f"name it, if you trust it: KEEPSTEP_CONFIG={path}").read_bytes()
     return None
 
 

@@ -14,7 +14,10 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from keepstep.secret import Secret
+from keepstep.text import shown
 
+_LINE = 2000
+"""Characters of one text on a terminal."""
 _NOISY = ("botocore", "boto3", "urllib3", "s3transfer", "oci", "apprise", "uvicorn", "asyncio")
 """Libraries whose debug lines hold requests, and requests hold secrets."""
 
@@ -30,6 +33,7 @@ def configure_logs(stream: TextIO | None = None) -> Any:
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if out.isatty():
+        shared.append(_harmless)
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     else:
         shared.append(structlog.processors.format_exc_info)
@@ -57,6 +61,11 @@ def tame_libraries() -> None:
 def hide_secrets(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """A :class:`Secret` in an event prints as stars, however the event is rendered."""
     return {key: str(value) if isinstance(value, Secret) else value for key, value in event.items()}
+
+
+def _harmless(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Nothing that others chose moves the cursor of a terminal; JSON escapes by itself."""
+    return {key: shown(value, _LINE) if isinstance(value, str) else value for key, value in event.items()}
 
 
 class _Lossy:

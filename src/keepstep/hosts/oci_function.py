@@ -47,9 +47,12 @@ def _remaining(context: Any) -> float:
     if not deadline:
         return _DEFAULT
     try:
-        return (datetime.fromisoformat(deadline.replace("Z", "+00:00")) - datetime.now(UTC)).total_seconds()
-    except ValueError:
+        ends = datetime.fromisoformat(deadline.replace("Z", "+00:00"))
+    except (ValueError, AttributeError):
         return _DEFAULT
+    if ends.tzinfo is None:
+        ends = ends.replace(tzinfo=UTC)
+    return (ends - datetime.now(UTC)).total_seconds()
 
 
 def _answer(context: Any, report: dict[str, Any], status: int) -> Response:

@@ -24,6 +24,8 @@ class Work:
     snapshot: int
     """Descriptor of a file in memory, with the text."""
     launches: dict[str, Launch] = field(default_factory=dict)
+    exposure: str = ""
+    """What is wrong when others can read the secrets in the file."""
 
     @property
     def timings(self) -> dict[str, Timing]:
@@ -41,7 +43,7 @@ def read_work(path: Path) -> Work:
         raise ConfigError(f"there is no configuration file {path}", hint="name it with --config") from None
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
-    work = work_of(text, called=str(path))
+    work = replace(work_of(text, called=str(path)), exposure=load(path).exposure)
     if not work.config.job:
         work.close()
         raise ConfigError(f"{path} has no jobs", hint="add a [job.NAME] with a schedule")

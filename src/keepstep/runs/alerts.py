@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from keepstep.runs.durations import in_words
-from keepstep.runs.text import shown
+from keepstep.text import shown
 
 _LONGEST = timedelta(days=7)
 """Between reminders."""

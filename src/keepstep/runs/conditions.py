@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from keepstep.runs.alerts import Condition
@@ -127,6 +127,7 @@ def _concerns(watch: Watch, run: Run, history: History, now: datetime) -> Iterat
     for line in history.lines(run.id, "concern"):
         body = line.body
         since = datetime.fromisoformat(body["since"])
+        since = since if since.tzinfo else since.replace(tzinfo=UTC)
         if body["name"] == "pending" and now - since <= watch.pending_after:
             continue
         yield Condition(

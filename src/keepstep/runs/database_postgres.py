@@ -117,7 +117,7 @@ class Postgres:
                     return work(_asking(connection))
             except psycopg.Error as exc:
                 self._drop()
-                raise self._explained(exc, connection) from None
+                raise self._explained(exc) from None
 
     def now(self) -> float:
         [(now,)] = self.read(lambda query: query("SELECT extract(epoch FROM clock_timestamp())"))
@@ -135,7 +135,7 @@ class Postgres:
                     self._prepare(connection)
             except psycopg.Error as exc:
                 connection.close()
-                raise self._explained(exc, connection) from None
+                raise self._explained(exc) from None
             except BaseException:
                 connection.close()
                 raise
@@ -145,6 +145,12 @@ class Postgres:
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
         """Makes what is missing, for those who write; no right to make it is needed when nothing is."""
         query = _asking(connection)
+        if query(_HAS_TABLES) and not query("SELECT 1 WHERE has_schema_privilege('keepstep', 'USAGE')"):
+            raise explained(
+                errors.InsufficientPrivilege("no right to use the schema keepstep"),
+                self._user,
+                is_reader=self._is_reader,
+            )
         version = version_of(query) if query(_HAS_TABLES) else 0
         if self._is_reader and not version:
             raise NotFound(f"there is no state in {self.shown} yet", hint="the first run of a job makes it")
@@ -156,9 +162,12 @@ class Postgres:
                 query("CREATE SCHEMA IF NOT EXISTS keepstep")
             migrate(query, version_of(query) if query(_HAS_TABLES) else 0)
 
-    def _explained(self, exc: psycopg.Error, connection: psycopg.Connection[Any]) -> Error:
-        user = str(options_of(self._url).get("user") or "…")
-        return explained(exc, user, is_reader=self._is_reader)
+    def _explained(self, exc: psycopg.Error) -> Error:
+        return explained(exc, self._user, is_reader=self._is_reader)
+
+    @property
+    def _user(self) -> str:
+        return str(options_of(self._url).get("user") or "…")
 
     def _drop(self) -> None:
         if self._connection:

@@ -9,12 +9,23 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
+LONGEST = timedelta(days=3660)
+"""Ten years. What is meant to be longer is a mistake, and calendars end."""
+
+
 def parse_duration(text: str) -> timedelta:
     """``90s``, ``5m``, ``1h30m``, ``7d``. Raises ``ValueError``."""
-    parts = _PART.findall(text)
+    parts = _PART.findall(text) if len(text) < 100 else []
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
-        raise ValueError(f"{text!r} is no duration; write it as 90s, 5m, 1h30m or 7d")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+        raise ValueError(f"{text[:100]!r} is not a duration; write it as 90s, 5m, 1h30m or 7d")
+    return bounded(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def bounded(seconds: float) -> timedelta:
+    """Raises ``ValueError`` for what is negative, or longer than ten years."""
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise ValueError("a duration is between 0s and 3660d")
+    return timedelta(seconds=seconds)
 
 
 def in_words(duration: timedelta) -> str:

@@ -105,6 +105,11 @@ class History:
         rows = self.database.read(lambda query: query(statement, job))
         return next((JobFacts(moment(row[0]), *map(moment_or_none, row[1:])) for row in rows), None)
 
+    def dues(self) -> dict[str, datetime]:
+        """The last time of its schedule that somebody took on, of each job that has one."""
+        rows = self.database.read(lambda query: query("SELECT name, due FROM job WHERE due IS NOT NULL"))
+        return {name: moment(due) for name, due in rows}
+
     def jobs(self) -> list[str]:
         """Every job that ever ran."""
         rows = self.database.read(lambda query: query("SELECT name FROM job ORDER BY name"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from keepstep.runs.durations import in_words
 from keepstep.runs.history import History, JobFacts
 from keepstep.runs.run import Run
 from keepstep.runs.schedule import Schedule
@@ -28,10 +29,18 @@ class Overview:
 
     @property
     def word(self) -> str:
-        """``running``, the outcome of the last run, or ``never ran``."""
-        if self.running:
-            return self.running.outcome
-        return self.last.outcome if self.last else "never ran"
+        """The outcome of the last run that ended: a job that failed is failing until a run says otherwise."""
+        if self.last:
+            return self.last.outcome
+        return self.running.outcome if self.running else "never ran"
+
+    def state(self, now: datetime) -> str:
+        """For people: as ``word``, and what is under way."""
+        if not self.running:
+            return self.word
+        silent = is_silent(self.running, now)
+        under_way = f"silent for {in_words(now - self.running.seen)}" if silent else self.running.outcome
+        return f"{self.last.outcome}, {under_way}" if self.last and not self.last.is_good else under_way
 
 
 def overview(history: History, job: str, kind: str, schedule: Schedule | None, now: datetime) -> Overview:
@@ -41,7 +50,7 @@ def overview(history: History, job: str, kind: str, schedule: Schedule | None, n
         job,
         kind,
         running=max(open_, key=lambda run: run.queued, default=None),
-        last=history.last_ended(job),
+        last=history.last_ended(job, now),
         facts=history.facts(job),
         next=schedule.after(now) if schedule else None,
     )

@@ -42,6 +42,8 @@ _KEPT = {"failure": 1000, "warning": 1000, "action": 10_000}
 """So many lines of each kind; the counts tell of all."""
 _UNCHANGED = ("keep", "skip")
 """Actions that did nothing: they are counted, and not written down."""
+_LONGEST = 4096
+"""Characters of one text that is kept."""
 _HANDED_IN = 100
 """Failures, warnings and actions in a record that is handed in."""
 
@@ -156,6 +158,9 @@ class Recording(AbstractContextManager["Recording"]):
             )
 
     def _lines(self, error: BaseException | None) -> Iterator[Line]:
+        return (Line(line.kind, _shortened(line.body)) for line in self._all_lines(error))
+
+    def _all_lines(self, error: BaseException | None) -> Iterator[Line]:
         report = self.report
         if isinstance(error, Error) and not (report and report.failures):
             yield Line("failure", Failure.of("run", error)._asdict())
@@ -177,6 +182,11 @@ class Recording(AbstractContextManager["Recording"]):
         with suppress(OSError), open(descriptor, "w") as out:
             json.dump(record, out, default=lambda moment: moment.isoformat())
             out.write("\n")
+
+
+def _shortened(body: dict[str, Any]) -> dict[str, Any]:
+    """A server's message may be a megabyte."""
+    return {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in body.items()}
 
 
 def _code_of(error: BaseException | None) -> int:

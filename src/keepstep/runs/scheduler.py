@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from keepstep.errors import Error
 from keepstep.runs.claims import Claim, claim, pass_over
@@ -20,6 +20,7 @@ from keepstep.runs.reaper import Reaper
 from keepstep.runs.run import Run, new_id
 from keepstep.runs.schedule import Schedule
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _LATE = timedelta(minutes=1)
 """Later than its time by more than this, a run is one that was missed."""
 
@@ -153,15 +154,29 @@ class Scheduler:
         loads = self._members.loads(now)
         if len(loads) == 1:
             return due
-        turns = shares([(name, self._next[name].due) for name in due], loads)
+        left = self._untaken(due, now)
+        turns = shares([(name, self._next[name].due) for name in left], loads)
         mine = []
-        for name in due:
+        for name in left:
             upcoming = self._next[name]
             if turns[name] == self._members.id or now >= upcoming.starts + HOLD:
                 mine.append(name)
             else:
                 self._next[name] = replace(upcoming, held=upcoming.starts + HOLD)
         return mine
+
+    def _untaken(self, due: list[str], now: datetime) -> list[str]:
+        """Those that no daemon has taken on yet; the others go on to their next times."""
+        taken = self._history.dues()
+        left = []
+        for name in due:
+            upcoming, timing = self._next[name], self._jobs[name]
+            horizon = timing.schedule.after(now) if timing.schedule else None
+            if horizon and upcoming.due <= taken.get(name, _NEVER) <= horizon:
+                self._go_on(name, taken[name])
+            else:
+                left.append(name)
+        return left
 
     def _set_back(self, now: datetime) -> None:
         """The clock was put back: times that were worked out before it was are worked out again."""
@@ -204,12 +219,16 @@ class Scheduler:
         else:
             new = replace(self._new(name, "missed" if is_missed else "schedule", now), due=due)
             run = self._claimed(new, horizon)
-        following = self._upcoming(name, timing, due)
+        self._go_on(name, due)
+        return run
+
+    def _go_on(self, name: str, due: datetime) -> None:
+        """To the time that follows ``due``."""
+        following = self._upcoming(name, self._jobs[name], due)
         if following:
             self._next[name] = following
         else:
             del self._next[name]
-        return run
 
     def _new(self, job: str, cause: str, now: datetime) -> Run:
         kind = self._jobs[job].kind

@@ -16,6 +16,7 @@ from keepstep.containers.interface import RESTART, Kind, Notice
 from keepstep.containers.signals import signal_name
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.delivery import Look, mode_of, path_of
+from keepstep.trust import trusted
 from keepstep.vaults.address import SecretAddress, parse
 
 DEFAULT_PATHS = (Path("/etc/oci-secretsync/map.csv"), Path("/etc/keepstep/map.csv"))
@@ -57,7 +58,7 @@ def find_map() -> Path:
     found = next((path for path in DEFAULT_PATHS if path.exists()), None)
     if found is None:
         raise ConfigError(f"there is no map file: neither {' nor '.join(map(str, DEFAULT_PATHS))}", hint=_FORMAT)
-    return found
+    return trusted(found, hint=f"name it, if you trust it: keepstep secrets apply {found}")
 
 
 def read_map(path: Path) -> Map:
