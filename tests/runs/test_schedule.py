@@ -87,7 +87,7 @@ def test_daylight_saving(text: str, start: str, expected: list[str]) -> None:
         ("0 0 30 2 *", "never comes"),
         ("0 0 31 4,6 *", "never comes"),
         ("@fortnightly", "1 fields"),
-        ("@every", "no duration"),
+        ("@every", "not a duration"),
         ("@every 0s", "a second at least"),
         ("L * * * *", "minute"),
         ("٣ * * * *", "minute"),

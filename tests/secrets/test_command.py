@@ -255,4 +255,4 @@ def test_options_that_make_no_sense(host: Host) -> None:
     """A duration that is none is a wrong command line."""
     ran = host.apply("--max-stale", "soon")
     assert ran.returncode == 2
-    assert "no duration" in ran.stderr
+    assert "not a duration" in ran.stderr
