@@ -275,6 +275,8 @@ class Audit(_Model):
     """``s3://…`` or ``oci://…``: entries are put beneath it, in a folder with the job's name."""
     key: str
     """Address of the secret whose newest version signs."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """What the log is called, if not as the job: ``rotation`` goes on with the one of a run by variables."""
     anchor: str | None = None
     """A bucket in the other cloud that holds each entry's hash, so that the log cannot lose its end unseen."""
 

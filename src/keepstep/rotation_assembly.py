@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from keepstep.assembly import Assembly, needs_extra
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog
+from keepstep.audit_settings import places_of
 from keepstep.clock import SystemClock
 from keepstep.databases.endpoint import PORTS, Endpoint, trust
 from keepstep.databases.interface import STRICTEST_FIRST, Engine, Login
@@ -30,6 +31,7 @@ from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation
 from keepstep.rotation.trail import Append
+from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_store
 from keepstep.stores.interface import Appendable
 from keepstep.vaults.address import SecretAddress
@@ -180,16 +182,15 @@ class RotationAssembly:
         raise ConfigError(f"there is no wallet {text}")
 
     def _log(self, name: str, audit: Audit) -> Append:
-        key = _address(audit.key, "audit.key", "aws-ssm")
-        log = self._folder(audit.log, name)
-        anchor = self._folder(audit.anchor, name) if audit.anchor else None
-        keyring = Keyring(self._vault(key.vault), key)
-        return AuditLog(name, log, keyring, SystemClock(), anchor=anchor, warn=self._warn).append
+        places = places_of(name, audit)
+        keyring = Keyring(self._vault(places.key.vault), places.key)
+        anchor = self._folder(places.anchor) if places.anchor else None
+        log = AuditLog(
+            places.chain, self._folder(places.log), keyring, SystemClock(), anchor=anchor, warn=self._warn
+        )
+        return log.append
 
-    def _folder(self, text: str, name: str) -> Appendable:
-        address = parse_store(f"{text.rstrip('/')}/{name}/")
-        if address.kind == "local":
-            raise ConfigError(f"{text} cannot hold an audit log", hint="name a bucket, s3://… or oci://…")
+    def _folder(self, address: Address) -> Appendable:
         store = self._assembly.target(address)
         self._stack.push_async_callback(store.close)
         return cast(Appendable, store)
@@ -213,13 +214,8 @@ def _address(text: str | None, key: str, vault: str) -> SecretAddress:
     """The secret meant by a setting; a bare name is one of ``vault``'s."""
     if not text:
         raise ConfigError(f"{key} is missing", hint=f"name the secret, as {vault}")
-    try:
-        address = parse_secret(text)
-    except ConfigError:
-        if vault == "oci-vault":
-            raise
-        address = parse_secret(f"{vault}:{text}")
-    if key not in ("admin", "audit.key") and address.vault != vault:
+    address = parse_secret(text, bare=vault)
+    if key != "admin" and address.vault != vault:
         raise ConfigError(f"{key} is no secret of {vault}")
     return address
 

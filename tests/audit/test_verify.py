@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -297,11 +298,103 @@ def test_an_anchor_stands_in_its_own_place() -> None:
     asyncio.run(main())
 
 
-def test_nothing_at_all_is_broken() -> None:
-    """A log without an entry is not intact: one is written before the first change."""
+def test_a_fresh_job_is_empty() -> None:
+    """A log without an entry: nothing has been rotated yet. With an anchor that holds entries it was deleted."""
 
     async def main() -> None:
-        assert blamed((await World().verify()).problems) == [(1, "missing")]
+        verdict = await World().verify()
+        assert verdict.is_intact and verdict.is_empty
+        assert verdict.words == "empty: nothing has been rotated yet"
+        world = await written(2)
+        await world.remove(1, 2)
+        assert blamed((await world.verify()).problems) == [(1, "missing")]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_an_anchor_that_is_cut_off(kept: int) -> None:
+    """An anchor that is empty or ends before the log: the log says that it is anchored, so it is broken."""
+
+    async def main() -> None:
+        world = await written(4)
+        assert world.anchor
+        await world.anchor.delete([name_of(sequence) for sequence in range(kept + 1, 5)])
+        verdict = await world.verify()
+        assert blamed(verdict.problems) == [(4, "unanchored")]
+        assert not verdict.is_anchored and verdict.anchored == kept
+
+    asyncio.run(main())
+
+
+def test_an_anchor_that_the_log_does_not_know() -> None:
+    """A log that was written without an anchor and is compared with an empty one is not called anchored."""
+
+    async def main() -> None:
+        world = World(anchor=None)
+        await world.write(2)
+        world.anchor = MemoryStore("anchor")
+        verdict = await world.verify()
+        assert verdict.is_intact and not verdict.is_anchored
+        assert "not anchored: the anchor is empty" in verdict.notes[0]
+
+    asyncio.run(main())
+
+
+async def forged(world: World, old: str, *, later: bool) -> None:
+    """The tail is cut where the key changed, and the log carried on with the old key."""
+    world.anchor = None
+    await world.remove(4, 5)
+    before = read(world.data(3))
+    time = world.clock.now() if later else before.time
+    entry = replace(before, sequence=4, previous=before.hash, time=time + timedelta(minutes=10 * later), former="")
+    world.put(4, sign(entry, key_of(old)).data)
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_log_carried_on_with_the_old_key(later: bool) -> None:
+    """Entries of a time after the key's are foreign; with times before it the log is not certain, never intact."""
+
+    async def main() -> None:
+        world = await written(5, rotations=(4,))
+        await forged(world, KEYS[0], later=later)
+        verdict = await world.verify(anchored=False)
+        assert not verdict.is_intact
+        if later:
+            assert blamed(verdict.problems) == [(4, "foreign")]
+        else:
+            assert not verdict.is_certain and verdict.words.startswith("not certain, 4 entries")
+
+    asyncio.run(main())
+
+
+def test_a_new_key_before_its_first_entry() -> None:
+    """The key was rotated after the last entry: not certain without an anchor, and intact with one."""
+
+    async def main() -> None:
+        world = await written(3)
+        world.rotate_key(KEYS[1])
+        assert not (await world.verify(anchored=False)).is_certain
+        assert (await world.verify()).is_intact
+        await world.writer().append("intent", facts(4))
+        assert (await world.verify(anchored=False)).is_intact
+
+    asyncio.run(main())
+
+
+def test_a_change_of_keys_is_signed_by_both() -> None:
+    """Who has the new key alone cannot carry a log on: the key before has to have signed the change."""
+
+    async def main() -> None:
+        world = await written(3)
+        world.rotate_key(KEYS[1])
+        before = read(world.data(3))
+        entry = replace(before, sequence=4, previous=before.hash, time=world.clock.now())
+        for former in (None, key_of("a third key that is neither")):
+            world.put(4, sign(entry, key_of(KEYS[1]), former).data)
+            assert blamed((await world.verify(anchored=False)).problems) == [(4, "foreign")]
+        world.put(4, sign(entry, key_of(KEYS[1]), key_of(KEYS[0])).data)
+        assert (await world.verify(anchored=False)).is_intact
 
     asyncio.run(main())
 

@@ -48,6 +48,8 @@ class World:
 
     def rotate_key(self, value: str) -> None:
         self.vault.put(KEY.name, value)
+        contents = self.vault._secrets[KEY.name].contents
+        contents[-1] = (contents[-1][0], self.clock.now())
 
     def writer(self) -> AuditLog:
         keyring = Keyring(self.vault, KEY)

@@ -3,7 +3,8 @@
 An entry's bytes are its JSON with sorted keys, no spaces, UTF-8 and nothing escaped that need not be: for what may
 stand in it (text, whole numbers, true, false, null, lists, tables) the canonical form of RFC 8785. ``mac`` is the
 HMAC-SHA256, in hex, of those bytes without the field ``mac``; ``previous`` is the SHA-256 of all the bytes of the
-entry before, and of nothing for the first.
+entry before, and of nothing for the first. The first entry under a new key has a field ``former``: the MAC, by the
+key before, of the bytes without ``former`` and ``mac``.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Entry:
     """Tells two writers' entries apart where all else is equal."""
     key: str
     """Id of the key that signed it."""
+    former: str = ""
+    """The first entry under another key carries the signature of the key before, too."""
     mac: str = ""
     data: bytes = field(default=b"", repr=False)
     """All of its bytes, as they are stored."""
@@ -79,9 +82,11 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(_ordered(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def sign(unsigned: Entry, key: AuditKey) -> Entry:
-    """The entry with its MAC and its bytes."""
+def sign(unsigned: Entry, key: AuditKey, former: AuditKey | None = None) -> Entry:
+    """The entry with its MAC and its bytes; a change of keys is signed by the ``former`` one as well."""
     fields = _fields(unsigned) | {"key": key.id}
+    if former:
+        fields |= {"former": former.sign(canonical(fields))}
     mac = key.sign(canonical(fields))
     return read(canonical(fields | {"mac": mac}))
 
@@ -103,8 +108,15 @@ def is_signed_by(entry: Entry, key: AuditKey) -> bool:
     return key.has_signed(canonical(_fields(entry)), entry.mac)
 
 
+def is_handed_over_by(entry: Entry, former: AuditKey) -> bool:
+    """Whether the key before signed that another one follows it."""
+    fields = _fields(entry)
+    return former.has_signed(canonical({name: fields[name] for name in fields if name != "former"}), entry.former)
+
+
 def _fields(entry: Entry) -> dict[str, Any]:
-    return {
+    former = {"former": entry.former} if entry.former else {}
+    return former | {
         "format": FORMAT,
         "chain": entry.chain,
         "sequence": entry.sequence,
@@ -121,6 +133,7 @@ def _entry(fields: dict[str, Any], data: bytes) -> Entry:
     if type(fields["sequence"]) is not int or fields["format"] != FORMAT:
         raise ValueError("another format")
     texts = {name: fields[name] for name in ("chain", "previous", "kind", "nonce", "key", "mac")}
+    texts["former"] = fields.get("former", "")
     if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError("no text")
     time = datetime.fromisoformat(fields["time"])

@@ -26,6 +26,8 @@ from keepstep.stores.interface import Entry as StoredEntry
 LIMIT = 1 << 20
 """Bytes that an entry may have."""
 
+ANCHOR = "anchor"
+"""The fact of an entry that says where its anchor is."""
 _NAME = re.compile(r"([0-9]{10})\.json")
 _ATTEMPTS = 20
 _HINT = "keepstep audit verify says what is wrong; a log that is broken is kept as it is and begun anew elsewhere"
@@ -38,6 +40,8 @@ class _Tail:
     sequence: int
     hash: str
     key: AuditKey
+    former: AuditKey | None = None
+    """The key of the entry before, where that is another one."""
 
 
 def name_of(sequence: int) -> str:
@@ -112,10 +116,11 @@ class AuditLog:
         key = await self._keyring.current()
         if entry is None:
             return _Tail(0, GENESIS, key)
-        if entry.key == key.id and not is_signed_by(entry, key):
+        signer = key if entry.key == key.id else await self._keyring.get(entry.key)
+        if signer and not is_signed_by(entry, signer):
             name = self._log.address.of(name_of(entry.sequence))
             raise Corrupt(f"{name} was changed: its signature does not match", hint=_HINT)
-        return _Tail(entry.sequence, entry.hash, key)
+        return _Tail(entry.sequence, entry.hash, key, signer if entry.key != key.id else None)
 
     async def _read(self, stored: StoredEntry) -> Entry:
         address = self._log.address.of(stored.key)
@@ -134,11 +139,11 @@ class AuditLog:
             previous=tail.hash,
             time=self._clock.now(),
             kind=kind,
-            facts=facts,
+            facts=facts if self._anchor is None else {**facts, ANCHOR: str(self._anchor.address)},
             nonce=nonce,
             key=tail.key.id,
         )
-        signed = sign(entry, tail.key)
+        signed = sign(entry, tail.key, tail.former)
         if len(signed.data) > LIMIT:
             raise ValueError(f"an audit entry has {LIMIT} bytes at the most")
         return signed
@@ -148,7 +153,7 @@ class AuditLog:
         if self._anchor is None:
             return
         name = name_of(entry.sequence)
-        anchor = sign(replace(entry, previous=entry.hash, kind="anchor", facts={}), key)
+        anchor = sign(replace(entry, previous=entry.hash, kind="anchor", facts={}, former=""), key)
         try:
             if not await _created(self._anchor, name, anchor.data):
                 self._warn(f"{self._anchor.address.of(name)} is there already, and is not this entry's anchor")

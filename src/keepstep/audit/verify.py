@@ -5,13 +5,19 @@
 | an entry was edited | ``changed``: its signature does not match, or it is no entry any more |
 | entries were deleted, anywhere but at the end | ``missing``: their numbers |
 | the last entries were cut off | ``missing``: the numbers that the anchor holds; without an anchor nothing |
-| all entries were deleted | ``missing`` |
+| all entries were deleted | ``missing``: the numbers that the anchor holds; without an anchor nothing |
 | entries were swapped, or one was copied to another number, or to another job's log | ``moved`` |
 | an entry was put back that another one had replaced | ``replaced``: its follower, or the anchor, knows another |
 | an object was inserted | ``stray`` when its key is none of a log's, otherwise as for edits |
 | an entry was signed with a key of somebody else's | ``foreign``: the key has no version with its id |
 | an entry was signed with a key that the log had left | ``foreign``: keys follow each other and never come back |
+| an entry was signed with a key whose time was over | ``foreign``: the vault tells when the next key came |
+| a change of keys was forged | ``foreign``: the key before did not sign it |
 | an anchor was edited | ``anchor`` |
+| the anchor was cut off, or is an empty one | ``unanchored``: an entry says that it is anchored, and is not |
+
+A log whose last entry is of an older key than the vault's newest is **not certain**: its end may have been cut off
+where the key changed. An anchor that holds the last entry makes it certain.
 """
 
 from __future__ import annotations
@@ -19,15 +25,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import pairwise
 
-from keepstep.audit.entry import GENESIS, Entry, is_signed_by, read
+from keepstep.audit.entry import GENESIS, Entry, is_handed_over_by, is_signed_by, read
 from keepstep.audit.keys import Keyring
-from keepstep.audit.log import fetch, sequence_of
+from keepstep.audit.log import ANCHOR, fetch, sequence_of
 from keepstep.errors import Corrupt
 from keepstep.stores.interface import Entry as StoredEntry
 from keepstep.stores.interface import Store
 
+_SKEW = timedelta(minutes=5)
+"""By which a writer's clock may differ from the vault's, and an entry may be under way when the key changes."""
 _AT_A_TIME = 32
 """Objects that are read at once."""
 
@@ -48,7 +57,16 @@ class Verdict:
 
     chain: str
     address: str
-    is_anchored: bool
+    has_anchor: bool
+    """An anchor was looked at; how far it reaches is ``anchored``."""
+    anchored: int = 0
+    """The highest entry that an anchor holds; 0 when none does."""
+    claims: int = 0
+    """The highest entry that says that it has an anchor."""
+    claimed: str = ""
+    """Where that is."""
+    is_key_current: bool = True
+    """The last entry is signed with the vault's newest key."""
     entries: int = 0
     last: Entry | None = None
     """The last one that is as it was written."""
@@ -57,8 +75,54 @@ class Verdict:
     problems: list[Problem] = field(default_factory=list)
 
     @property
+    def is_anchored(self) -> bool:
+        """The anchor holds the last entry, so none is missing behind it."""
+        return bool(self.entries) and self.anchored >= self.entries
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.problems and not self.entries
+
+    @property
+    def is_certain(self) -> bool:
+        """False where nothing is wrong with what is there, and the end may be missing all the same."""
+        return self.is_key_current or self.is_anchored
+
+    @property
     def is_intact(self) -> bool:
-        return not self.problems
+        return not self.problems and self.is_certain
+
+    @property
+    def words(self) -> str:
+        """The verdict in one line."""
+        count = f"{self.entries} entries" if self.entries != 1 else "1 entry"
+        if self.problems:
+            many = f"{len(self.problems)} problems" if len(self.problems) != 1 else "1 problem"
+            return f"broken, {count}, {many}"
+        if self.is_empty:
+            return "empty: nothing has been rotated yet"
+        if not self.is_certain:
+            return f"not certain, {count}: nothing is wrong with them, and the end may be missing"
+        return f"intact, {count}" + (", anchored" if self.is_anchored else "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What cannot be seen, and why."""
+        if self.problems:
+            return []
+        notes = []
+        if not self.is_key_current:
+            notes.append("the key has changed since the last entry; the next rotation is the first to sign with it")
+        if not self.is_certain:
+            notes.append("until then it cannot be seen whether entries were cut off where the key changed")
+        elif self.has_anchor and self.entries and not self.is_anchored:
+            reach = f"ends at entry {self.anchored}" if self.anchored else "is empty"
+            notes.append(f"not anchored: the anchor {reach}; the last entries may have been cut off unseen")
+        elif not self.has_anchor:
+            what = "entries were deleted" if self.is_empty else "the last entries were cut off"
+            where = f"; the log says that its anchor is in {self.claimed}" if self.claimed else ""
+            notes.append(f"without an anchor it cannot be seen whether {what}{where}")
+        return notes
 
     def blame(self, sequence: int, kind: str, text: str) -> None:
         self.problems.append(Problem(sequence, kind, text))
@@ -68,11 +132,8 @@ class Verdict:
 
 
 async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None = None) -> Verdict:
-    """Reads all of one job's log, and its anchor. Raises what stores and vaults raise: then nothing is known.
-
-    A log without any entry is broken: one is written before the first change that is made.
-    """
-    verdict = Verdict(chain=chain, address=str(log.address), is_anchored=anchor is not None)
+    """Reads all of one job's log, and its anchor. Raises what stores and vaults raise: then nothing is known."""
+    verdict = Verdict(chain=chain, address=str(log.address), has_anchor=anchor is not None)
     stored = await _listed(log, verdict)
     verdict.entries = len(stored)
     good: dict[int, Entry] = {}
@@ -80,8 +141,12 @@ async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None 
         if entry := await _checked(sequence, data, keyring, verdict):
             good[sequence] = verdict.last = entry
     _check_links(good, verdict)
-    anchored = await _check_anchors(anchor, good, keyring, verdict) if anchor else 0
-    _check_gaps(stored, max(1, anchored, *stored), verdict)
+    if anchor:
+        verdict.anchored = await _check_anchors(anchor, good, keyring, verdict)
+        _check_claims(verdict)
+    _check_gaps(stored, max(0, verdict.anchored, *stored), verdict)
+    last = verdict.last
+    verdict.is_key_current = last is None or last.key == keyring.newest
     verdict.problems.sort()
     return verdict
 
@@ -137,8 +202,19 @@ async def _checked(sequence: int, data: bytes | Corrupt, keyring: Keyring, verdi
     if entry.key in verdict.keys[:-1]:
         verdict.blame(sequence, "foreign", f"entry {sequence} is signed with key {entry.key}, which had been left")
         return None
+    if (ended := keyring.ended(entry.key)) and entry.time > ended + _SKEW:
+        text = f"entry {sequence} of {entry.time:%Y-%m-%d %H:%M} UTC is signed with key {entry.key}"
+        verdict.blame(sequence, "foreign", f"{text}, whose time was over at {ended:%Y-%m-%d %H:%M} UTC")
+        return None
     if entry.key not in verdict.keys:
+        former = await keyring.get(verdict.keys[-1]) if verdict.keys else None
+        if former and not is_handed_over_by(entry, former):
+            text = f"entry {sequence} changes the key to {entry.key}, and key {former.id} did not sign that"
+            verdict.blame(sequence, "foreign", text)
+            return None
         verdict.keys.append(entry.key)
+    if isinstance(claimed := entry.facts.get(ANCHOR), str):
+        verdict.claims, verdict.claimed = sequence, claimed
     return entry
 
 
@@ -192,6 +268,14 @@ async def _check_anchors(anchor: Store, good: Mapping[int, Entry], keyring: Keyr
         if sequence in good and good[sequence].hash != held.previous and not verdict.is_blamed(sequence):
             verdict.blame(sequence, "replaced", f"entry {sequence} is not the one that the anchor holds")
     return highest
+
+
+def _check_claims(verdict: Verdict) -> None:
+    """An anchor that was cut off, or another folder than the one that the log was anchored in."""
+    if verdict.claims > verdict.anchored and not verdict.is_blamed(verdict.claims):
+        reach = f"the anchor ends at entry {verdict.anchored}" if verdict.anchored else "the anchor is empty"
+        text = f"entry {verdict.claims} says that it is anchored in {verdict.claimed}, and {reach}"
+        verdict.blame(verdict.claims, "unanchored", text)
 
 
 def _check_gaps(stored: Mapping[int, StoredEntry], end: int, verdict: Verdict) -> None:

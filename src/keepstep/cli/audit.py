@@ -15,17 +15,18 @@ from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
+from keepstep.audit_settings import Places, bucket_of, key_of, places_of
 from keepstep.cli.options import Group, config_file, global_options, merge_globals
+from keepstep.cli.rotate_job import NAME
 from keepstep.cli.running import run
-from keepstep.config import Config, RotateJob, load
-from keepstep.errors import ConfigError, ExitCode
+from keepstep.config import Audit, Config, RotateJob, load
+from keepstep.errors import ConfigError, Error, ExitCode
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
 from keepstep.stores.interface import Store
 from keepstep.stores.places import Relation, relation
 from keepstep.text import printable
 from keepstep.vaults.address import SecretAddress
-from keepstep.vaults.address import parse as parse_secret
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -47,7 +48,8 @@ def verify_command(ctx: click.Context, /, **options: Any) -> None:
     """Reads every entry at ADDRESS, such as s3://audit/rotations/ or one job's folder in it.
 
     Ends with 0 when all are as they were written, and with 1 when one was edited, deleted, moved, inserted or
-    signed with a foreign key: it says which.
+    signed with a foreign key: it says which. With 2 when nothing is wrong with what is there, and its end may be
+    missing: the key has changed since the last entry, and no anchor holds that.
     """
     options = merge_globals(ctx, options)
     path = config_file(ctx)
@@ -59,7 +61,13 @@ def verify_command(ctx: click.Context, /, **options: Any) -> None:
     else:
         for verdict in verdicts:
             _say(verdict, quiet=options["quiet"])
-    sys.exit(ExitCode.DONE if all(verdict.is_intact for verdict in verdicts) else ExitCode.FAILED)
+    sys.exit(_code_of(verdicts))
+
+
+def _code_of(verdicts: list[Verdict]) -> ExitCode:
+    if any(verdict.problems for verdict in verdicts):
+        return ExitCode.FAILED
+    return ExitCode.DONE if all(verdict.is_certain for verdict in verdicts) else ExitCode.SKIPPED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,46 +77,61 @@ class _Task:
     anchor: Address | None
     settings: CloudSettings
     expected: frozenset[str] = field(default_factory=frozenset)
-    """Jobs that are configured to write there."""
+    """Logs that jobs are configured to write there."""
+    is_known: bool = False
+    """A job is configured to write there."""
 
 
 def _task(config: Config, address: str, key: str | None, anchor: str | None) -> _Task:
     """What the command line says, completed by the jobs that write to the address. Raises :class:`ConfigError`."""
     log = parse_address(address)
-    jobs = {
-        name: job for name, job in config.job.items() if isinstance(job, RotateJob) and _writes_to(job, name, log)
-    }
-    audit = next((job.audit for job in jobs.values()), None)
-    found = key or (audit.key if audit else None) or _seed_key()
-    if not found:
+    audits = {name: job.audit for name, job in config.job.items() if isinstance(job, RotateJob) and job.audit}
+    if found := _of_environment():
+        audits.setdefault(NAME, found)
+    ours = {name: places_of(name, audit) for name, audit in audits.items()}
+    ours = {name: places for name, places in ours.items() if _writes_to(places, log)}
+    places = next(iter(ours.values()), None)
+    secret = key_of(key) if key else (places.key if places else _seed_key())
+    if not secret:
         raise ConfigError("the key of the audit log is not known", hint="--key aws-ssm:NAME, or an ARN or OCID")
-    held = anchor or (audit.anchor if audit else None)
-    identity = next((job.identity for job in jobs.values() if job.identity), config.identity)
-    is_root = any(_are_same(parse_address(job.audit.log), log) for job in jobs.values() if job.audit)
+    is_root = any(_are_same(each.root, log) for each in ours.values())
+    jobs = [config.job[name] for name in ours if name in config.job]
+    identity = next((job.identity for job in jobs if job.identity), config.identity)
     return _Task(
         log=log,
-        key=parse_secret(found),
-        anchor=parse_address(held) if held else None,
+        key=secret,
+        anchor=parse_address(anchor) if anchor else _anchor_of(places, audits, is_root=is_root),
         settings=settings_of(identity),
-        expected=frozenset(jobs) if is_root else frozenset(),
+        expected=frozenset(each.chain for each in ours.values()) if is_root else frozenset(),
+        is_known=bool(ours),
     )
 
 
-def _writes_to(job: RotateJob, name: str, log: Address) -> bool:
-    if job.audit is None:
-        return False
-    root = parse_address(job.audit.log)
-    return _are_same(log, root) or _are_same(log, folder_of(root, name))
+def _anchor_of(places: Places | None, audits: dict[str, Audit], *, is_root: bool) -> Address | None:
+    """The folder that holds the logs' anchors, or the one of the only log that is looked at."""
+    if places is None or places.anchor is None:
+        return None
+    texts = [audit.anchor for name, audit in audits.items() if places_of(name, audit) == places]
+    return bucket_of(texts[0]) if texts and texts[0] else None
+
+
+def _writes_to(places: Places, log: Address) -> bool:
+    return _are_same(log, places.root) or _are_same(log, places.log)
 
 
 def _are_same(one: Address, other: Address) -> bool:
     return relation(one, other) is Relation.SAME
 
 
-def _seed_key() -> str | None:
-    """AUDIT_HASH_SALT_SSM is a parameter's name or an address of it."""
+def _of_environment() -> Audit | None:
+    """What a rotation without a file would write to."""
+    log, key = os.environ.get("AUDIT_LOG"), os.environ.get("AUDIT_HASH_SALT_SSM")
+    return Audit(log=log, key=key) if log and key else None
+
+
+def _seed_key() -> SecretAddress | None:
     name = os.environ.get("AUDIT_HASH_SALT_SSM")
-    return f"aws-ssm:{name}" if name and not name.startswith(("aws-ssm:", "arn:")) else name
+    return key_of(name) if name else None
 
 
 async def _verify(task: _Task) -> list[Verdict]:
@@ -126,6 +149,10 @@ async def _verify(task: _Task) -> list[Verdict]:
         chains = await chains_in(opened(task.log)) | task.expected
         if task.anchor and "" not in chains:
             chains |= await chains_in(opened(task.anchor))
+        if not chains and not task.is_known:
+            raise Error(
+                f"there is no audit log at {task.log}", hint="name the folder that audit.log or AUDIT_LOG names"
+            )
         verdicts = []
         for chain, folder in _folders(task.log, chains):
             anchor = opened(folder_of(task.anchor, chain)) if task.anchor else None
@@ -143,15 +170,10 @@ def _folders(log: Address, chains: set[str]) -> list[tuple[str, Address]]:
 def _say(verdict: Verdict, *, quiet: bool) -> None:
     for problem in verdict.problems:
         click.echo(printable(f"{verdict.address}: {problem.text}"))
-    if quiet:
-        return
-    if verdict.is_intact:
-        click.echo(f"{printable(verdict.address)}: intact, {verdict.entries} entries")
-        if not verdict.is_anchored:
-            click.echo("note: without an anchor it cannot be seen whether the last entries were cut off", err=True)
-    else:
-        where = printable(verdict.address)
-        click.echo(f"{where}: broken, {verdict.entries} entries, {len(verdict.problems)} problems")
+    if not quiet:
+        click.echo(printable(f"{verdict.address}: {verdict.words}"))
+        for note in verdict.notes:
+            click.echo(printable(f"note: {note}"), err=True)
 
 
 def _document(verdict: Verdict) -> dict[str, Any]:
@@ -160,7 +182,10 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "job": verdict.chain,
         "address": verdict.address,
         "intact": verdict.is_intact,
+        "certain": verdict.is_certain,
+        "empty": verdict.is_empty,
         "anchored": verdict.is_anchored,
+        "anchored_to": verdict.anchored,
         "entries": verdict.entries,
         "last": {"sequence": last.sequence, "hash": last.hash, "time": last.time.isoformat()} if last else None,
         "keys": verdict.keys,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from keepstep.assembly import Assembly, CloudSettings, instance_by_default, settings_of
 from keepstep.audit.keys import Keyring
-from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, verify
+from keepstep.audit_settings import Places, places_of
 from keepstep.clock import Clock
 from keepstep.config import Config, RotateJob, SecretsJob
 from keepstep.errors import Error
@@ -24,7 +24,6 @@ from keepstep.secrets.ages import Ages
 from keepstep.secrets.drift import Drift, FileState, Fingerprints
 from keepstep.secrets.map import Map, read_map
 from keepstep.secrets.plan import make_plan
-from keepstep.stores.address import parse
 from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.address import parse as parse_secret
 from keepstep.vaults.interface import Stage
@@ -130,15 +129,15 @@ async def _credential(
     assembly = Assembly(settings)
     for text, kind in ((job.aws_secret, "aws-sm"), (job.oci_secret, "oci-vault")):
         if text:
-            look.held += await _held(assembly, _address(text, kind), stack)
+            look.held += await _held(assembly, parse_secret(text, bare=kind), stack)
     ours = [held for held in look.held if held.vault == "aws-sm" and held.stage is Stage.CURRENT]
     made = ours[0].created if ours else None
     look.due = made + job.interval if made else None
     if job.audit:
-        key = _address(job.audit.key, "aws-ssm")
-        vault = assembly.vaults([key.vault])[key.vault]
+        places = places_of(name, job.audit)
+        vault = assembly.vaults([places.key.vault])[places.key.vault]
         stack.push_async_callback(vault.close)
-        await _audit(name, job, assembly, Keyring(vault, key), stack, look)
+        await _audit(places, assembly, Keyring(vault, places.key), stack, look)
 
 
 async def _held(assembly: Assembly, address: SecretAddress, stack: AsyncExitStack) -> list[Held]:
@@ -152,21 +151,13 @@ async def _held(assembly: Assembly, address: SecretAddress, stack: AsyncExitStac
     ]
 
 
-async def _audit(
-    name: str, job: RotateJob, assembly: Assembly, keyring: Keyring, stack: AsyncExitStack, look: Look
-) -> None:
-    assert job.audit
-    log = assembly.source(folder_of(parse(job.audit.log), name))
+async def _audit(places: Places, assembly: Assembly, keyring: Keyring, stack: AsyncExitStack, look: Look) -> None:
+    log = assembly.source(places.log)
     stack.push_async_callback(log.close)
-    anchor = assembly.source(folder_of(parse(job.audit.anchor), name)) if job.audit.anchor else None
+    anchor = assembly.source(places.anchor) if places.anchor else None
     if anchor:
         stack.push_async_callback(anchor.close)
     try:
-        look.audit = await verify(name, log, keyring, anchor)
+        look.audit = await verify(places.chain, log, keyring, anchor)
     except Error as error:
         look.audit_error = error.message
-
-
-def _address(text: str, vault: str) -> SecretAddress:
-    """A bare name is one of ``vault``'s, as rotations read it."""
-    return parse_secret(text if text.startswith(("arn:", "ocid1.", "aws-")) else f"{vault}:{text}")

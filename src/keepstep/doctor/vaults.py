@@ -55,12 +55,10 @@ def _of_rotation(job: RotateJob) -> Iterator[SecretAddress]:
 
 def secret_of(text: str, vault: str) -> SecretAddress | None:
     """A bare name is one of ``vault``'s, as rotations read it; None when it is no address at all."""
-    for form in (text, f"{vault}:{text}"):
-        try:
-            return parse(form)
-        except ConfigError:
-            continue
-    return None
+    try:
+        return parse(text, bare=vault)
+    except ConfigError:
+        return None
 
 
 async def _read(practice: Practice, patient: Patient, address: SecretAddress) -> Check:

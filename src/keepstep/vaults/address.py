@@ -38,8 +38,11 @@ class SecretAddress:
         return self.text or f"{self.vault}:{self.name}" + (f"#{self.field}" if self.field else "")
 
 
-def parse(text: str) -> SecretAddress:
-    """Raises :class:`ConfigError` without repeating the text: somebody may have put a secret in its place."""
+def parse(text: str, *, bare: str = "") -> SecretAddress:
+    """The address; where a setting says so, a ``bare`` name or path is one of that vault's.
+
+    Raises :class:`ConfigError` without repeating the text: somebody may have put a secret in its place.
+    """
     name, hash_sign, field = text.partition("#")
     if hash_sign and not field:
         raise ConfigError("the field's name is missing behind the #", hint=_FORMS)
@@ -50,6 +53,8 @@ def parse(text: str) -> SecretAddress:
         return SecretAddress(vault, rest, field, text)
     if (arn := _ARN.fullmatch(name)) and arn[2] == _SERVICES[arn[1]][1]:
         return SecretAddress(_SERVICES[arn[1]][0], name, field, text)
+    if bare in _NAMES and _NAMES[bare].fullmatch(name) and not name.startswith("ocid1."):
+        return SecretAddress(bare, name, field, f"{bare}:{text}")
     if name.startswith("ocid1."):
         raise ConfigError(f"the OCID of a {name.split('.')[1] or 'thing'} is no secret's", hint=_FORMS)
     raise ConfigError("not the address of a secret", hint=_FORMS)
