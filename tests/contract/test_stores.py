@@ -14,6 +14,7 @@ import pytest
 
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.stores.interface import Entry, Page, Properties, Span, Store
+from keepstep.stores.options import TransferOptions
 from tests.contract.conftest import MISSING, Ground
 
 NOTHING = Properties()
@@ -136,6 +137,22 @@ def test_parts_of_a_listing_are_the_whole_cut(ground: Ground) -> None:
         assert [key async for page in store.list([Span("", "")]) for key in page.keys] == []
 
     ground.run(work)
+
+
+def test_folders_and_names_that_continue_theirs_are_in_one_order(ground: Ground) -> None:
+    """However a store orders ``a/b`` and ``a-1``, and however short its pages, it is listed whole, in our order."""
+    keys = [f"{folder}{rest}" for folder in ("a", "b/c") for rest in ("", "-1", ".d/e", "/b", "/b-1", "/b/c", "0")]
+    if ground.name not in ("memory", "s3-moto", "s3-ministack", "oci"):  # where objects are files
+        keys = [key for key in keys if key not in ("a", "b/c", "a/b", "b/c/b")]
+
+    async def work(store: Store) -> None:
+        for key in keys:
+            await store.put(key, b"1", NOTHING)
+        listing = store.list()
+        assert [key async for page in listing for key in page.keys] == sorted(keys, key=str.encode)
+
+    for page_size in (1, 3, 1000):
+        ground.run(work, options=TransferOptions(page_size=page_size))
 
 
 @pytest.mark.grounds("memory", "local", "s3-moto", "s3-ministack", "oci")  # the others keep objects as files

@@ -83,7 +83,8 @@ class Case:
 
     @property
     def is_broken(self) -> bool:
-        return any(place.bucket.breaks_after is not None for place in (self.source, self.target))
+        buckets = self.source.bucket, self.target.bucket
+        return any(bucket.breaks_after is not None or bucket.repeats for bucket in buckets)
 
 
 def case_of(chance: random.Random) -> Case:
@@ -129,6 +130,8 @@ def _place(kind: str, keys: list[str], chance: random.Random) -> Place:
         bucket.strays = ["%FFx", "a%E9"] if kind == "s3" else ["\ud800x", "a\udfff"]
     if chance.random() < 0.12:
         bucket.breaks_after = chance.randrange(3)
+    bucket.repeats = chance.random() < 0.04
+    bucket.garbles = int(chance.random() < 0.04)
     return Place(kind, prefix, bucket)
 
 
@@ -138,7 +141,17 @@ def expected(case: Case) -> Outcome:
     includes = Filters(_rules(case)).includes
     strays = sum(includes(_SHOWN[stray]) for stray in case.source.bucket.strays)
     unholdable = frozenset() if case.target.prefix else frozenset({""})
-    return outcome(source, target, case.asked, strays=strays, unholdable=unholdable)
+    spared = frozenset(key for key in target if case.source.bucket.strays and _may_be_copy(key))
+    return outcome(source, target, case.asked, strays=strays, unholdable=unholdable, spared=spared)
+
+
+def _may_be_copy(key: str) -> bool:
+    """Of one of the strays: ``a`` and something, or something and ``x``."""
+    if key in ("a", "x"):
+        return True
+    return len(key) == 2 and any(
+        not other.isascii() for other in (key[1:] * (key[0] == "a"), key[:1] * (key[1] == "x"))
+    )
 
 
 def _rules(case: Case) -> list[Rule]:

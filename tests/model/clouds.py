@@ -49,6 +49,10 @@ class Bucket:
     """Whether optional headers are accepted."""
     encodes: bool = True
     """Whether keys are URL-encoded when that is asked for."""
+    repeats: bool = False
+    """Whether every page is followed by itself."""
+    garbles: int = 0
+    """So many answers to listings are a proxy's page."""
     listed: int = 0
 
     def page(
@@ -68,6 +72,8 @@ class Bucket:
             if names
             else ""
         )
+        if self.repeats and names:
+            return names[place:until], token or names[0].encode().hex()
         return names[place:until], more if until < len(names) else None
 
     def _place(self, names: list[str], after: str | None) -> int:
@@ -158,7 +164,14 @@ def _get(bucket: Bucket, name: str) -> Answer:
     return Answer(body=data, headers={"etag": f'"{_etag(data)}"'})
 
 
+def _garbled(bucket: Bucket) -> bool:
+    bucket.garbles -= 1
+    return bucket.garbles >= 0
+
+
 def _list_s3(bucket: Bucket, query: dict[str, str], headers: Headers) -> Answer:
+    if _garbled(bucket):
+        return Answer(body=b"<html><body>Please log in</body></html>")
     if not bucket.takes_extras and "x-amz-optional-object-attributes" in headers:
         return Answer(501, b"<Error><Code>NotImplemented</Code></Error>")
     token = query.get("continuation-token")
@@ -212,6 +225,8 @@ def _oci(bucket: Bucket, method: str, kind: str, name: str | None, query: dict[s
 
 
 def _list_oci(bucket: Bucket, query: dict[str, str]) -> Answer:
+    if _garbled(bucket):
+        return Answer(body=b"<html><body>Please log in</body></html>")
     prefix, start = query.get("prefix", ""), query.get("start")
     token = None if start is None else start.removeprefix("token-")
     found = bucket.page(prefix, query.get("startAfter"), token, int(query["limit"]))

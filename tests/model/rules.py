@@ -48,9 +48,19 @@ class Outcome:
 
 
 def outcome(
-    source: Side, target: Side, asked: Asked, *, strays: int = 0, unholdable: frozenset[str] = frozenset()
+    source: Side,
+    target: Side,
+    asked: Asked,
+    *,
+    strays: int = 0,
+    unholdable: frozenset[str] = frozenset(),
+    spared: frozenset[str] = frozenset(),
 ) -> Outcome:
-    """``strays``: names in scope at the source that are no keys; ``unholdable``: keys the target cannot have."""
+    """What a sync has to do.
+
+    ``strays``: names in scope at the source that are no keys. ``unholdable``: keys that the target cannot have.
+    ``spared``: keys of the target that may be copies of strays.
+    """
     ours, theirs = _in_scope(source, asked), _in_scope(target, asked)
     result = Outcome({key: thing.data for key, thing in target.items()}, skipped=strays)
     for key in ours:
@@ -67,8 +77,8 @@ def outcome(
     if doomed and (is_unmeant or not _is_within_cap(len(doomed), len(theirs), asked, is_empty=is_empty)):
         result.code = 4
     else:
-        result.deleted = doomed
-        for key in doomed:
+        result.deleted = doomed - spared
+        for key in result.deleted:
             del result.target[key]
     return result
 

@@ -16,8 +16,10 @@ from keepstep.runs.report import Failure
 from keepstep.stores.interface import Entry, Store
 
 _BATCH = 1000
-_ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4})+")
-"""In the printable form of a name, what stands for bytes that are no text."""
+_ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
+"""In the printable form of a name, what stands for a byte, or half a character, that is no text."""
+_ANYTHING = r"(?:[^\x00-\x7f]|[?_]|%[0-9A-Fa-f]{2}|\\[xu][0-9a-f]{2,4})?"
+"""What other tools may have made of it: another character, a sign in its place, an escape, or nothing."""
 
 
 class Deletes:
@@ -120,7 +122,7 @@ def _entry(line: str) -> Entry:
 
 def _likeness(names: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:
     """Matches keys that a name may have become whose bytes were no text; those are escaped in it."""
-    patterns = [".*".join(map(re.escape, _ESCAPES.split(name))) for name in names if _ESCAPES.search(name)]
+    patterns = [_ANYTHING.join(map(re.escape, _ESCAPE.split(name))) for name in names if _ESCAPE.search(name)]
     return re.compile("|".join(patterns), re.DOTALL).fullmatch if patterns else None
 
 

@@ -353,7 +353,7 @@ class Sync:
 
     def _conclude(self) -> None:
         report = self.report
-        for notice in (notice for store in self._stores for notice in store.notices):
+        for notice in dict.fromkeys(notice for store in self._stores for notice in store.notices):
             self._account.warn(notice)
         if self._fatal:
             why = f"gave up: {_HOPELESS} objects in a row were refused"

@@ -176,7 +176,7 @@ class Verify:
             self._account.fail(Failure.of("list", error, source=str(store.address)))
 
     def _conclude(self) -> None:
-        for notice in (*self._source.notices, *self._target.notices):
+        for notice in dict.fromkeys((*self._source.notices, *self._target.notices)):
             self._account.warn(notice)
         self.report.exit_code = self._exit_code()
         for store in (self._source, self._target):
