@@ -21,7 +21,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
     for family in text_string_to_metric_families(text):
         assert family.documentation
         for sample in family.samples:
-            more = [value for name, value in sample.labels.items() if name not in ("job", "kind")]
+            more = [value for name, value in sample.labels.items() if name not in ("keepstep_job", "kind")]
             found[sample.name, "".join(more)] = sample.value
     return found
 
@@ -97,8 +97,8 @@ def test_the_dashboard_asks_for_what_there_is(place: Place) -> None:
     asked = {
         name for panel in dashboard["panels"] for each in panel["targets"] for name in _NAME.findall(each["expr"])
     }
-    assert asked - exported == set()
-    assert exported - asked == {"keepstep_last_run_timestamp_seconds"}
+    assert asked - exported == {"keepstep_job"}
+    assert exported - asked == {"keepstep_last_run_timestamp_seconds", "keepstep_last_run_exit_code"}
 
 
 _NAME = re.compile(r"keepstep_\w+")

@@ -27,13 +27,17 @@ from keepstep.runs.overview import Overview, overview
 
 MEDIA_TYPE: str = CONTENT_TYPE_LATEST
 
+JOB = "keepstep_job"
+"""The label that names a job. Prometheus gives every series a label ``job`` of its own, the name of what it
+scraped, and would rename ours to ``exported_job`` (its documentation: "Jobs and instances", ``honor_labels``)."""
+
 _TOTALS = {
-    "runs": ("keepstep_runs", "Runs that ended, by outcome.", ["job", "outcome"]),
-    "seconds": ("keepstep_run_seconds", "Time that runs took.", ["job"]),
-    "bytes": ("keepstep_bytes", "Bytes that reached their target.", ["job"]),
-    "price": ("keepstep_request_cost_dollars", "Estimated price of requests.", ["job"]),
-    "actions": ("keepstep_actions", "What runs did, by the words of the run report.", ["job", "action"]),
-    "requests": ("keepstep_requests", "Requests to the clouds.", ["job", "operation"]),
+    "runs": ("keepstep_runs", "Runs that ended, by outcome.", [JOB, "outcome"]),
+    "seconds": ("keepstep_run_seconds", "Time that runs took.", [JOB]),
+    "bytes": ("keepstep_bytes", "Bytes that reached their target.", [JOB]),
+    "price": ("keepstep_request_cost_dollars", "Estimated price of requests.", [JOB]),
+    "actions": ("keepstep_actions", "What runs did, by the words of the run report.", [JOB, "action"]),
+    "requests": ("keepstep_requests", "Requests to the clouds.", [JOB, "operation"]),
 }
 """Name without ``_total``, help and labels of each sum of the state."""
 
@@ -86,14 +90,14 @@ class _State(Collector):
     def _jobs(self) -> Iterator[Metric]:
         views = [overview(self._history, each.job, each.kind, each.schedule, self._now) for each in self._watches]
         for name, words, read in _GAUGES:
-            family = GaugeMetricFamily(f"keepstep_{name}", words, labels=["job", "kind"])
+            family = GaugeMetricFamily(f"keepstep_{name}", words, labels=[JOB, "kind"])
             for view in views:
                 if (value := read(view)) is not None:
                     family.add_metric([view.job, view.kind], value)
             yield family
 
     def _alerts(self) -> Iterator[Metric]:
-        raised = GaugeMetricFamily("keepstep_alert_active", "Alerts that are raised.", labels=["job", "condition"])
+        raised = GaugeMetricFamily("keepstep_alert_active", "Alerts that are raised.", labels=[JOB, "condition"])
         for job, name in sorted(self._alerting.active()):
             raised.add_metric([job, name], 1)
         waiting = GaugeMetricFamily(
@@ -119,6 +123,7 @@ _GAUGES = (
     ("last_run_timestamp_seconds", "When the last run ended.", lambda view: view.last and _at(view.last.finished)),
     ("last_run_duration_seconds", "How long the last run took.", _took),
     ("last_run_exit_code", "How the last run ended.", lambda view: view.last and view.last.exit_code),
+    ("last_run_failed", "Whether the last run failed.", lambda view: view.last and float(not view.last.is_good)),
     (
         "last_success_timestamp_seconds",
         "When a run last succeeded.",
