@@ -12,12 +12,12 @@ from keepstep.stores.interface import Page
 
 
 async def plans(
-    rules: Rules, source: Side, target: Side, comparison: Comparison, *, explain: bool
+    rules: Rules, source: Side, target: Side, comparison: Comparison, *, explain: bool, is_guarded: bool = True
 ) -> AsyncGenerator[tuple[Page, Page, BlockPlan], None]:
     """For consecutive intervals of keys, what source and target have there and what is to become of it.
 
-    Faults do not raise: they stand in the side's ``error``. Where the hole at the source is all of it, what is only
-    at the target is planned to be deleted, and the guard withholds it, with the number.
+    Faults do not raise: they stand in the side's ``error``. ``is_guarded``: where the hole at the source is all of
+    it, what is only at the target is planned to be deleted all the same; the guard withholds it, with the number.
     """
     unsure: list[str] = []
     async with aclosing(walk(source, target)) as blocks:
@@ -27,7 +27,7 @@ async def plans(
                 rules,
                 ours,
                 theirs,
-                source_holes=[*unsure, *(prefix for prefix, _ in source.holes if prefix)],
+                source_holes=[*unsure, *(prefix for prefix, _ in source.holes if prefix or not is_guarded)],
                 target_holes=[prefix for prefix, _ in target.holes],
                 proved=comparison.proved(ours, theirs) if rules.contents else None,
                 explain=explain,

@@ -103,7 +103,8 @@ class Verify:
         return self.report
 
     async def _plan(self, put: Put) -> None:
-        found = plans(_RULES, self._left, self._right, self._comparison, explain=self._options.explain)
+        explain = self._options.explain
+        found = plans(_RULES, self._left, self._right, self._comparison, explain=explain, is_guarded=False)
         async with aclosing(found) as blocks:
             async for _, _, plan in blocks:
                 self._tell(plan)

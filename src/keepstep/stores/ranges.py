@@ -65,7 +65,7 @@ class Disordered(Corrupt):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"the listing is out of order: {what}",
-            hint="nothing can be compared safely; the store must list as S3 does",
+            hint="nothing can be compared safely: this store promises the order of UTF-8 bytes",
         )
         self.what = what
 

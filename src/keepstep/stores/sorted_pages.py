@@ -26,7 +26,9 @@ _PAGE = 1000
 class SortedPages:
     """Collects pages, then gives them out. What is listed twice alike comes once."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_memory: int = _IN_MEMORY) -> None:
+        """``in_memory``: so many objects are kept in memory at the most."""
+        self._most = in_memory
         self._pages: list[Page] = []
         self._held = 0
         self._file: IO[bytes] | None = None
@@ -37,7 +39,7 @@ class SortedPages:
         if page:
             self._pages.append(page)
             self._held += len(page)
-        if self._held >= _IN_MEMORY:
+        if self._held >= self._most:
             self._spill()
 
     def __bool__(self) -> bool:
