@@ -36,4 +36,6 @@ def shown(text: object, limit: int = LONGEST) -> str:
 def _escaped(character: str) -> str:
     if character.isascii():
         return f"\\x{ord(character):02x}"
+    if "\ud800" <= character < "\udc80" or "\udcff" < character <= "\udfff":
+        return f"\\u{ord(character):04x}"  # half of a character, which is no bytes
     return character.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace")

@@ -67,10 +67,12 @@ def test_what_has_no_end_is_given_up(first: bytes, piece: bytes) -> None:
         ask(pouring(first, piece), most=1_000_000)
 
 
-def test_chunks_of_one_byte_are_slow_and_right() -> None:
-    """They cost more framing than contents, and no more memory than other answers."""
-    answer = CHUNKED + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
-    assert bytes(ask(answering(answer))[0].body) == b"x" * 50_000
+def test_tiny_chunks_are_slow_and_right() -> None:
+    """They cost more framing than contents, and no more memory than other answers; without end they are refused."""
+    answer = CHUNKED + b"3\r\nxyz\r\n" * 50_000 + b"0\r\n\r\n"
+    assert bytes(ask(answering(answer))[0].body) == b"xyz" * 50_000
+    with pytest.raises(Transient, match="around the body"):
+        ask(pouring(CHUNKED, b"1\r\nx\r\n" * 999))
 
 
 def test_trailers_change_no_header() -> None:

@@ -30,14 +30,14 @@ _DIRECT = 32 * 1024
 """Bodies of at least this many bytes are received straight into their own buffer."""
 _PIECE = 256 * 1024
 """Bytes of a body that are handed to the transport at a time."""
-_MOST = 64 * 1024 * 1024
+_MOST = 32 * 1024 * 1024
 """Bytes of an answer, where the caller says nothing."""
 _MOST_ERROR = 1024 * 1024
 """Bytes of an answer that is no success, whatever the caller says."""
 _MOST_AROUND = 64 * 1024
 """Bytes before, between and after the body. AWS and OCI send less than 8 KiB of headers."""
-_AROUND_A_BYTE = 8
-"""Bytes of framing that each byte of the body may cost; a chunk of one byte costs five."""
+_AROUND_A_BYTE = 2
+"""Bytes of framing that each byte of the body may cost: chunks of three bytes, on average."""
 _MOST_INTERIM = 64
 """Interim answers (1xx) before the final one."""
 _ONCE = frozenset(
