@@ -99,6 +99,7 @@ def test_a_target_inside_the_source(tmp_path: Path) -> None:
         ran = keepstep(*words, "--max-delete", "100%")
         assert (ran.code, ran.err.count("left out")) == (0, 1), ran.err
         assert contents(tmp_path / "src" / "backup") == {"a": b"a", "backups": b"not it"}
+    assert keepstep("verify", *words[1:3]).code == 0
     report = keepstep(*words, "--json").report
     assert (report["counts"]["source_keys"], len(report["warnings"])) == (2, 1)
 
@@ -156,6 +157,7 @@ def test_prefixes_of_one_bucket(buckets: Buckets) -> None:
     for _ in range(2):
         ran = buckets.sync(root, below)
         assert (ran.code, ran.err.count("left out")) == (0, 1), ran.err
+    assert keepstep("verify", root, below, env=buckets.env).code == 0
     found = buckets.s3.list_objects_v2(Bucket=buckets.name)["Contents"]
     assert [each["Key"] for each in found] == ["a", "x/b", "x[1]/a", "x[1]/x/b"]
     refused = buckets.sync(below, root, "--delete", "--max-delete", "100%")

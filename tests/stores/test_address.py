@@ -132,6 +132,7 @@ def test_objects_are_shown_where_they_are(address: Address, key: str, shown: str
         ("C:\\data", "./C:\\data"),
         ("c:/data", "./c:/data"),
         ("D:", "./D:"),
+        ("D:data", "./D:data"),
         ("\\\\server\\share", "with slashes"),
         (".\\dst", "with slashes"),
         ("12:30", "./12:30"),

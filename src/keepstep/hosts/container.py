@@ -141,7 +141,7 @@ def _main() -> ExitCode:
 
         for line in session_lines(settings.role):
             print(printable(line), file=sys.stderr, flush=True)  # noqa: T201 - asked for
-    with tempfile.TemporaryDirectory(prefix="keepstep-") as folder:
+    with _temporary_folder() as folder:
         os.environ["KEEPSTEP_STATE"] = f"{folder}/state.db"
         os.environ["KEEPSTEP_PARAMS"] = settings.params
         os.environ["CRON_SCHEDULE"] = settings.schedule
@@ -151,6 +151,15 @@ def _main() -> ExitCode:
         from keepstep.hosts.service import serve_work
 
         return serve_work(lambda: _work(settings))
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """For the state of this container's life."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="keepstep-")
+    except OSError as exc:
+        hint = "mount a folder at /tmp, or name one: TMPDIR=/path"
+        raise ConfigError(f"cannot make a temporary folder: {exc.strerror}", hint=hint) from exc
 
 
 def _work(settings: Settings) -> Work:

@@ -21,6 +21,7 @@ from keepstep.objects.filters import Filters
 from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
 from keepstep.objects.pipeline import Pipeline, Put
+from keepstep.objects.places import Places
 from keepstep.objects.plan import BlockPlan, Decision, Direction, Reason, Rules
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, PART_SIZE
@@ -67,8 +68,9 @@ class Verify:
         self._observer = observer
         self._clock = clock or SystemClock()
         spans = reach(options.filters.rules)
-        self._left = Side(source.list(spans), "source", options.filters)
-        self._right = Side(target.list(spans), "target", options.filters)
+        self._places = Places.of(source.address, target.address)
+        self._left = Side(source.list(spans), "source", self._places.source_filters(options.filters))
+        self._right = Side(target.list(spans), "target", self._places.target_filters(options.filters))
         self._pipeline = Pipeline(objects_in_flight(options.jobs, lambda: source.strains + target.strains))
         self._comparison = Comparison(
             source,
@@ -92,6 +94,8 @@ class Verify:
     async def run(self) -> Report:
         """Runs to the end and returns the report; its exit code says how it went. Does not raise for faults."""
         try:
+            if told := self._places.left_out:
+                self._account.warn(told)
             await self._pipeline.run(self._plan, self._compare)
             for side in (self._left, self._right):
                 self._account_for(side)
@@ -112,7 +116,7 @@ class Verify:
                     await put(decision)
         for side, store in ((self._left, self._source), (self._right, self._target)):
             for name, why in side.listing.strays:
-                if self._options.filters.includes(name):
+                if side.filters.includes(name):
                     self._account.stray(name, why, store.address)
 
     def _tell(self, plan: BlockPlan) -> None:

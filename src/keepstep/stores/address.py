@@ -23,7 +23,7 @@ _SCHEMES = {"s3": "s3://", "s3a": "s3://", "s3n": "s3://", "oci": "oci://", "fil
 """By what people write: how it is written here."""
 _CLOUDS = "s3://bucket/prefix and oci://bucket@namespace/prefix"
 _SEPARATOR = re.compile(r"[/\\]")
-_DRIVE = re.compile(r"[A-Za-z]:([/\\]|\Z)")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS = ("\\\\", ".\\", "..\\")
 """A share, and relative paths."""
 
