@@ -59,6 +59,16 @@ class Images:
             complaint = made.stderr
         return absent("Podman", f"it cannot work here: {complaint}")
 
+    def sees(self, base: str) -> set[str]:
+        """What a build gets to see of the context, by name."""
+        script = self.folder / "sees"
+        script.write_text(f"FROM {base}\nCOPY . /context\n")
+        command = [self._buildah, "build", "--isolation", "chroot", "--file", str(script), "--tag", "sees"]
+        made = self._call([*command, str(self.context)], 300)
+        assert made.returncode == 0, made.stderr
+        listed = self.run("localhost/sees", "/bin/sh", "-c", "cd /context && find . -type f")
+        return {name.removeprefix("./") for name in listed.stdout.splitlines()}
+
     def build(self, tag: str, *, base: str, target: str = "keepstep", extras: str = "", again: bool = False) -> str:
         """The image's name. ``again`` uses no layer of an earlier build."""
         command = [
@@ -127,7 +137,7 @@ class Images:
 def _copy_context(folder: Path) -> None:
     """What the Containerfile copies, as it is now: whoever edits it meanwhile changes no image."""
     folder.mkdir()
-    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE", ".containerignore"):
         shutil.copy(REPOSITORY / name, folder)
     for name in ("src", "deploy/container"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -58,6 +58,20 @@ def test_the_runtime_stage(store: Images, small: str) -> None:
     assert owned == {"/data", "/var/lib/keepstep", "/home/keepstep"}
 
 
+def test_nothing_of_a_working_copy_is_built_in(store: Images, small: str) -> None:
+    """The build sees what git has of the package and what the Containerfile copies, nothing hidden or beside it."""
+    strays = ["src/keepstep/.env", "src/keepstep/hosts/.key", "terraform.tfvars", ".env"]
+    for name in (*strays, "src/keepstep/__pycache__/x.py", "deploy/container/notes"):
+        (store.context / name).parent.mkdir(exist_ok=True)
+        (store.context / name).write_text("S3cr3t")
+    tracked = subprocess.run(
+        ["git", "ls-files", "src", "deploy/container"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    wanted = {name for name in tracked.stdout.split() if (REPOSITORY / name).exists()}
+    more = {"requirements.lock", "pyproject.toml", "README.md", "LICENSE"}
+    assert store.sees(small) == (wanted | more) - {"deploy/container/Containerfile"}
+
+
 def test_nothing_runs_as_root() -> None:
     """Every stage that is shipped names a user by number, but Lambda's, for which the platform chooses one."""
     stages = re.split(r"^FROM ", CONTAINERFILE.read_text(), flags=re.MULTILINE)[1:]

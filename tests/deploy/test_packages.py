@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -62,6 +63,20 @@ def test_the_wheel_has_the_package_alone(built: tuple[Path, Path]) -> None:
     assert {name.removeprefix("src/") for name in tracked("src")} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert "keepstep/py.typed" in names
+
+
+def test_what_lies_in_a_working_copy_is_not_shipped(tmp_path: Path) -> None:
+    """A wheel takes the package's files by type: no settings, keys or notes that somebody left in the folder."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    shutil.copytree(REPOSITORY / "src", tmp_path / "src")
+    for name in (".env", "secrets.toml", "hosts/key.pem", "dashboard/templates/.x.html", "notes.txt"):
+        (tmp_path / "src" / "keepstep" / name).write_text("S3cr3t")
+    uv("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, cwd=tmp_path)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+    assert names == {name.removeprefix("src/") for name in tracked("src")}
 
 
 def test_building_again_gives_the_same_bytes(built: tuple[Path, Path], tmp_path: Path) -> None:
