@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,33 @@ CASES: list[tuple[str, bool]] = [
 def test_loopback_is_told_from_everything_else(host: str, expected: bool) -> None:
     """By address, not by what it looks like."""
     assert is_loopback(host) is expected
+
+
+def raw(port: int, request: str) -> bytes:
+    """The first line of the answer to a request that no client library would send."""
+    with socket.create_connection(("127.0.0.1", port), 30) as line:
+        line.sendall(request.encode())
+        return line.recv(4096).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Host: evil.example.com:127.0.0.1",
+        "Host: [127.0.0.1",
+        "Host: 127.0.0.1:port",
+        "Host: evil.example.com/127.0.0.1",
+        "Host: 127.0.0.1@evil.example.com",
+        "Host: ",
+        "Host: \x80",
+        "Host: 127.0.0.1, evil.example.com",
+        "Host: 127.0.0.1\r\nHost: evil.example.com",
+    ],
+)
+def test_a_host_that_cannot_be_read_is_refused(place: Place, head: str) -> None:
+    """What is no name of this machine is not taken for one."""
+    with place.served() as site:
+        answer = raw(site.port, f"GET / HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n")
+        assert b" 403 " in answer or b" 400 " in answer
+        assert b" 403 " in raw(site.port, "GET / HTTP/1.0\r\n\r\n")
+        assert b" 200 " in raw(site.port, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pytest
+
 from keepstep.runs.lifecycle import Line
-from tests.dashboard.worlds import NASTY, Place
+from tests.dashboard.worlds import JOBS, NASTY, Place
 from tests.hosts.worlds import COPY
 from tests.hosts.worlds import Place as HostPlace
 
@@ -167,3 +170,45 @@ def test_it_can_be_served_alone(place: Place) -> None:
     place.config.write_text(place.config.read_text().replace("/state.db", "/none.db"))
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 5 and "there is no state" in ran.stderr
+
+
+def test_a_job_that_runs_again_after_a_failure_is_still_failing(place: Place) -> None:
+    """In title, headline and row: what counts is its last finished run."""
+    place.ran(outcome="failed")
+    place.runs()
+    with place.served() as site:
+        text = site.get().text
+    assert "<title>1 failing" in text and "1 failing, 1 running" in text
+    assert "failed" in text and "running" in text
+
+
+ODD = ["a\x1b[2Jb", "a\rb", "\u202egnp.exe", "x\u2028y"]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_text_of_others_does_nothing_in_the_source(place: Place, text: str) -> None:
+    """Control and bidirectional characters of a stored failure are escaped, also for those who read the source."""
+    line = Line("failure", {"error": text, "hint": text, "target": text})
+    run = place.ran(outcome="failed", lines=[line], source=text, target=text)
+    with place.served() as site:
+        for path in ("/", "/jobs/reports", f"/runs/{run.id}"):
+            source = site.get(path).text
+            assert not set(text) & set("\x1b\r\u202e\u2028") & set(source)
+            assert source.replace("\n", "").isprintable()
+
+
+def test_a_megabyte_of_error_is_shortened(place: Place) -> None:
+    """A page stays a page."""
+    run = place.ran(outcome="failed", lines=[Line("failure", {"error": "x" * 2**20})])
+    with place.served() as site:
+        assert len(site.get(f"/runs/{run.id}").text) < 20_000
+
+
+def test_a_jobs_name_is_a_link_that_works(tmp_path: Path) -> None:
+    """Whatever characters it has."""
+    jobs = JOBS.replace("[job.reports]", '[job."a/b ?#%&é"]')
+    place = Place(tmp_path, jobs=jobs)
+    with place.served() as site:
+        [link] = re.findall(r'href="(/jobs/a[^"]*)"', site.get().text)
+        answer = site.get(html.unescape(link))
+    assert answer.status == 200 and "a/b ?#%&amp;é" in answer.text

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
+from keepstep.assembly import CloudSettings
+from keepstep.config import Config
+from keepstep.doctor import exposure
 from keepstep.doctor.catalogue import CHECKS, TROUBLES
+from keepstep.doctor.check import Check, Verdict, ok
+from keepstep.doctor.probe import Probe, examine
+from keepstep.errors import ConfigError, NotFound
 from tests.cli.inprocess import keepstep
 from tests.doctor.worlds import configure, doctor
 
@@ -101,3 +112,109 @@ def test_every_check_is_documented() -> None:
     text = DOCS.read_text()
     for name, meaning in CHECKS.items():
         assert f"| `{name}` | {meaning} |" in text
+
+
+def test_the_daemon_is_asked_without_a_proxy(tmp_path: Path) -> None:
+    """A proxy of the environment is never between a machine and itself."""
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.1", 0)) as daemon:
+
+        def serve(line: socket.socket, name: str) -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = line.accept()
+                    asked.append(name)
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+                    connection.close()
+
+        for line, name in ((proxy, "proxy"), (daemon, "daemon")):
+            threading.Thread(target=serve, args=(line, name), daemon=True).start()
+        (tmp_path / "in").mkdir()
+        config = configure(tmp_path, COPY.format(tmp_path) + 'schedule = "@hourly"\n')
+        port = daemon.getsockname()[1]
+        config.write_text(config.read_text().replace("127.0.0.1:1", f"127.0.0.1:{port}"))
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        report = doctor(config, env={"HTTP_PROXY": url, "http_proxy": url, "ALL_PROXY": url})
+    assert "a daemon answers" in report.of("schedule")["text"]
+    assert asked == ["daemon"]
+
+
+def test_a_job_that_makes_no_sense_is_one_finding(tmp_path: Path) -> None:
+    """The others are looked at all the same."""
+    (tmp_path / "in").mkdir()
+    bad = '[job.bad]\nkind = "secrets"\nmap = "/none/map.csv"\n'
+    bad += '[job.worse]\nkind = "sync"\nsource = "gs://x"\ntarget = "/x"\n'
+    report = doctor(configure(tmp_path, COPY.format(tmp_path) + bad))
+    assert {check["about"] for check in report.checks if check["name"] == "job"} == {"bad", "worse"}
+    assert report.verdict("source-list") == "ok"
+
+
+def probes_that(*answers: Check | Exception, after: str = "") -> list[Probe]:
+    async def give(answer: Check | Exception) -> Check:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    names = ["target-list", "target-write", "target-delete"]
+    return [
+        Probe(name, "b", functools.partial(give, answer), after=after if number else "")
+        for number, (name, answer) in enumerate(zip(names, answers, strict=False))
+    ]
+
+
+def test_a_probe_that_breaks_is_one_finding() -> None:
+    """With the kind of its exception and without its words, which may be anybody's."""
+    checks = asyncio.run(examine(probes_that(KeyError("s3cr3t"), ok("target-write", "b", "fine"))))
+    assert [check.verdict for check in checks] == [Verdict.UNKNOWN, Verdict.OK]
+    assert "KeyError" in checks[0].text and "s3cr3t" not in str(checks)
+
+
+def test_what_depends_on_a_failure_is_not_tried() -> None:
+    """A bucket that is missing is said once."""
+    answers = (NotFound("there is no bucket b"), ok("target-write", "b", "fine"))
+    checks = asyncio.run(examine(probes_that(*answers, after="target-list")))
+    assert [check.verdict for check in checks] == [Verdict.FAIL, Verdict.UNKNOWN]
+    assert checks[1].text == "not tried: target-list failed"
+
+
+def test_one_cause_is_one_failure() -> None:
+    """A driver that is missing for three checks fails one of them."""
+    error = ConfigError("this needs the library psycopg, which is not installed", hint="pip install it")
+    checks = asyncio.run(examine(probes_that(error, error, error)))
+    assert [check.verdict for check in checks] == [Verdict.FAIL, Verdict.UNKNOWN, Verdict.UNKNOWN]
+
+
+def test_files_that_others_can_read_are_warned_of(tmp_path: Path) -> None:
+    """A configuration with a password in it: by doctor, and once by a run; not when it is private."""
+    (tmp_path / "in").mkdir()
+    text = '[alerts]\nurls = ["json://u:pa55@127.0.0.1:1/"]\n' + COPY.format(tmp_path)
+    config = configure(tmp_path, text)
+    config.chmod(0o644)
+    report = doctor(config)
+    assert report.verdict("exposed", "keepstep.toml") == "warn"
+    assert report.of("exposed", "keepstep.toml")["fix"] == f"chmod 600 {config}"
+    ran = keepstep("--config", str(config), "sync", "copy")
+    assert ran.err.count("chmod 600") == 1 and ran.code == 0
+    config.chmod(0o600)
+    assert doctor(config).verdict("exposed", "keepstep.toml") == "ok"
+    assert "chmod" not in keepstep("--config", str(config), "sync", "copy").err
+
+
+def test_an_oci_key_that_others_can_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It, and the configuration that names it; unless the user told the OCI CLI to say nothing of it."""
+    config, key = tmp_path / "oci_config", tmp_path / "key.pem"
+    config.write_text(f"[DEFAULT]\nuser = ocid1.user.oc1..a\nkey_file = {key}\n")
+    key.write_text("no key")
+    settings = [CloudSettings(oci_config_file=str(config))]
+
+    def found() -> dict[str, Verdict]:
+        return {check.about: check.verdict for check in asyncio.run(examine(exposure.probes(Config(), settings)))}
+
+    for path in (config, key):
+        path.chmod(0o644)
+    assert found()[str(key)] == found()[str(config)] == Verdict.WARN
+    assert f"chmod 600 {config}" in caplog.text
+    for path in (config, key):
+        path.chmod(0o600)
+    assert set(found().values()) == {Verdict.OK}

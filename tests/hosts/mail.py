@@ -28,6 +28,9 @@ class Mailbox:
     port: int = 0
     subjects: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    """Their text parts."""
+    pages: list[str] = field(default_factory=list)
+    """Their HTML parts, empty where there is none."""
     answer: str = "250 OK"
 
     def url(self, password: str = PASSWORD) -> str:
@@ -40,6 +43,8 @@ class Mailbox:
             body = mail.get_body(("plain",))
             self.subjects.append(str(mail["Subject"]))
             self.bodies.append(str(body.get_content()) if body else "")
+            page = mail.get_body(("html",))
+            self.pages.append(str(page.get_content()) if page else "")
         return self.answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -113,3 +114,32 @@ def test_the_daemon_tells_and_a_deaf_channel_costs_nothing(place: Place, box: Ma
     written = daemon.log.read_bytes() + b"".join(path.read_bytes() for path in (place.folder / "state").iterdir())
     assert PASSWORD.encode() not in written
     assert b"t0ken-of-the-hook" not in written
+
+
+HOSTILE = Message(
+    title="reports: failed",
+    body="reports failed: no object <script>alert(1)</script> <!channel> @everyone [pay](http://evil.example)\n\n"
+    "Since: now\nWhat to do: see\nCommand: keepstep status reports",
+    is_bad=True,
+)
+
+
+@pytest.mark.parametrize("form", ["", "&format=html", "&format=text"])
+def test_a_mail_has_lines_and_no_markup_of_others(box: Mailbox, form: str) -> None:
+    """In its text and in its HTML part: what happened, since when, what to do, and the command, a line each."""
+    assert send(box.url().replace("&format=text", form), HOSTILE) == ""
+    [text], [page] = box.bodies, box.pages
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    assert lines == [line for line in HOSTILE.body.splitlines() if line]
+    assert ("text" not in form) == bool(page)
+    assert "<script" not in page and "&nbsp;" not in page
+    assert page.count("<br") == (2 if page else 0)
+
+
+def test_a_chat_finds_no_mention_and_no_link(hook: Hook) -> None:
+    """What is posted looks the same, and nothing in it is taken for a mention, a link or a tag."""
+    url = hook.url.replace("json://", "mmost://").partition("?")[0] + "?token=t0ken"
+    assert send(url.replace("/hook", "/3ccdd113474722377935511fc85d3dd4"), HOSTILE) == ""
+    [posted] = [json.loads(body)["text"] for body in hook.bodies]
+    assert not re.search(r"@\w|<[!/\w]|\]\(|https?:/", posted)
+    assert "\nCommand: keepstep status reports" in posted

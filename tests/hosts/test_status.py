@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from datetime import timedelta
 
+import pytest
+
+from keepstep.runs.lifecycle import Line
 from tests.hosts.worlds import COPY, Place
-from tests.runs.test_history import NOW, a_run
+from tests.runs.test_history import NOW, a_run, ended
 
 
 def test_a_run_is_written_down_and_told(place: Place) -> None:
@@ -79,3 +83,31 @@ def test_an_interrupted_run_is_written_down(place: Place) -> None:
     [run] = place.history.recent("copy")
     assert run.outcome in ("terminated", "done")
     assert run.exit_code == process.returncode
+
+
+def test_a_job_that_runs_again_is_what_its_last_run_was(place: Place) -> None:
+    """A failing job is failing while it runs again, for people and for programs."""
+    place.configure(COPY)
+    history = place.history
+    failed, again = a_run("copy"), a_run("copy", at=NOW + timedelta(minutes=1))
+    history.begin(failed)
+    history.end(ended(failed, "failed"))
+    history.begin(again)
+    [job] = place.json("status")["jobs"]
+    assert job["state"] == "failed" and job["running"]["id"] == again.id
+    assert "failed, silent" in place.keepstep("status").stdout
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\rb", "\u202egnp.exe", "a\nerror: forged"])
+def test_text_of_others_is_text_on_a_terminal(place: Place, text: str) -> None:
+    """A stored failure moves no cursor, turns no words round, begins no line, and is not a megabyte long."""
+    place.configure(COPY)
+    history, run = place.history, a_run("copy")
+    history.begin(run)
+    lines = [Line("failure", {"error": each, "target": each, "hint": each}) for each in (text, "x" * 2**20)]
+    history.end(ended(run, "failed", source=text), lines)
+    for words in (["status"], ["status", "copy"]):
+        said = place.keepstep(*words).stdout
+        assert said.replace("\n", "").isprintable()
+        assert "\nerror: forged" not in said
+        assert len(said) < 10_000

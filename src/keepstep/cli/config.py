@@ -36,7 +36,7 @@ def check(ctx: click.Context, /, **options: Any) -> None:
     for mistake in mistakes:
         say(mistake)
     ignored = list(ignored_in(config))
-    for text in ignored:
+    for text in [*ignored, *([config.exposure] if config.exposure else [])]:
         click.echo(f"warning: {text}", err=True)
     if mistakes:
         sys.exit(ExitCode.MISCONFIGURED)

@@ -55,8 +55,6 @@ def ignored_in(config: Config) -> Iterator[str]:
         period = schedule.period(_SOME) if schedule else None
         if period and job.jitter and job.jitter > period:
             yield f"job.{name}.jitter is longer than the time between two runs"
-    if config.exposure:
-        yield config.exposure
 
 
 def _alerts(config: Config) -> Iterator[Error]:

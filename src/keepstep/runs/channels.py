@@ -7,6 +7,7 @@ failure is not quoted, but read for what it can mean.
 
 from __future__ import annotations
 
+import html
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,22 @@ _COMMON = {
     *("opsgenie", "pagerduty", "ses", "slack", "sns", "tgram", "workflow", "workflows", "xml", "xmls"),
 }
 """Kinds that are known without a look into Apprise, which takes a while to load."""
+_PLAIN = {
+    "mailto",
+    "mailtos",
+    "ses",
+    "sns",
+    "json",
+    "jsons",
+    "xml",
+    "xmls",
+    "form",
+    "forms",
+    "pagerduty",
+    "opsgenie",
+}
+"""Kinds that find no mentions in a text, and in which what is to be copied stays what it is."""
+_MAIL = {"mailto", "mailtos"}
 _SCHEME = re.compile(r"[a-z][a-z0-9]{1,30}")
 
 _MEANINGS = (
@@ -97,17 +114,36 @@ def _send(url: Secret, message: Message) -> str:
     if service is None:
         return "Apprise does not know such an address"
     kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
-    # Text that was escaped for a format stays text: only then are mails and chats given no markup by others.
-    title, body = defused(f"keepstep: {message.title}"), defused(message.body)
+    title, body, form = f"keepstep: {message.title}", message.body, apprise.NotifyFormat.TEXT
+    if kind_of(url.reveal()) not in _PLAIN:
+        title, body = defused(title), defused(body)
+    elif kind_of(url.reveal()) in _MAIL and apprise.NotifyFormat.HTML in _formats(service):
+        # Apprise's own HTML of a text has lines that do not wrap.
+        body, form = html_of(body), apprise.NotifyFormat.HTML
     all_ = apprise.Apprise()
     all_.add(service)
     capture: Any = apprise.LogCapture
     with capture(level=logging.DEBUG, fmt="%(message)s") as said:
         try:
-            is_sent = all_.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+            # A text that is said to be one is escaped for channels that take HTML or Markdown.
+            is_sent = all_.notify(title=title, body=body, notify_type=kind, body_format=form)
         except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
             return meaning(f"{type(exc).__name__}: {exc}")
         return "" if is_sent else meaning(said.getvalue())
+
+
+def _formats(service: Any) -> tuple[Any, ...]:
+    """That a channel takes; one, or several, of which a mail has all."""
+    given = service.notify_format
+    return given if isinstance(given, tuple) else (given,)
+
+
+def html_of(body: str) -> str:
+    """A message as HTML: its first line, then one line for each thing that is to be known."""
+    first, *rest = [html.escape(line) for line in body.split("\n") if line]
+    named = (line.partition(": ") for line in rest)
+    lines = "<br>".join(f"<b>{name}:</b> {text}" for name, _, text in named)
+    return f"<p>{first}</p>\n<p>{lines}</p>\n"
 
 
 def meaning(said: str) -> str:
