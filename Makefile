@@ -79,6 +79,14 @@ test-listings: venv  ## listings: 100,000 mutated documents for each reader, tho
 fuzz-http: venv  ## a hundred thousand answers, cut and twisted at every offset, against the HTTP client (two minutes)
 	$(BIN)/python -m tests.clouds.fuzz_http
 
+compatibility: venv  ## whole syncs on every S3 server of the tests; writes docs/compatibility.md
+	$(BIN)/python -m tests.matrix
+
+test-stores: venv  ## the same on S3rver and Ceph RGW too, and through every simulated store and network (ten minutes)
+	@tools/debian.sh
+	FULL=1 $(BIN)/python -m tests.matrix
+	$(BIN)/python -m pytest -n 2 -m "long or not long" tests/matrix/test_twisted.py
+
 bench: venv  ## side by side with rclone, s5cmd and the aws CLI
 	$(BIN)/python -m bench
 

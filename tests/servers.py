@@ -193,7 +193,7 @@ def seaweedfs(folder: Path) -> Iterator[Aws]:
         process = ending.enter_context(running(command, log=log, grace=0))
         server = Aws(url, env, process)
         client = server.client("s3")
-        wait_until(lambda: _takes_objects(client), process, timeout=60, log=log)
+        wait_until(lambda: takes_objects(client), process, timeout=60, log=log)
         yield server
 
 
@@ -202,7 +202,7 @@ def _unlink_all(folder: Path, pattern: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _takes_objects(client: Any) -> bool:
+def takes_objects(client: Any) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

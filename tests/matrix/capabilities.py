@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keepstep.errors import Conflict
+from keepstep.errors import Conflict, Unsupported
 from tests.cli.conftest import Ran
 from tests.matrix.place import LONG_AGO, Place, in_folder
 from tests.servers import program
@@ -388,9 +388,10 @@ def create(place: Place) -> str | None:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+    if any(isinstance(outcome, Unsupported) for outcome in outcomes):
+        return str(next(outcome for outcome in outcomes if isinstance(outcome, Unsupported)))
     won = [n for n, outcome in enumerate(outcomes) if outcome is None]
-    if len(won) != 1:
-        return f"{len(won)} of 8 writers won"
+    assert len(won) == 1, outcomes
     assert all(isinstance(outcome, Conflict) for n, outcome in enumerate(outcomes) if n not in won), outcomes
     assert place.read("log/1") == f"writer {won[0]}".encode()
     return None

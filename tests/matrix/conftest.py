@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from keepstep.localcloud.server import LocalCloud
 from tests import store_servers
 from tests.matrix.capabilities import CAPABILITIES
-from tests.matrix.expectations import SERVERS
+from tests.matrix.expectations import SERVERS, TESTED_APART
 from tests.matrix.place import Place
 from tests.servers import Aws
 
@@ -22,16 +23,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every capability on every server; a server's tests stay together, so that it is started once."""
     if "place" not in metafunc.fixturenames:
         return
+    servers = (*SERVERS, *TESTED_APART) if os.environ.get("FULL") else SERVERS
     rows = [
-        pytest.param(server, name, id=f"{server}-{name}", marks=pytest.mark.xdist_group(_group(server)))
-        for server in SERVERS
+        pytest.param(server, name, id=f"{server}-{name}", marks=_marks(server))
+        for server in servers
         for name in CAPABILITIES
     ]
     metafunc.parametrize(("place", "capability"), rows, indirect=["place"])
 
 
-def _group(server: str) -> str:
-    return "seaweedfs" if server == "seaweedfs" else f"matrix-{server}"
+def _marks(server: str) -> list[pytest.MarkDecorator]:
+    """moto is also what the local AWS is made of."""
+    group = pytest.mark.xdist_group("seaweedfs" if server == "seaweedfs" else f"matrix-{server}")
+    return [group, pytest.mark.long] if server == "moto" else [group]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +47,18 @@ def oci_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 @pytest.fixture(scope="session")
 def plain_moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     with store_servers.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3rver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with store_servers.s3rver(tmp_path_factory.mktemp("s3rver")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with store_servers.ceph(tmp_path_factory.mktemp("ceph")) as server:
         yield server
 
 

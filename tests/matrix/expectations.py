@@ -51,6 +51,6 @@ LACKS: dict[str, dict[str, str]] = {
         "customer_key": _NO_SSE_C,
         "encryption": _NO_SSE,
         "checksums": "stores none",
-        "create": "ignores If-None-Match: not for audit logs",
+        "create": "ignores If-None-Match: refused for audit logs",
     },
 }

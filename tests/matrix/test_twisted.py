@@ -119,4 +119,4 @@ class World:
                 f["action"] in ("list", "run") for f in ran.report["failures"]
             )
         if ran.code == 0:
-            assert found == wanted
+            assert found == wanted, found.keys() ^ wanted.keys()

@@ -250,3 +250,15 @@ def test_what_may_be_a_copy_of_an_unreadable_name_is_kept() -> None:
     assert (report.counts["delete"], report.exit_code) == (1, ExitCode.SKIPPED)
     assert set(contents(target)) == {"a", "café.txt", "caf\ufffd.txt", "caf%E9.txt"}
     assert sum("kept /memory/caf" in warning for warning in watcher.warnings) == 3
+
+
+def test_a_name_at_the_target_that_cannot_be_deleted_is_said() -> None:
+    """With --delete a name at the target that is no key is named, and the run is not done; without it none is."""
+    for delete, code in ((True, ExitCode.SKIPPED), (False, ExitCode.DONE)):
+        target = FaultyStore(memory({"a": b"1"}))
+        target.strays.append(("bad\\xff", "its name is not UTF-8"))
+        report, watcher = synced(memory({"a": b"1"}), target, options(delete=delete))
+        assert report.exit_code == code
+        assert [w for w in watcher.warnings if "bad" in w] == (
+            ["skipped /memory/bad\\xff: its name is not UTF-8, so it cannot be deleted"] if delete else []
+        )

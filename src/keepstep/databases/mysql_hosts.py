@@ -6,14 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 
 
-def hosts_known_to(*local: str) -> list[str]:
-    """Every pattern that people write for this machine, for its networks, and for private ones.
+def hosts_known_to(local: str) -> list[str]:
+    """Every pattern that people write for this machine, and for the private networks; ``local`` is how it is seen.
 
-    ``local`` is this machine as the server sees it, and as it sees itself. Not all there can be: MySQL tells a user
-    of its own accounts one by one, by name.
+    Not all there can be: MySQL tells a user of its own accounts one by one, by name.
     """
-    here = [pattern for each in local for pattern in (each, *_networks(each))]
-    return list(dict.fromkeys(["%", "localhost", "127.0.0.1", "::1", *here, *_private()]))
+    return list(dict.fromkeys(["%", "localhost", "127.0.0.1", "::1", local, *_networks(local), *_private()]))
 
 
 def _networks(address: str) -> Iterator[str]:

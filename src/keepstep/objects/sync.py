@@ -220,6 +220,8 @@ class Sync:
                 if self._is_aborted:
                     return
         self._warn_of_strays(strays)
+        if options.rules.delete:
+            self._warn_of_undeletable()
         self._warn_of_ignored()
 
     def _admits(self, decision: Decision) -> bool:
@@ -256,6 +258,11 @@ class Sync:
             if self._left.filters.includes(name):
                 self._account.stray(name, why)
         return len(strays)
+
+    def _warn_of_undeletable(self) -> None:
+        for name, why in self._right.listing.strays:
+            if self._right.filters.includes(name):
+                self._account.stray(name, f"{why}, so it cannot be deleted", self._target.address)
 
     def _warn_of_ignored(self) -> None:
         if ignored := self.report.counts["newer_ignored"]:

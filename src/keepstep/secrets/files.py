@@ -14,7 +14,6 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 
-from keepstep.flush import flush
 from keepstep.secrets.delivery import Look
 from keepstep.secrets.diff import Is, Observed
 
@@ -70,7 +69,7 @@ def replace(folder: int, name: str, content: bytes, look: Look, before: Callable
         before()
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         temporary = ""
-        flush(folder)
+        os.fsync(folder)
     finally:
         if temporary:
             with suppress(OSError):
@@ -91,7 +90,7 @@ def settle(descriptor: int, mode: int, look: Look) -> None:
     if look.uid is not None or look.gid is not None:
         os.fchown(descriptor, -1 if look.uid is None else look.uid, -1 if look.gid is None else look.gid)
     os.fchmod(descriptor, mode)
-    flush(descriptor)
+    os.fsync(descriptor)
 
 
 def _create(folder: int) -> tuple[int, str]:

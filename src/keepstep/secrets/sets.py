@@ -21,7 +21,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError
-from keepstep.flush import flush
 from keepstep.secrets.delivery import Look
 from keepstep.secrets.diff import Is, Observed
 from keepstep.secrets.files import observe, write
@@ -68,7 +67,7 @@ def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
         _fill(descriptor, files)
         before()
         _link(folder, generation, _DATA)
-        flush(folder)
+        os.fsync(folder)
     except BaseException:
         with suppress(OSError):
             _remove(folder, generation)
@@ -95,7 +94,7 @@ def _fill(descriptor: int, files: Files) -> None:
             write(file, content, look)
         finally:
             os.close(file)
-    flush(descriptor)
+    os.fsync(descriptor)
 
 
 def _show(folder: int, files: Files) -> None:
@@ -106,7 +105,7 @@ def _show(folder: int, files: Files) -> None:
     for name in os.listdir(folder):
         if name not in files and _leads(folder, name):
             os.unlink(name, dir_fd=folder)
-    flush(folder)
+    os.fsync(folder)
 
 
 def _link(folder: int, destination: str, name: str) -> None:

@@ -13,8 +13,7 @@ import os
 from collections.abc import Callable
 
 from keepstep.clouds.workers import Workers
-from keepstep.flush import NO_FLUSH
-from keepstep.stores.local_files import OnLapse, translated
+from keepstep.stores.local_files import NO_FLUSH, OnLapse, translated
 
 
 class NamesOnDevice:

@@ -83,7 +83,9 @@ class S3Store:
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         headers = [("content-type", content_type), ("if-none-match", "*")]
-        await self._writer.send("PutObject", self.address.prefix + key, data, headers=headers)
+        create = partial(self._writer.send, "PutObject", self.address.prefix + key, data, headers=headers)
+        await create()
+        await self._trials.create_again(create)
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
         return await self.create_upload(self.address.prefix + key, size, properties)

@@ -5,7 +5,8 @@ or keep nothing of an object whose name ends in a slash (SeaweedFS and ``rclone 
 one object, and what was written is in no listing. So before the first name of such a kind is written, an object
 under a name of that kind that nobody else uses is written, looked for, and deleted.
 
-A store may also forget what is said of an object beside its bytes. So the first object with metadata is looked at.
+A store may also forget what is said of an object beside its bytes: the first object with metadata is looked at. And
+it may overwrite where it is told to write only what is not there: what was created first is created once more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from keepstep.errors import Error, Transient, Unsupported
+from keepstep.errors import Conflict, Error, Transient, Unsupported
 from keepstep.stores.headers import S3_FIELDS, from_headers
 from keepstep.stores.interface import Lapse, Properties
 from keepstep.stores.s3_client import S3Client
@@ -48,6 +49,7 @@ class Trials:
         self._put = put
         self._names: dict[str, asyncio.Task[str]] = {}
         self._looked_at: set[bool] = set()
+        self._creates_once = False
 
     async def admit(self, key: str, size: int) -> None:
         """Raises :class:`Unsupported` when the store would not keep ``size`` bytes under this whole key."""
@@ -64,6 +66,18 @@ class Trials:
                     f"{self._client.thing(key)}: this store keeps an object whose name {words} "
                     + ("under another name" if kept == "otherwise" else "without its contents")
                 )
+
+    async def create_again(self, create: Callable[[], Awaitable[object]]) -> None:
+        """Raises :class:`Unsupported` when what has just been created can be created once more (If-None-Match)."""
+        if self._client.endpoint.is_of_aws or self._creates_once:
+            return
+        with suppress(Conflict):
+            await create()
+            raise Unsupported(
+                f"{self._client.thing()}: this store overwrites what is there when it is told not to",
+                hint="it does not know If-None-Match, so of two writers both would win: keep this in another store",
+            )
+        self._creates_once = True
 
     async def look(self, key: str, properties: Properties, *, is_large: bool) -> None:
         """Looks at the first object with properties, small and large, and notes what the store has not kept."""

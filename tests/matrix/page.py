@@ -1,0 +1,107 @@
+"""docs/compatibility.md, as the results of the matrix make it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+from tests.matrix.capabilities import CAPABILITIES
+from tests.matrix.expectations import LACKS
+from tests.matrix.twists import PASSED_BY, USABLE
+from tests.twisting import MODES
+
+
+class Result(TypedDict):
+    version: str
+    said: dict[str, str | None]
+    """By capability; None where it works."""
+
+
+RESULTS = Path(__file__).with_name("results.json")
+"""By store."""
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+TITLES = {
+    "localcloud": "localcloud",
+    "moto": "moto",
+    "seaweedfs": "SeaweedFS",
+    "localbucket": "LocalBucket",
+    "ministack": "MiniStack",
+    "rclone": "rclone serve s3",
+    "s3rver": "S3rver",
+    "ceph": "Ceph RGW",
+}
+
+
+def results() -> dict[str, Result]:
+    return json.loads(RESULTS.read_text())  # type: ignore[no-any-return]
+
+
+def page(found: dict[str, Result]) -> str:
+    """The whole page."""
+    stores = [name for name in TITLES if name in found]
+    notes: list[str] = []
+    rows = ["| | " + " | ".join(TITLES[name] for name in stores) + " |", "|---" * (len(stores) + 1) + "|"]
+    rows += [_row(words, name, stores, found, notes) for name, (words, _) in CAPABILITIES.items()]
+    versions = [f"| {TITLES[name]} | {found[name]['version']} |" for name in stores]
+    return _TEXT.format(
+        versions="\n".join(versions),
+        table="\n".join(rows),
+        notes="\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)),
+        usable="\n".join(_simulated(mode for mode in MODES if mode in USABLE)),
+        refused="\n".join(_simulated(mode for mode in MODES if mode not in USABLE and mode not in PASSED_BY)),
+    )
+
+
+def _row(words: str, name: str, stores: list[str], found: dict[str, Result], notes: list[str]) -> str:
+    cells = []
+    for store in stores:
+        reason = LACKS.get(store, {}).get(name) if found[store]["said"][name] else None
+        if reason is None:
+            cells.append("yes")
+        else:
+            if reason not in notes:
+                notes.append(reason)
+            cells.append(f"no ({notes.index(reason) + 1})")
+    return f"| {words} | " + " | ".join(cells) + " |"
+
+
+def _simulated(modes: Iterable[str]) -> list[str]:
+    return [f"* {' '.join((MODES[mode].__doc__ or '').split())}" for mode in modes if not mode.startswith("oci-")]
+
+
+_TEXT = """\
+# Stores that keepstep works with
+
+Whole syncs, real servers, every capability on each: `make compatibility` runs them and writes this page. AWS S3 and
+OCI Object Storage themselves are not in the table, for they need an account; what keepstep sends and reads there is
+that of their API references, and `localcloud` is the part of both that comes with keepstep.
+
+No option has to be known beforehand. What a store lacks is found out once a run, gone round where that can be done,
+and said. What cannot be done is refused or reported as failed; nothing is lost for it.
+
+| store | version |
+|---|---|
+{versions}
+
+{table}
+
+{notes}
+
+`s3://` addresses reach them with `--endpoint-url` or `AWS_ENDPOINT_URL_S3`.
+
+## What was simulated
+
+Other stores, gateways and networks were simulated by a proxy that changes what a server answers. A sync through it,
+up and down and with `--delete`, was compared with its report.
+
+Everything arrives, and every report is right, with a store or network that does this:
+
+{usable}
+
+These cannot be worked with. The run fails, names the reason, deletes nothing that the source has, and says of no
+object that it arrived which did not:
+
+{refused}
+"""
