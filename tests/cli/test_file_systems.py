@@ -123,3 +123,29 @@ def test_folders_above_a_file_are_flushed_with_it(tmp_path: Path) -> None:
     calls = _calls(tmp_path / "calls")
     assert "syncfs " in calls[calls.index("rename large") : calls.index("unlink large")]
     assert (tmp_path / "t" / "a" / "b" / "large").exists()
+
+
+OTHERS = """
+import os, sys
+from keepstep.clouds.oci_token import write_token
+from keepstep.secrets.files import Look, replace
+os.chdir(sys.argv[1])
+folder = os.open(".", os.O_RDONLY)
+replace(folder, "secret", b"value", Look(0o600), lambda: None)
+open("token", "w").close()
+write_token("token", "a.b.c")
+"""
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_secrets_and_tokens(tmp_path: Path, number: int) -> None:
+    """They arrive, too, where nothing can be flushed; a device that fails is an error."""
+    env = {**os.environ, **preloaded(tmp_path, REFUSE_fsync=str(number))}
+    (tmp_path / "files").mkdir()
+    command = [sys.executable, "-c", OTHERS, str(tmp_path / "files")]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    if number == errno.EIO:
+        assert (ran.returncode, os.listdir(tmp_path / "files")) == (1, [])
+    else:
+        assert ran.returncode == 0, ran.stderr
+        assert contents(tmp_path / "files") == {"secret": b"value", "token": b"a.b.c"}

@@ -21,6 +21,7 @@ from tests.contract.database_grounds import REMOTE, DatabaseGround, fresh
 from tests.contract.database_grounds import database_ground as database_ground
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
+from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.postgres import PostgresServer
 from tests.database_servers.relay import Cut, relay
 
@@ -133,6 +134,18 @@ def test_mariadb_writes_no_password_down(mariadb_server: MariadbServer) -> None:
     # The scene itself, not keepstep, tells the server the administrator's first password.
     assert held(secrets[:-1], {"general log": general, "binary log": binary}) == []
     assert held(secrets, {"output": output}) == []
+
+
+def test_mysql_writes_no_password_down(mysql_server: MysqlServer) -> None:
+    """With the general log and the binary log on, MySQL's logs have each change and no password."""
+    user = Login("leaky", fresh("Leak-first"))
+    mysql_server.add_user(user.username, user.password.reveal(), limits="PASSWORD REQUIRE CURRENT")
+    secrets, output = work(mysql_server.endpoint, mysql_server.admin, user)
+    general = mysql_server.general_log.read_text(errors="replace")
+    folder = mysql_server.general_log.parent
+    binary = "".join(path.read_bytes().decode("latin-1") for path in folder.glob("bin.*"))
+    assert len(re.findall(rf"ALTER USER '{user.username}'@'%' IDENTIFIED", general)) >= 2
+    assert held(secrets, {"general log": general, "binary log": binary, "output": output}) == []
 
 
 def reachable(error: BaseException) -> Iterator[str]:

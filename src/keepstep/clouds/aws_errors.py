@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from keepstep.clouds.document import shortened
-from keepstep.clouds.sdk_guard import too_much
+from keepstep.clouds.sdk_guard import ours, too_much
 from keepstep.errors import ConfigError, Denied, Error, Transient
 
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
@@ -37,6 +37,8 @@ def translated(profile: str, *, role: str = "", caller: str = "", external_id: s
     except boto.ClientError as exc:
         raise _answered(exc, role=role, caller=caller, external_id=external_id) from exc
     except (boto.ConnectionError, boto.HTTPClientError) as exc:
+        if error := ours(exc):
+            raise error from exc
         if isinstance(exc, boto.SSLError):
             raise ConfigError(f"AWS could not be trusted: {exc}", hint="name your CA in AWS_CA_BUNDLE") from exc
         raise Transient(f"AWS credentials could not be had: {too_much(exc) or exc}") from exc

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -42,30 +43,39 @@ class Proxy:
 
 def proxy_for(scheme: str, netloc: str) -> Proxy | None:
     """For an origin of ``http`` or ``https``. Raises :class:`ConfigError` for what is no address of a proxy."""
-    variable, address = _configured(scheme)
-    if not address or is_direct(f"{scheme}://{netloc}"):
+    address = _address_for(f"{scheme}://{netloc}", ("http",))
+    if address is None:
         return None
-    url = urlsplit(address if "://" in address else f"http://{address}")
-    try:
-        port = url.port or 80
-    except ValueError:
-        port = 0
-    if url.scheme != "http" or not url.hostname or not port:
-        raise ConfigError(f"{variable} is not the address of an HTTP proxy", hint="write it as http://host:port")
+    url = urlsplit(address)
     headers: tuple[tuple[str, str], ...] = ()
     if url.username:
         user = f"{unquote(url.username)}:{unquote(url.password or '')}"
         headers = (("proxy-authorization", "Basic " + base64.b64encode(user.encode()).decode()),)
-    return Proxy(url.hostname, port, headers)
+    return Proxy(url.hostname or "", url.port or 80, headers)
 
 
 def proxy_url(url: str) -> str | None:
-    """For libraries: the proxy that a request for ``url`` goes through, with its user and password."""
-    scheme = urlsplit(url).scheme
-    address = _configured(scheme)[1]
-    if not address or scheme not in _PORTS or is_direct(url):
+    """For libraries: the proxy that a request for ``url`` goes through, with its user and password.
+
+    Raises :class:`ConfigError` for what is no address of a proxy.
+    """
+    return _address_for(url, ("http", "https"))
+
+
+def _address_for(url: str, schemes: Collection[str]) -> str | None:
+    """Of the proxy for ``url``. Raises :class:`ConfigError` for what is not one of the ``schemes``."""
+    variable, text = _configured(urlsplit(url).scheme)
+    if not text or is_direct(url):
         return None
-    return address if "://" in address else f"http://{address}"
+    address = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(address)
+        is_proxy = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_proxy = False
+    if not is_proxy:
+        raise ConfigError(f"{variable} is not the address of an HTTP proxy", hint="write it as http://host:port")
+    return address
 
 
 def is_direct(url: str) -> bool:
@@ -85,6 +95,8 @@ def is_direct(url: str) -> bool:
 
 def _configured(scheme: str) -> tuple[str, str]:
     """The variable that decides, and what it says. A CGI's request could set HTTP_PROXY (CVE-2016-5385)."""
+    if scheme not in _PORTS:
+        return "", ""
     names = [f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"]
     if "REQUEST_METHOD" in os.environ and scheme == "http":
         names.remove("HTTP_PROXY")

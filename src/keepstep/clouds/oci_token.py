@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.errors import ConfigError
+from keepstep.flush import flush
 
 
 def token_of(key: SigningKey) -> str:
@@ -44,7 +45,7 @@ def write_token(path: str, token: str) -> None:
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
             file.write(token)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

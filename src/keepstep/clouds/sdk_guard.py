@@ -13,10 +13,13 @@ import io
 import socket
 import time
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from keepstep.clouds.http_proxy import proxy_url
 from keepstep.clouds.racing import raced
+from keepstep.errors import Error
+
+E = TypeVar("E", bound=BaseException)
 
 _MOST = 8 * 1024 * 1024
 """Bytes of an answer, head included. A secret has 64 KiB; the list of a thousand containers about 4 MiB."""
@@ -53,10 +56,19 @@ class TooMuch(OSError):
     """An answer that is larger, or takes longer, than any of its kind."""
 
 
+def ours(exc: BaseException) -> Error | None:
+    """The error of ours at the bottom of a library's, which wraps it several times, also as an argument."""
+    return _inner(exc, Error)
+
+
 def too_much(exc: BaseException) -> TooMuch | None:
-    """The one at the bottom of an error; libraries wrap it several times, also as an argument."""
+    """As :func:`ours`, for an answer that was too large or too slow."""
+    return _inner(exc, TooMuch)
+
+
+def _inner(exc: BaseException, kind: type[E]) -> E | None:
     seen: BaseException | None = exc
-    while seen is not None and not isinstance(seen, TooMuch):
+    while seen is not None and not isinstance(seen, kind):
         inner = next((argument for argument in seen.args if isinstance(argument, BaseException)), None)
         seen = inner or seen.__cause__ or seen.__context__
     return seen

@@ -6,12 +6,14 @@ import ipaddress
 from collections.abc import Iterator
 
 
-def hosts_known_to(local: str) -> list[str]:
-    """Every pattern that people write for this machine, and for the private networks; ``local`` is how it is seen.
+def hosts_known_to(*local: str) -> list[str]:
+    """Every pattern that people write for this machine, for its networks, and for private ones.
 
-    Not all there can be: MySQL tells a user of its own accounts one by one, by name.
+    ``local`` is this machine as the server sees it, and as it sees itself. Not all there can be: MySQL tells a user
+    of its own accounts one by one, by name.
     """
-    return list(dict.fromkeys(["%", "localhost", "127.0.0.1", "::1", local, *_networks(local), *_private()]))
+    here = [pattern for each in local for pattern in (each, *_networks(each))]
+    return list(dict.fromkeys(["%", "localhost", "127.0.0.1", "::1", *here, *_private()]))
 
 
 def _networks(address: str) -> Iterator[str]:

@@ -219,8 +219,9 @@ class MysqlSession:
             if isinstance(self._dialect, Mariadb):
                 return None
         # MySQL shows the grants of one's own name for any host.
-        local = str(self._ask("SELECT SUBSTRING_INDEX(USER(), '@', -1)")[0][0])
-        found = [host for host in hosts_known_to(local) if host != here and self._is_granted(username, host)]
+        seen = str(self._ask("SELECT SUBSTRING_INDEX(USER(), '@', -1)")[0][0])
+        own = str(self._connection._sock.getsockname()[0])
+        found = [host for host in hosts_known_to(seen, own) if host != here and self._is_granted(username, host)]
         return found or None
 
     def _is_granted(self, username: str, host: str) -> bool:

@@ -27,6 +27,9 @@ from keepstep.stores.s3_listing import unescape
 
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _NO_UPLOAD = "keepstep-doctor-no-such-upload"
+_FIRST_BYTE = (("range", "bytes=0-0"),)
+_MOST = 32 * 1024 * 1024
+"""Bytes that are taken from a store that ignores ranges."""
 _OTHERS_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 """Of nothing, sent with something: also a store that takes parts of any upload does not take this one."""
 _FORBIDDEN = ("NotAuthorizedOrNotFound", "BucketNotFound", "NamespaceNotFound")
@@ -88,7 +91,7 @@ class S3Bucket:
         return unescape(found[1]) if found else None
 
     async def read(self, key: str) -> None:
-        await _unless_empty(self._client.call("GetObject", "GET", key, headers=[("range", "bytes=0-0")]))
+        await _unless_empty(self._client.call("GetObject", "GET", key, headers=_FIRST_BYTE, most=_MOST))
 
     async def try_write(self) -> None:
         error = await self._client.refusal_of_part(f"{self._prefix}{_unused()}")
@@ -116,7 +119,7 @@ class OciBucket:
         return next((str(each["name"]) for each in json.loads(response.document)["objects"]), None)
 
     async def read(self, key: str) -> None:
-        await _unless_empty(self._client.call("GetObject", "GET", "o", key, headers=[("range", "bytes=0-0")]))
+        await _unless_empty(self._client.call("GetObject", "GET", "o", key, headers=_FIRST_BYTE, most=_MOST))
 
     async def try_write(self) -> None:
         body = json.dumps({"partsToCommit": [{"partNum": 1, "etag": "none"}]}).encode()

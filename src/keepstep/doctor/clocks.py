@@ -56,8 +56,11 @@ def judged(name: str, url: str, date: str, now: datetime) -> Check:
     host = urlsplit(url).netloc
     try:
         skew = now - parsedate_to_datetime(date)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return unknown(name, host, "the answer has no date to compare with")
+    if abs(skew) > timedelta(days=1):
+        days = f"{abs(skew).days} days"
+        return fail(name, host, f"{days} lie between this clock and the server's: one of them is wrong", _FIX)
     seconds = f"{abs(skew.total_seconds()):.0f} s {'ahead' if skew > timedelta() else 'behind'}"
     if abs(skew) > TOLERANCE:
         return fail(name, host, f"this clock is {seconds}; from 300 s on signatures are refused", _FIX)

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 
+from keepstep.flush import flush
 from keepstep.secrets.delivery import Look
 from keepstep.secrets.diff import Is, Observed
 
@@ -69,7 +70,7 @@ def replace(folder: int, name: str, content: bytes, look: Look, before: Callable
         before()
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         temporary = ""
-        os.fsync(folder)
+        flush(folder)
     finally:
         if temporary:
             with suppress(OSError):
@@ -90,7 +91,7 @@ def settle(descriptor: int, mode: int, look: Look) -> None:
     if look.uid is not None or look.gid is not None:
         os.fchown(descriptor, -1 if look.uid is None else look.uid, -1 if look.gid is None else look.gid)
     os.fchmod(descriptor, mode)
-    os.fsync(descriptor)
+    flush(descriptor)
 
 
 def _create(folder: int) -> tuple[int, str]:

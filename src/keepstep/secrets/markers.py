@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 
 from keepstep.containers.interface import Notice
+from keepstep.flush import flush
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PREFIX, _SUFFIX = ".keepstep-", ".notice"
@@ -25,7 +26,7 @@ def set_markers(folder: int, path: str, notices: Iterable[Notice]) -> None:
         os.close(os.open(_name(path, notice), _CREATE, 0o600, dir_fd=folder))
         noted = True
     if noted:
-        os.fsync(folder)
+        flush(folder)
 
 
 def due(folder: int, path: str, notices: Iterable[Notice]) -> list[Notice]:

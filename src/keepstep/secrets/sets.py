@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError
+from keepstep.flush import flush
 from keepstep.secrets.delivery import Look
 from keepstep.secrets.diff import Is, Observed
 from keepstep.secrets.files import observe, write
@@ -67,7 +68,7 @@ def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
         _fill(descriptor, files)
         before()
         _link(folder, generation, _DATA)
-        os.fsync(folder)
+        flush(folder)
     except BaseException:
         with suppress(OSError):
             _remove(folder, generation)
@@ -94,7 +95,7 @@ def _fill(descriptor: int, files: Files) -> None:
             write(file, content, look)
         finally:
             os.close(file)
-    os.fsync(descriptor)
+    flush(descriptor)
 
 
 def _show(folder: int, files: Files) -> None:
@@ -105,7 +106,7 @@ def _show(folder: int, files: Files) -> None:
     for name in os.listdir(folder):
         if name not in files and _leads(folder, name):
             os.unlink(name, dir_fd=folder)
-    os.fsync(folder)
+    flush(folder)
 
 
 def _link(folder: int, destination: str, name: str) -> None:

@@ -8,12 +8,13 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from keepstep.clouds.blocks import BLOCKS, LEAST
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Unsupported
+from keepstep.flush import NO_FLUSH, flush
 from keepstep.stores.interface import Buffer, Properties
 from keepstep.stores.local_paths import fail, printable
 
@@ -23,10 +24,8 @@ State = str
 OnLapse = Callable[[str, OSError], None]
 """Told what could not be done, and how the file system refused it. Called in any thread."""
 
-NO_FLUSH = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""How file systems say that they have no fsync(2): FUSE and network file systems, some overlays."""
 _NO_TIMES = NO_FLUSH | {errno.EPERM}
-"""And that times are not to be set: they belong to somebody else there, or to nobody."""
+"""How file systems say that times are not to be set: they belong to somebody else there, or to nobody."""
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -202,8 +201,7 @@ class TemporaryFile:
             if os.fstat(descriptor).st_size != size:
                 raise Corrupt(f"{printable(self._path)} did not arrive whole")
             if time is not None:
-                with self._tolerant("times of files cannot be set", _NO_TIMES):
-                    os.utime(descriptor, ns=(time * 1000, time * 1000))
+                self._set_time(descriptor, time)
 
     def flush_file_system(self, syncfs: Callable[[int], bool]) -> bool:
         """Whether everything written to this file's file system so far is on the device now."""
@@ -214,9 +212,9 @@ class TemporaryFile:
         """Gives a complete file its name, once it is on the device."""
         with self._lock, translated(self._path):
             if not is_flushed:
-                descriptor = self._open()
-                with self._tolerant("files cannot be flushed to the device", NO_FLUSH):
-                    os.fsync(descriptor)
+                refusal = flush(self._open())
+                if refusal and self._on_lapse:
+                    self._on_lapse("files cannot be flushed to the device", refusal)
             self._rename()
             self._temporary = ""
             self.state = state_of(os.fstat(self._open()))
@@ -239,16 +237,15 @@ class TemporaryFile:
             raise Conflict(f"{printable(self._path)}: the upload has ended")
         return self._descriptor
 
-    @contextmanager
-    def _tolerant(self, what: str, errors: Collection[int]) -> Iterator[None]:
-        """What the file system cannot do at all is no reason to leave a whole file out."""
+    def _set_time(self, descriptor: int, time: int) -> None:
+        """A file system that cannot do this at all is no reason to leave a whole file out."""
         try:
-            yield
+            os.utime(descriptor, ns=(time * 1000, time * 1000))
         except OSError as exc:
-            if exc.errno not in errors:
+            if exc.errno not in _NO_TIMES:
                 raise
             if self._on_lapse:
-                self._on_lapse(what, exc)
+                self._on_lapse("times of files cannot be set", exc)
 
     def _rename(self) -> None:
         try:

@@ -13,7 +13,8 @@ import os
 from collections.abc import Callable
 
 from keepstep.clouds.workers import Workers
-from keepstep.stores.local_files import NO_FLUSH, OnLapse, translated
+from keepstep.flush import NO_FLUSH
+from keepstep.stores.local_files import OnLapse, translated
 
 
 class NamesOnDevice:

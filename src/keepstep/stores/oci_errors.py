@@ -6,11 +6,10 @@ so do we, and print the statement that would allow it.
 
 from __future__ import annotations
 
-import json
-
+from keepstep.clouds.document import document_in, shortened
 from keepstep.clouds.http import Response
 from keepstep.clouds.retry import PASSING, retry_after
-from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
+from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient, Unsupported
 from keepstep.stores.interface import Missing
 
 _WRITES = frozenset(
@@ -85,11 +84,9 @@ def _hint(operation: str, bucket: str, grantee: str) -> str:
 
 
 def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body, as for HEAD; the text itself where it is no JSON."""
-    if not response.document:
-        return "", ""
+    """Empty where there is no body, as for HEAD; the start of the text itself where it is no error of OCI's."""
     try:
-        document = json.loads(response.document)
-        return str(document.get("code", "")), str(document.get("message", ""))
-    except (ValueError, AttributeError):
-        return "", response.document[:200].decode("utf-8", "replace").strip()
+        document = document_in(response.document, "")
+        return shortened(document.text("code", "")), shortened(document.text("message", ""))
+    except Corrupt:
+        return "", shortened(response.document[:2000].decode("utf-8", "replace").strip())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 
+from keepstep.clouds.document import shortened
 from keepstep.clouds.http import Response
 from keepstep.clouds.retry import PASSING, retry_after
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
@@ -87,7 +88,7 @@ def code_of(response: Response) -> str:
 def error_of(response: Response, operation: str, bucket: str, key: str | None) -> Error:
     """The error to raise for an answer that is a refusal."""
     found = _MESSAGE.search(response.document.decode("utf-8", "replace")) if response.document else None
-    message = unescape(found[1]) if found else ""
+    message = shortened(unescape(found[1])) if found else ""
     after, code = retry_after(response.headers), code_of(response)
     if is_elsewhere(response, code):
         return elsewhere(response, code, message, f"{operation} on s3://{bucket}")

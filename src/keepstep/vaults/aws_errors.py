@@ -14,7 +14,7 @@ from typing import Any
 from keepstep.clouds.aws_errors import translated as translated_credentials
 from keepstep.clouds.document import shortened
 from keepstep.clouds.retry import PASSING, retry_after
-from keepstep.clouds.sdk_guard import too_much
+from keepstep.clouds.sdk_guard import ours, too_much
 from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient
 
 _MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"})
@@ -43,6 +43,8 @@ def translated(what: str, action: str, profile: str) -> Iterator[None]:
         except boto.SSLError:
             raise
         except (boto.ConnectionError, boto.HTTPClientError) as exc:
+            if error := ours(exc):
+                raise error from exc
             why = too_much(exc) or f"no answer from {exc.kwargs.get('endpoint_url') or 'AWS'}"
             raise Transient(f"{what}: {why}") from exc
         except boto.NoRegionError as exc:
