@@ -59,8 +59,8 @@ class Bucket:
         self, prefix: str, after: str | None, token: str | None, most: int
     ) -> tuple[list[str], str | None] | None:
         """Names, and the next token; None where the listing is broken."""
-        self.listed += 1
-        if self.breaks_after is not None and self.listed > self.breaks_after:
+        self.listed += not _is_trial(prefix)
+        if self.breaks_after is not None and self.listed > self.breaks_after and not _is_trial(prefix):
             return None
         names = sorted((name for name in self.things if name.startswith(prefix)), key=self.order)
         if token is not None and token.startswith("empty-"):
@@ -164,13 +164,18 @@ def _get(bucket: Bucket, name: str) -> Answer:
     return Answer(body=data, headers={"etag": f'"{_etag(data)}"'})
 
 
-def _garbled(bucket: Bucket) -> bool:
-    bucket.garbles -= 1
-    return bucket.garbles >= 0
+def _is_trial(prefix: str) -> bool:
+    """keepstep looks how a name is kept that may mean something to a file system: not the listing of the case."""
+    return ".keepstep-" in prefix
+
+
+def _garbled(bucket: Bucket, prefix: str) -> bool:
+    bucket.garbles -= not _is_trial(prefix)
+    return bucket.garbles >= 0 and not _is_trial(prefix)
 
 
 def _list_s3(bucket: Bucket, query: dict[str, str], headers: Headers) -> Answer:
-    if _garbled(bucket):
+    if _garbled(bucket, query["prefix"]):
         return Answer(body=b"<html><body>Please log in</body></html>")
     if not bucket.takes_extras and "x-amz-optional-object-attributes" in headers:
         return Answer(501, b"<Error><Code>NotImplemented</Code></Error>")
@@ -225,7 +230,7 @@ def _oci(bucket: Bucket, method: str, kind: str, name: str | None, query: dict[s
 
 
 def _list_oci(bucket: Bucket, query: dict[str, str]) -> Answer:
-    if _garbled(bucket):
+    if _garbled(bucket, query.get("prefix", "")):
         return Answer(body=b"<html><body>Please log in</body></html>")
     prefix, start = query.get("prefix", ""), query.get("start")
     token = None if start is None else start.removeprefix("token-")
