@@ -12,7 +12,7 @@ from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.aws_chain import AwsSettings
 from keepstep.errors import Corrupt, Error, Transient
 from keepstep.stores.address import Address
-from keepstep.stores.interface import EVERYTHING, Span
+from keepstep.stores.interface import EVERYTHING, Properties, Span
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3 import S3Store
 from keepstep.stores.s3_client import S3Client
@@ -163,3 +163,26 @@ def test_a_refusal_for_another_reason_is_told_as_it_was(
     """Where it does not help to leave out anything, the first refusal is the error."""
     with pytest.raises(Error, match="301"):
         seen(twisted("redirect-301")).list()
+
+
+def test_parts_without_an_end_are_given_up(
+    twisted: Twisted, moto: Aws, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload whose parts are listed for ever is removed, and its object sent from the start."""
+    for name, value in moto.env.items():
+        monkeypatch.setenv(name, value)
+    proxy = twisted("parts-repeated")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+
+    async def work() -> None:
+        client = S3Client(bucket, AwsIdentity(AwsSettings()))
+        store = S3Store(Address("s3", bucket=bucket), client)
+        part_size = 5 * 1024 * 1024
+        upload = await store.begin("large", 2 * part_size, part_size, Properties())
+        await upload.write(0, b"x" * part_size)
+        assert await store.resume("large", upload.token, 2 * part_size, part_size) is None
+        await store.close()
+
+    run(work())
+    assert proxy.operations.count("ListParts") == 2
+    assert not moto.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads")

@@ -251,6 +251,15 @@ async def no_start_after(request: Request, send: Send) -> Answer:
     return error(501, "NotImplemented", "start-after") if "start-after" in request.query else await send(request)
 
 
+@mode("ListParts")
+async def parts_repeated(request: Request, send: Send) -> Answer:
+    """Every page of an upload's parts is the first one, and says that there are more."""
+    answer = await send(request.asking(part_number_marker=None))
+    text = re.sub(r"<(IsTruncated|NextPartNumberMarker)>.*?</\1>", "", answer.text)
+    more = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"
+    return answer.saying(re.sub(r"(</List\w+>\s*)\Z", rf"{more}\1", text))
+
+
 # documents
 
 

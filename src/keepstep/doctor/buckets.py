@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 from typing import Protocol
 
@@ -23,9 +22,8 @@ from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_errors import error_of
 from keepstep.stores.s3_headers import s3_headers
-from keepstep.stores.s3_listing import unescape
+from keepstep.stores.s3_listing import parse
 
-_KEY = re.compile(r"<Key>([^<]*)</Key>")
 _NO_UPLOAD = "keepstep-doctor-no-such-upload"
 _FIRST_BYTE = (("range", "bytes=0-0"),)
 _MOST = 32 * 1024 * 1024
@@ -87,8 +85,7 @@ class S3Bucket:
     async def first(self) -> str | None:
         query = [("list-type", "2"), ("max-keys", "1"), ("prefix", self._prefix)]
         response = await self._client.call("ListObjectsV2", "GET", query=query)
-        found = _KEY.search(response.document.decode())
-        return unescape(found[1]) if found else None
+        return next(iter(parse(response.document, "").page.keys), None)
 
     async def read(self, key: str) -> None:
         await _unless_empty(self._client.call("GetObject", "GET", key, headers=_FIRST_BYTE, most=_MOST))

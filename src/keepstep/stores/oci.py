@@ -37,6 +37,9 @@ _INLINE = 32 * 1024
 _CHECKSUMS = {"MD5": "content-md5", "CRC32C": "opc-content-crc32c", "SHA256": "opc-content-sha256"}
 """Header by algorithm."""
 
+_MOST_PARTS = 10_000
+"""Of an upload (API reference); no listing of them has more pages."""
+
 
 class OciStore:
     """The objects of one bucket beneath one prefix."""
@@ -117,7 +120,9 @@ class OciStore:
         """Asks for the parts (ListMultipartUploadParts); those of another size are sent again."""
         upload = OciUpload(self, self.address.prefix + key, token, size)
         page: str | None = ""
+        seen = set[str]()
         while page is not None:
+            seen.add(page)
             query = [("uploadId", token), ("limit", "1000"), *([("page", page)] if page else [])]
             try:
                 response = await self._client.call("ListMultipartUploadParts", "GET", "u", upload.name, query=query)
@@ -128,6 +133,8 @@ class OciStore:
             except (KeyError, TypeError, ValueError):  # nobody could go on with what cannot be listed
                 return None if await upload.abort() else upload
             page = response.headers.get("opc-next-page")
+            if page in seen or len(seen) > _MOST_PARTS:  # a listing without an end
+                return None if await upload.abort() else upload
         return upload
 
     async def copy(self, source: Store, entry: Entry) -> str | None:

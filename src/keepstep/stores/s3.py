@@ -35,6 +35,9 @@ from keepstep.stores.s3_reader import METADATA, S3Reader, S3Reads, is_composite
 from keepstep.stores.s3_trials import Trials
 from keepstep.stores.s3_upload import S3Upload, S3Writer
 
+_MOST_PARTS = 10_000
+"""Of an upload (API reference); no listing of them has more pages."""
+
 
 class S3Store:
     """The objects of one bucket beneath one prefix."""
@@ -111,8 +114,9 @@ class S3Store:
         An upload whose parts a store cannot list is removed: nobody could go on with it.
         """
         upload = S3Upload(self._writer, self.address.prefix + key, token, size)
-        marker = "0"
+        marker, seen = "0", set[str]()
         while marker:
+            seen.add(marker)
             try:
                 response = await self._client.call(
                     "ListParts",
@@ -129,6 +133,8 @@ class S3Store:
             try:
                 parts, marker = parse_parts(response.document)
             except Transient:
+                return None if await upload.abort() else upload
+            if marker in seen or len(seen) > _MOST_PARTS:  # a listing without an end
                 return None if await upload.abort() else upload
             if not self._writer.algorithm:  # the upload's end has to name every part's
                 upload.adopt(parts, part_size)
