@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.interface import Engine
+from keepstep.errors import Conflict
 from keepstep.rotation.credential import SCHEMA, Credential
 from keepstep.secret import Secret
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.staging import LabelledVault, RevisedVault
+from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
 
 _NAMESPACE = uuid.UUID("0c5d3f3a-6f0b-5b43-8a43-6d5c5f0a9be1")
 
@@ -45,31 +46,58 @@ def build(credential: Credential, places: Iterable[Place]) -> Secret:
     return Secret(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
 
-async def keep_on_aws(vault: LabelledVault, name: str, wanted: Secret) -> bool:
-    """True when it had to be written. One read when it is in step."""
+Confirm = Callable[[], Awaitable[bool]]
+"""Whether the blob's generation is still the current one: asked only where the blob that is there is newer."""
+
+
+async def keep_on_aws(vault: LabelledVault, name: str, wanted: Secret, confirm: Confirm) -> bool:
+    """True when it had to be written. One read when it is in step.
+
+    A blob of a later generation stays. Raises :class:`Conflict` when somebody else wrote it since it was read.
+    """
     value = await vault.get(name)
-    if value.content == wanted:
+    if value.content == wanted or (_gen_of(value.content) > _gen_of(wanted) and not await confirm()):
         return False
     look = await vault.look(name)
-    current = look.stages[Stage.CURRENT]
+    read = value.version.id
+    if look.stages[Stage.CURRENT] != read:
+        raise Conflict(f"{name} has changed meanwhile")
     digest = hashlib.sha256(wanted.reveal_bytes()).hexdigest()
-    token = str(uuid.uuid5(_NAMESPACE, f"{look.id}|{current}|{digest}"))
+    token = str(uuid.uuid5(_NAMESPACE, f"{look.id}|{read}|{digest}"))
     await vault.put(name, token, wanted, "AWSPENDING")
-    await vault.move(name, "AWSCURRENT", to=VersionId(token), away_from=current)
+    await vault.move(name, "AWSCURRENT", to=VersionId(token), away_from=read)
     return True
 
 
-async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret) -> bool:
-    """True when it had to be written. One read when it is in step."""
+async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret, confirm: Confirm) -> bool:
+    """The same: what was read must still be current when the new version is staged, and when it is promoted."""
     value = await vault.get(name)
-    if value.content == wanted:
+    if value.content == wanted or (_gen_of(value.content) > _gen_of(wanted) and not await confirm()):
         return False
-    look = await vault.look(name)
+    look = await _unchanged(vault, name, value.version.id)
     if Stage.PENDING not in look.stages or (await vault.get(name, look.stages[Stage.PENDING])).content != wanted:
         await vault.stage(look, f"blob-{len(look.versions) + 1}-{uuid.uuid4().hex[:8]}", wanted)
-        look = await vault.look(name)
+        look = await _unchanged(vault, name, value.version.id)
+        if (await vault.get(name, look.stages[Stage.PENDING])).content != wanted:
+            raise Conflict(f"{name} has changed meanwhile")
     await vault.promote(look, look.stages[Stage.PENDING])
     return True
+
+
+async def _unchanged(vault: RevisedVault, name: str, current: VersionId) -> Look:
+    look = await vault.look(name)
+    if look.stages[Stage.CURRENT] != current:
+        raise Conflict(f"{name} has changed meanwhile")
+    return look
+
+
+def _gen_of(content: Secret) -> int:
+    """The generation that a blob was built from; 0 for what keepstep did not build."""
+    try:
+        gen = json.loads(content.reveal_bytes())["gen"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0
+    return gen if type(gen) is int else 0
 
 
 def _described(place: Place, credential: Credential) -> dict[str, Any]:

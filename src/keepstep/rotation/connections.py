@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from keepstep.errors import Conflict, Error
-from keepstep.rotation.blob import Place, build, keep_on_aws, keep_on_oci
+from keepstep.rotation.blob import Confirm, Place, build, keep_on_aws, keep_on_oci
+from keepstep.rotation.credential import read_payload
 from keepstep.rotation.observe import Sight
 from keepstep.rotation.rows import Held
 from keepstep.runs.report import Failure
 from keepstep.secret import Secret
+from keepstep.vaults.interface import Vault
 from keepstep.vaults.staging import LabelledVault, RevisedVault
 
 
@@ -25,13 +27,23 @@ class Connections:
     oci: str | None = None
 
     async def keep(self, sight: Sight) -> AsyncIterator[Failure]:
-        """Gives what went wrong; somebody who was faster did the same."""
-        if self.aws and (failure := await self._kept(self.aws, sight.a.current, self._on_aws)):
+        """Gives what went wrong; somebody who was faster did the same, or knew of a later generation."""
+
+        is_current_on_aws = confirmed(self.primary, sight.primary.name, sight.a.current)
+        is_current_on_oci = confirmed(self.secondary, sight.secondary.name, sight.o.current)
+
+        async def on_aws(name: str, wanted: Secret) -> None:
+            await keep_on_aws(self.primary, name, wanted, is_current_on_aws)
+
+        async def on_oci(name: str, wanted: Secret) -> None:
+            await keep_on_oci(self.secondary, name, wanted, is_current_on_oci)
+
+        if self.aws and (failure := await self._kept(self.aws, sight.a.current, on_aws)):
             yield failure
-        if self.oci and (failure := await self._kept(self.oci, sight.o.current, self._on_oci)):
+        if self.oci and (failure := await self._kept(self.oci, sight.o.current, on_oci)):
             yield failure
 
-    async def _kept(self, name: str, held: Held, keep: Callable[[str, Secret], Awaitable[bool]]) -> Failure | None:
+    async def _kept(self, name: str, held: Held, keep: Callable[[str, Secret], Awaitable[None]]) -> Failure | None:
         try:
             await keep(name, build(held.credential, self.places))
         except Conflict:
@@ -41,8 +53,11 @@ class Connections:
             return Failure.of("update", Error(text, hint=exc.hint), target=name)
         return None
 
-    async def _on_aws(self, name: str, wanted: Secret) -> bool:
-        return await keep_on_aws(self.primary, name, wanted)
 
-    async def _on_oci(self, name: str, wanted: Secret) -> bool:
-        return await keep_on_oci(self.secondary, name, wanted)
+def confirmed(vault: Vault, name: str, held: Held) -> Confirm:
+    """A tick that stalled has an old view; a credential that was made again starts with low generations."""
+
+    async def confirm() -> bool:
+        return read_payload((await vault.get(name)).content, name).credential == held.credential
+
+    return confirm

@@ -89,7 +89,7 @@ def _object(content: Secret, name: str) -> dict[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         # not "from exc": the text would be in the traceback
-        raise ConfigError(f"{name}: the secret is no JSON object", hint='store {"username": …, "password": …}')
+        raise ConfigError(f"{name} is not a JSON object", hint='it should hold {"username": …, "password": …}')
     return fields
 
 

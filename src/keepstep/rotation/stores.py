@@ -14,15 +14,19 @@ from datetime import datetime
 from typing import TypeVar
 
 from keepstep.clouds.retry import retried
-from keepstep.errors import Error, NotFound
+from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.rotation.credential import Payload, read_payload
 from keepstep.secret import Secret
-from keepstep.vaults.interface import SecretValue, Vault, VersionId
+from keepstep.vaults.interface import SecretValue, Stage, Vault, VersionId
 from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
 
 T = TypeVar("T")
 
 _PAUSE = 0.5
+_UNLABEL = (
+    "if no rotation of yours staged it: aws secretsmanager update-secret-version-stage --secret-id {name} "
+    "--version-stage AWSPENDING --remove-from-version-id {version}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,15 @@ class Stores:
     calls: Counter[str] = field(default_factory=Counter)
     """By the cloud's name of the operation."""
     _contents: dict[tuple[bool, VersionId], Kept] = field(default_factory=dict)
+    _stages: dict[tuple[bool, VersionId], Stage] = field(default_factory=dict)
+    """Where each version stood when it was looked at last, for messages."""
     _expected: Callable[[Look], bool] = lambda look: True
 
     async def look_at_secondary(self, *, versions: bool = True) -> Look:
         self.calls.update(["GetSecret", *(["ListSecretVersions"] if versions else [])])
-        return await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
+        look = await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
+        self._stages |= {(False, id_): stage for stage, id_ in look.stages.items()}
+        return look
 
     async def look_at_primary(self) -> Look:
         """Once our own last write is to be seen in it, or half a minute later."""
@@ -67,7 +75,9 @@ class Stores:
     async def look_again(self) -> Look:
         """Just as it is now."""
         self.calls["DescribeSecret"] += 1
-        return await retried(lambda: self.primary.look(self.primary_name))
+        look = await retried(lambda: self.primary.look(self.primary_name))
+        self._stages |= {(True, id_): stage for stage, id_ in look.stages.items()}
+        return look
 
     async def primary_content(self, version: VersionId) -> Kept:
         return await self._content(True, version)
@@ -109,11 +119,19 @@ class Stores:
         key = (is_primary, version)
         if key not in self._contents:
             name = self.primary_name if is_primary else self.secondary_name
+            stage = self._stages.get(key)
+            named = f"the {stage} version of {name}" if stage else name
             vault: Vault = self.primary if is_primary else self.secondary
             self.calls["GetSecretValue" if is_primary else "GetSecretBundle"] += 1
             value = await self._found(lambda: vault.get(name, version))
             is_newest = "LATEST" in value.version.labels
-            self._contents[key] = Kept(read_payload(value.content, name), value.version.created, is_newest)
+            try:
+                payload = read_payload(value.content, named)
+            except ConfigError as exc:
+                if is_primary and stage is Stage.PENDING:
+                    exc.hint = _UNLABEL.format(name=name, version=version)
+                raise
+            self._contents[key] = Kept(payload, value.version.created, is_newest)
         return self._contents[key]
 
     async def _found(self, get: Callable[[], Awaitable[SecretValue]]) -> SecretValue:
