@@ -28,6 +28,7 @@ from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import read_payload
 from keepstep.rotation.pace import Pace
+from keepstep.rotation.settings import Called, as_key
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation
 from keepstep.rotation.trail import Append
@@ -52,7 +53,11 @@ _WALLET_SIZE = 1 << 20
 class RotationAssembly:
     """Makes the parts of one job; what it opens is closed with ``stack``."""
 
-    def __init__(self, assembly: Assembly, stack: AsyncExitStack, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, assembly: Assembly, stack: AsyncExitStack, warn: Callable[[str], None], called: Called = as_key
+    ) -> None:
+        """``called`` tells what the user calls a setting."""
+        self._called = called
         self._assembly = assembly
         self._stack = stack
         self._warn = warn
@@ -61,24 +66,28 @@ class RotationAssembly:
 
     async def rotation(self, name: str, job: RotateJob) -> Rotation:
         """Raises :class:`ConfigError` for what the job lacks, and what reading a wallet raises."""
-        aws = _address(job.aws_secret, "aws_secret", "aws-sm").name
-        oci = _address(job.oci_secret, "oci_secret", "oci-vault").name
         strategy = Strategy(job.strategy or "single")
         if not job.database:
-            raise ConfigError(f"{name} has no database", hint="add a [[job.NAME.database]], or set RDS_HOST")
+            raise ConfigError(f"{name} has no database", hint=f"add a [[job.{name}.database]]")
         members = sorted(job.database, key=lambda member: STRICTEST_FIRST.index(Engine(member.engine)))
         bases = [await self._base(member, strategy) for member in members]
-        primary, secondary = self._primary(), self._secondary()
+        stores = self.stores(job)
         return Rotation(
             name=name,
-            stores=Stores(primary, secondary, aws, oci),
+            stores=stores,
             bases=tuple(bases),
             pace=Pace(interval=job.interval, grace=job.grace),
             strategy=strategy,
             append=self._log(name, job.audit) if job.audit else None,
             username=job.username,
-            connections=self._connections(job, primary, secondary, tuple(map(_place, members))),
+            connections=self._connections(job, stores, tuple(map(_place, members))),
         )
+
+    def stores(self, job: RotateJob) -> Stores:
+        """The two secrets alone. Raises :class:`ConfigError` where one is not named."""
+        aws = _address(job.aws_secret, self._called("aws_secret"), "aws-sm").name
+        oci = _address(job.oci_secret, self._called("oci_secret"), "oci-vault").name
+        return Stores(self._primary(), self._secondary(), aws, oci)
 
     def _primary(self) -> SecretsManagerStages:
         with needs_extra("aws"):
@@ -104,14 +113,14 @@ class RotationAssembly:
         return self._vaults[kind]
 
     async def _base(self, member: Database, strategy: Strategy) -> Base:
-        own = _strategy_of(member, strategy)
+        own = _strategy_of(member, strategy, self._called)
         admin = self._admin(member.admin) if member.admin else None
         if own is Strategy.ALTERNATING and admin is None:
             raise ConfigError(
                 "alternating users need an administrator: no user may change the other one's password",
-                hint="name its secret with admin, or ADMIN_SECRET_ID",
+                hint=f"name its secret with {self._called('admin')}",
             )
-        return Base(await self._database(member), own, admin)
+        return Base(await self._database(member), own, admin, self._called)
 
     def _admin(self, address: str) -> Admin:
         async def login() -> Login:
@@ -122,7 +131,7 @@ class RotationAssembly:
         return login
 
     async def _read_login(self, text: str) -> Login:
-        address = _address(text, "admin", "aws-sm")
+        address = parse_secret(text, bare="aws-sm")
         value = await self._vault(address.vault).get(address.name)
         return read_payload(value.content, text).credential.login
 
@@ -195,19 +204,13 @@ class RotationAssembly:
         self._stack.push_async_callback(store.close)
         return cast(Appendable, store)
 
-    def _connections(
-        self,
-        job: RotateJob,
-        primary: SecretsManagerStages,
-        secondary: OciVaultStages,
-        places: tuple[Place, ...],
-    ) -> Connections | None:
+    def _connections(self, job: RotateJob, stores: Stores, places: tuple[Place, ...]) -> Connections | None:
         blob = job.connection_blob
         if blob is None or not (blob.aws or blob.oci):
             return None
-        aws = _address(blob.aws, "connection_blob.aws", "aws-sm").name if blob.aws else None
-        oci = _address(blob.oci, "connection_blob.oci", "oci-vault").name if blob.oci else None
-        return Connections(places=places, primary=primary, secondary=secondary, aws=aws, oci=oci)
+        aws = _address(blob.aws, self._called("connection_blob.aws"), "aws-sm").name if blob.aws else None
+        oci = _address(blob.oci, self._called("connection_blob.oci"), "oci-vault").name if blob.oci else None
+        return Connections(places=places, primary=stores.primary, secondary=stores.secondary, aws=aws, oci=oci)
 
 
 def _address(text: str | None, key: str, vault: str) -> SecretAddress:
@@ -215,12 +218,12 @@ def _address(text: str | None, key: str, vault: str) -> SecretAddress:
     if not text:
         raise ConfigError(f"{key} is missing", hint=f"name the secret, as {vault}")
     address = parse_secret(text, bare=vault)
-    if key != "admin" and address.vault != vault:
+    if address.vault != vault:
         raise ConfigError(f"{key} is no secret of {vault}")
     return address
 
 
-def _strategy_of(member: Database, strategy: Strategy) -> Strategy:
+def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strategy:
     """Each database's own: with two passwords MySQL has dual ones, Oracle a rollover."""
     if not strategy.keeps_two:
         return strategy
@@ -228,7 +231,7 @@ def _strategy_of(member: Database, strategy: Strategy) -> Strategy:
         return own
     raise ConfigError(
         f"{member.engine} keeps one password for each user, so {strategy} cannot work there",
-        hint='use strategy = "alternating" for the whole set',
+        hint=f"set {called('strategy')} to alternating, for the whole set",
     )
 
 

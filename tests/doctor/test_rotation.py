@@ -134,7 +134,7 @@ def test_an_administrator_whose_password_is_old_is_found(
     postgres_server.execute(f"ALTER ROLE {admin.username} PASSWORD 'changed-by-Hand-123'")
     try:
         report = look()
-        assert report.failed == {"change"} and "ADMIN_SECRET_ID" in report.of("change")["fix"]
+        assert report.failed == {"change"} and "the secret that admin names" in report.of("change")["fix"]
     finally:
         postgres_server.execute(f"ALTER ROLE {admin.username} PASSWORD '{admin.password.reveal()}'")
 
@@ -226,14 +226,28 @@ def test_a_broken_wallet_is_found(at: Callable[..., dict[str, Check]], tmp_path:
     """What is no wallet fails by name."""
     (tmp_path / "wallet.zip").write_bytes(b"PK no zip")
     checks = at(timedelta(), engine="oracle", dsn="localhost:1/x", wallet=str(tmp_path / "wallet.zip"))
-    assert checks["wallet"].verdict is Verdict.FAIL and "no zip file" in checks["wallet"].text
+    assert checks["database"].verdict is Verdict.FAIL and "no zip file" in checks["database"].text
+    assert checks["wallet"].verdict is Verdict.UNKNOWN and checks["second-rotator"].verdict is Verdict.OK
 
 
 def test_the_quota_is_forecast(look: Look, scene: Scene) -> None:
     """A rotation every 20 minutes runs out of OCI's versions: the date is printed, and what to set."""
     report = look(interval='"20m"')
-    assert report.failed == {"quota"}
+    assert not report.failed and report.verdict("quota") == "warn"
     assert "takes no more from" in report.of("quota")["text"] and 'interval = "1h"' in report.of("quota")["fix"]
+
+
+def test_a_log_of_a_run_by_variables_is_found(look: Look, scene: Scene) -> None:
+    """A job whose log is empty beside another one begins a second log: said, with the setting that goes on."""
+    bucket = f"audit-two-{scene.user}".replace("_", "-")
+    scene.clouds.aws.client("ssm").put_parameter(Name=f"/two/{scene.user}", Value="x" * 40, Type="SecureString")
+    s3 = scene.clouds.aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="rotations/rotation/0000000001.json", Body=b"{}")
+    log = f'log = "s3://{bucket}/rotations/", key = "/two/{scene.user}"'
+    report = look(audit=f"{{ {log} }}")
+    assert report.verdict("audit") == "warn" and 'name = "rotation"' in report.of("audit")["fix"]
+    assert look(audit=f'{{ {log}, name = "rotation" }}').verdict("audit") == "ok"
 
 
 def test_an_audit_log_that_takes_no_entry_is_found(look: Look, scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -285,3 +286,20 @@ def test_labels_hold_the_memory() -> None:
     many = {f"{number:06}": failures.Failed(1, NOW, ("bbbbbb",) * 4) for number in range(30)}
     full = failures.label_for(many)
     assert full and len(full) <= 256 and failures.label_for({}) is None
+
+
+def test_doctor_says_what_locks() -> None:
+    """One failure that locks fails the check with the statement that allows more."""
+    from keepstep.doctor.check import Verdict
+    from keepstep.doctor.databases import can_be_changed
+    from keepstep.rotation.credential import Credential
+    from tests.rotation.wiring import admin_of, base_of
+
+    current = Credential(1, USER, Secret("first-Passw0rd"))
+    for limit, is_shown, verdict in ((1, False, Verdict.FAIL), (2, False, Verdict.OK), (1, True, Verdict.OK)):
+        scene = scene_of(Strategy.ALTERNATING, limit=limit, shows_verifiers=is_shown)
+        base = base_of(scene.members[0], Strategy.ALTERNATING, admin_of("admin", "admin-Passw0rd"))
+        checks = asyncio.run(can_be_changed(base, current))
+        assert [check.verdict for check in checks] == [verdict]
+        if verdict is Verdict.FAIL:
+            assert "max_password_errors" in str(checks[0].fix)

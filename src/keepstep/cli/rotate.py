@@ -62,7 +62,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 async def _tick(work: Work, report: Report, lines: Lines, options: dict[str, Any]) -> ExitCode | None:
     async with AsyncExitStack() as stack:
-        assembly = RotationAssembly(Assembly(settings_of(work.identity)), stack, lines.warned)
+        assembly = RotationAssembly(Assembly(settings_of(work.identity)), stack, lines.warned, work.called)
         tick = Tick(
             await assembly.rotation(work.name, work.job),
             report,

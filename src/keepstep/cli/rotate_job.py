@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from keepstep.cli.options import config_file
 from keepstep.config import Config, Identities, RotateJob, job_of, load
 from keepstep.errors import ConfigError
+from keepstep.rotation.settings import Called, as_key, as_variable
 
 NAME = "rotation"
 """What a rotation without a configuration is called, also in its audit log."""
@@ -27,6 +28,8 @@ class Work:
     name: str
     job: RotateJob
     identity: Identities
+    called: Called = as_key
+    """What the user calls a setting."""
     config: Config | None = None
     """None: nothing is kept of the run, neither a lock nor a record."""
 
@@ -37,7 +40,8 @@ def work_of(ctx: click.Context, name: str | None) -> Work:
     Raises :class:`ConfigError`.
     """
     if name is None and "AWS_SECRET_ID" in os.environ:
-        return Work(name=NAME, job=job_of_environment(os.environ), identity=Identities())
+        found = job_of_environment(os.environ)
+        return Work(name=NAME, job=found, identity=Identities(), called=as_variable)
     path = config_file(ctx)
     if path is None:
         raise ConfigError(
@@ -79,16 +83,8 @@ def job_of_environment(variables: Mapping[str, str]) -> RotateJob:
         return RotateJob.model_validate(fields)
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_input=False)[0]
-        variable = _VARIABLES.get(str(error["loc"][-1]), str(error["loc"][-1]))
+        variable = as_variable(str(error["loc"][-1]))
         raise ConfigError(f"{variable}: {error['msg']}") from None
-
-
-_VARIABLES = {
-    "strategy": "ROTATION_STRATEGY",
-    "engine": "RDS_ENGINE",
-    "port": "RDS_PORT",
-    "interval": "ROTATION_MINUTES",
-}
 
 
 def _minutes(text: str) -> timedelta:

@@ -1,4 +1,7 @@
-"""What a rotation needs of its two secrets and its databases. Looks, and writes nothing."""
+"""What a rotation needs of its two secrets and its databases.
+
+Looks, and writes nothing but the note of a login that failed, so that no account is locked.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
+from keepstep.assembly import Assembly
+from keepstep.audit.verify import chains_in
+from keepstep.audit_settings import Places, places_of
 from keepstep.config import Audit, Config, RotateJob
 from keepstep.doctor.buckets import bucket_of
-from keepstep.doctor.check import Check, fail, ok
+from keepstep.doctor.check import Check, fail, ok, warn
 from keepstep.doctor.databases import can_be_changed, logs_in
 from keepstep.doctor.objects import write
 from keepstep.doctor.patient import Patient, Practice
@@ -18,10 +24,15 @@ from keepstep.doctor.quotas import forecast
 from keepstep.errors import Conflict, Refused
 from keepstep.rotation.credential import Credential as Current
 from keepstep.rotation.credential import partner
+from keepstep.rotation.failures import Weight
+from keepstep.rotation.guard import Guard
+from keepstep.rotation.notes import Notes
 from keepstep.rotation.pace import room_of
+from keepstep.rotation.rows import Held
+from keepstep.rotation.settings import as_key, as_variable
+from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation
 from keepstep.rotation_assembly import RotationAssembly
-from keepstep.stores.address import parse
 from keepstep.stores.options import TransferOptions
 from keepstep.vaults.interface import Stage
 from keepstep.vaults.staging import Look
@@ -38,6 +49,10 @@ class Credential:
         self._practice = practice
         self._patient = patient
         self.job = patient.job
+        self._called = as_key if patient.name in practice.config.job else as_variable
+        assembly = practice.assembly(patient.settings)
+        self._parts = RotationAssembly(assembly, practice.stack, lambda text: None, self._called)
+        self._stores: Stores | None = None
         self._wired: asyncio.Task[Rotation] | None = None
 
     def probes(self) -> Iterator[Probe]:
@@ -57,14 +72,18 @@ class Credential:
 
     async def _rotation(self) -> Rotation:
         if self._wired is None:
-            assembly = self._practice.assembly(self._patient.settings)
-            parts = RotationAssembly(assembly, self._practice.stack, lambda text: None)
             job = self.job.model_copy(update={"audit": None})
-            self._wired = asyncio.ensure_future(parts.rotation(self._patient.name, job))
+            self._wired = asyncio.ensure_future(self._parts.rotation(self._patient.name, job))
         return await asyncio.shield(self._wired)
 
+    @property
+    def stores(self) -> Stores:
+        """The secrets can be looked at where the databases cannot even be wired."""
+        self._stores = self._stores or self._parts.stores(self.job)
+        return self._stores
+
     async def _look(self, *, is_aws: bool) -> Look:
-        stores = (await self._rotation()).stores
+        stores = self.stores
         return await (stores.look_again() if is_aws else stores.look_at_secondary())
 
     async def _writable(self, *, is_aws: bool) -> list[Check]:
@@ -90,7 +109,7 @@ class Credential:
     async def _stage(self) -> Check:
         """Making the current version current again, on the condition of a wrong ETag: nothing could come of it."""
         look = await self._look(is_aws=False)
-        stores = (await self._rotation()).stores
+        stores = self.stores
         try:
             await stores.secondary.promote(replace(look, etag=_NOBODY), look.stages[Stage.CURRENT])
         except Conflict:
@@ -105,7 +124,7 @@ class Credential:
         return await simulated("policy", look.name, aws, [Grant(action, look.id) for action in actions])
 
     async def _same_user(self) -> Check:
-        stores = (await self._rotation()).stores
+        stores = self.stores
         theirs = await self._look(is_aws=False)
         ours = await self._look(is_aws=True)
         a = (await stores.primary_content(ours.stages[Stage.CURRENT])).payload.credential
@@ -124,23 +143,35 @@ class Credential:
 
     async def _quota(self) -> Check:
         look = await self._look(is_aws=False)
-        versions = await (await self._rotation()).stores.secondary.versions(look.name)
+        versions = await self.stores.secondary.versions(look.name)
         deletions = [version.deletion for version in look.versions if version.deletion]
         made = [version.created for version in versions if version.created]
         now = self._practice.clock.now()
         found = forecast(len(look.versions) - len(deletions), deletions, self.job.interval, made, now)
         room = room_of(look)
+        interval = f"{self._called('interval')} = " + ("60" if self._called is as_variable else '"1h"')
+        fix = f"nothing has to be done: rotations are paced to the quota; {interval} or more avoids it"
         if not room.has_room and room.prunable is None:
             again = f"; there is room again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
-            return fail("quota", look.name, found.text + again, 'interval = "1h" or more')
+            return warn("quota", look.name, found.text + again, fix)
         if found.ends:
-            return fail("quota", look.name, found.text, 'interval = "1h" or more; rotations are paced until then')
+            return warn("quota", look.name, found.text, fix)
         return ok("quota", look.name, found.text)
 
     async def _logins(self) -> list[Check]:
+        """With the same memory of failed logins as rotations have: what fails here is noted there too."""
         rotation = await self._rotation()
-        current = await self._current(rotation)
-        return [await logs_in(base, current, self._patient.name) for base in rotation.bases]
+        look = await self._look(is_aws=True)
+        version = look.stages[Stage.CURRENT]
+        current = Held(version, (await self.stores.primary_content(version)).payload.credential)
+        notes = Notes(self.stores)
+        guard = Guard(rotation.bases, self._practice.clock, notes.write)
+        guard.remember(notes.read(look))
+        checks = []
+        for number, base in enumerate(rotation.bases):
+            probe = await guard.ask(number, current, weight=Weight.HEAVY)
+            checks.append(logs_in(base, probe, current.credential, self._patient.name))
+        return checks
 
     async def _changes(self) -> list[Check]:
         rotation = await self._rotation()
@@ -149,17 +180,36 @@ class Credential:
 
     async def _current(self, rotation: Rotation) -> Current:
         look = await self._look(is_aws=True)
-        return (await rotation.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential
+        return (await self.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential
 
     async def _audit(self, audit: Audit) -> Check:
-        address = parse(f"{audit.log.rstrip('/')}/{self._patient.name}/")
+        places = places_of(self._patient.name, audit)
         assembly = self._practice.assembly(self._patient.settings)
-        bucket = bucket_of(assembly, address, TransferOptions(), is_target=True)
+        if stranger := await self._other_log(places, assembly):
+            return stranger
+        bucket = bucket_of(assembly, places.log, TransferOptions(), is_target=True)
         try:
             await bucket.first()
-            return await write(bucket, "audit", address)
+            return await write(bucket, "audit", places.log)
         finally:
             await bucket.close()
+
+    async def _other_log(self, places: Places, assembly: Assembly) -> Check | None:
+        """A log that this job does not go on with lies beside its own, which is empty."""
+        store = assembly.source(places.root)
+        try:
+            chains = await chains_in(store)
+        finally:
+            await store.close()
+        jobs = self._practice.config.job.items()
+        ours = {places_of(name, job.audit).chain for name, job in jobs if isinstance(job, RotateJob) and job.audit}
+        others = sorted(chains - ours - {""})
+        if places.chain in chains or not others:
+            return None
+        text = f"{places.log} is empty, and {', '.join(others)} lies beside it: the job begins a log of its own"
+        return warn(
+            "audit", str(places.log), text, f'to go on with the old one: audit = {{ …, name = "{others[0]}" }}'
+        )
 
 
 def rivals(config: Config, name: str, job: RotateJob) -> list[str]:

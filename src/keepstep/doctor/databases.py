@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Finding
+from keepstep.databases.interface import Answer, Finding, Probe, Session
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
 from keepstep.errors import Error
-from keepstep.rotation.base import Base
+from keepstep.rotation.base import Base, remedy_of
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.credential import Credential, partner
+from keepstep.rotation.guard import more_failures
 from keepstep.rotation.passwords import fresh_password
 
-_FIXES = {
-    Answer.UNREACHABLE: "see routes, security groups and the name; rotations stop before they change anything",
-    Answer.TLS_ERROR: "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded",
-    Answer.LOCKED: "unlock the account; ALTER USER … ACCOUNT UNLOCK",
-}
 _AWAY = (Answer.UNREACHABLE, Answer.TLS_ERROR)
 
 
-async def logs_in(base: Base, current: Credential, job: str) -> Check:
-    """Logs in once with the current password. Raises what a probe raises."""
+def logs_in(base: Base, probe: Probe, current: Credential, job: str) -> Check:
+    """What the answer to the current password means."""
     name, user = base.database.name, current.username
-    probe = await base.database.probe(current.login)
     why = f": {probe.why}" if probe.why else ""
     match probe.answer:
         case Answer.ACCEPT if probe.why:
@@ -37,7 +32,7 @@ async def logs_in(base: Base, current: Credential, job: str) -> Check:
         case Answer.WITHHELD:
             return unknown("database", name, probe.why)
         case _:
-            return fail("database", name, f"{probe.answer}{why}", probe.fix or _FIXES.get(probe.answer))
+            return fail("database", name, f"{probe.answer}{why}", probe.fix or remedy_of(base, probe.answer))
 
 
 async def can_be_changed(base: Base, current: Credential) -> list[Check]:
@@ -50,6 +45,7 @@ async def can_be_changed(base: Base, current: Credential) -> list[Check]:
             like = current.username if is_pair else ""
             findings = await session.preflight(user, keep_old=base.strategy.keeps_two, like=like)
             fresh_password(user, await session.policy(user))
+            findings += await _limits(base, session, user, current)
     except NotLoggedIn as error:
         if error.answer in _AWAY:
             return [unknown("change", name, "it cannot be asked")]
@@ -60,9 +56,20 @@ async def can_be_changed(base: Base, current: Credential) -> list[Check]:
     return checks or [ok("change", name, f"the password of {user} could be set")]
 
 
+async def _limits(base: Base, session: Session, user: str, current: Credential) -> list[Finding]:
+    """An account that a single failed login locks has none to spare for a rotation."""
+    account = await session.account(user)
+    if account is None or account.failures_allowed != 1:
+        return []
+    if await session.slot_of(current.username, current.password) is not None:
+        return []  # no login that would fail is tried there
+    text = f"one failed login locks {user}, and a rotation has to try some that may fail"
+    return [Finding(text, more_failures(base, user))]
+
+
 def _not_logged_in(base: Base, error: NotLoggedIn) -> Check:
     if base.admin and error.answer is Answer.REJECT:
-        fix = "put the administrator's present password into the secret that admin (ADMIN_SECRET_ID) names"
+        fix = f"put the administrator's present password into the secret that {base.called('admin')} names"
         return fail("change", base.database.name, f"the administrator: {error.message}", fix)
     return of_error("change", base.database.name, error)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from keepstep.databases.interface import Database, Login
+from keepstep.databases.interface import Answer, Database, Engine, Login
 from keepstep.errors import Error
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.rows import Member
+from keepstep.rotation.settings import Called, as_key
 
 Admin = Callable[[], Awaitable[Login]]
 
@@ -20,6 +21,7 @@ class Base:
     database: Database
     strategy: Strategy
     admin: Admin | None = field(default=None, repr=False)
+    called: Called = as_key
 
     @property
     def member(self) -> Member:
@@ -28,6 +30,23 @@ class Base:
     async def administrator(self) -> Login:
         assert self.admin, "the table asks for an administrator only where there is one"
         return await self.admin()
+
+
+def remedy_of(base: Base, answer: Answer) -> str | None:
+    """What helps where a database does not say yes or no, in the user's own words."""
+    match answer:
+        case Answer.TLS_ERROR:
+            where = "OCI_ADB_WALLET" if base.called("wallet") != "wallet" else "wallet"
+            oracle = f", or the wallet with {where}" if base.database.engine is Engine.ORACLE else ""
+            return (
+                f"set {base.called('ca')} to the CA file that signed the server's certificate{oracle}, and "
+                f"{base.called('host')} to the name in it; TLS is never downgraded"
+            )
+        case Answer.UNREACHABLE:
+            return f"check {base.called('host')} and {base.called('port')}, routes and security groups"
+        case Answer.LOCKED:
+            return "find out who failed to log in, and unlock the account"
+    return None
 
 
 class Stopped(Error):

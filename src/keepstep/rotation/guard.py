@@ -15,7 +15,7 @@ from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Session, Slot
 from keepstep.errors import Denied, Error, NotFound, Refused, Transient
 from keepstep.rotation import failures as memory
-from keepstep.rotation.base import Base, Stopped
+from keepstep.rotation.base import Base, Stopped, remedy_of
 from keepstep.rotation.failures import Weight
 from keepstep.rotation.rows import Held
 
@@ -85,7 +85,8 @@ class Guard:
         if probe.answer not in (Answer.ACCEPT, Answer.REJECT) and not is_healed:
             name = self._bases[number].database.name
             raise Stopped(
-                f"{name} is {probe.answer}" + (f": {probe.why}" if probe.why else ""), hint=probe.fix or None
+                f"{name} is {probe.answer}" + (f": {probe.why}" if probe.why else ""),
+                hint=probe.fix or remedy_of(self._bases[number], probe.answer),
             )
         return probe.answer is Answer.ACCEPT
 
@@ -153,7 +154,7 @@ class Guard:
             session = await opened.__aenter__()
         except NotLoggedIn as exc:
             await self._learn(number, login, account, key, exc.answer)
-            raise Stopped(exc.message, hint=exc.hint) from exc
+            raise Stopped(exc.message, hint=exc.probe.fix or remedy_of(base, exc.answer) or exc.hint) from exc
         await self._learn(number, login, account, key, Answer.ACCEPT)
         try:
             yield session
@@ -249,9 +250,14 @@ class Guard:
         return None
 
 
+def more_failures(base: Base, username: str) -> str:
+    """The statement that lets more logins fail before the account is locked."""
+    return _MORE[base.database.engine].format(user=username)
+
+
 def one_failure_locks(base: Base, username: str) -> Refused:
     """Some logins of a rotation may fail, and here none may."""
     return Refused(
         f"{base.database.name}: one failed login locks {username}, so no login is tried that could fail",
-        hint=f"nothing was written; allow more: {_MORE[base.database.engine].format(user=username)}",
+        hint=f"nothing was written; allow more: {more_failures(base, username)}",
     )

@@ -39,7 +39,7 @@ async def _check_two(base: Base, session: Session, account: Account, current: He
         raise Refused(
             f"{name} cannot keep two passwords of {username}",
             hint="dual needs MySQL 8.0.14, rollover Oracle 19.12 and a profile with PASSWORD_ROLLOVER_TIME; "
-            'else use strategy = "alternating"',
+            f"else set {base.called('strategy')} to alternating",
         )
     if account.failures_allowed != 1:
         return

@@ -20,7 +20,7 @@ from keepstep.errors import ConfigError, Conflict, Denied, Error, ExitCode, NotF
 from keepstep.rotation import bases as databases
 from keepstep.rotation import explain
 from keepstep.rotation.act import RETIRED, Writer, next_user
-from keepstep.rotation.base import Base, Stopped
+from keepstep.rotation.base import Base, Stopped, remedy_of
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.concerns import concerns
 from keepstep.rotation.connections import Connections
@@ -425,7 +425,8 @@ class Tick:
         if "none of the passwords" in row.why:
             remedy = base.database.remedy(user)
             return Stopped(text, hint=f"an administrator has to run, with the CURRENT version's password: {remedy}")
-        fix = self._memory.fixes.get(row.member)
+        answer = self._answers.get((row.member, row.what.credential.login)) if row.what else None
+        fix = self._memory.fixes.get(row.member) or (remedy_of(base, answer) if answer else None)
         return Stopped(text, hint=fix or "nothing is lost: the next run goes on where this one stopped")
 
     def _contended(self, why: str) -> str:
