@@ -57,6 +57,12 @@ def test_a_wish_is_seconds_or_a_date() -> None:
     assert retry_after({}) is None
 
 
+@pytest.mark.parametrize("text", ["Fri, 31 Dec 9999 23:59:59 GMT", "999999999", "86401"])
+def test_a_wish_for_more_than_a_day_is_none(text: str) -> None:
+    """The pause is then our own."""
+    assert retry_after({"retry-after": text}) is None
+
+
 @pytest.mark.parametrize(
     ("text", "same"),
     [

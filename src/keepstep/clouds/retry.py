@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 import time
@@ -21,6 +22,8 @@ _LONGEST_WISH = 60.0
 """Seconds that we wait at the most because the server asks for it."""
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 528)})
 """Statuses of faults that pass (RFC 9110, 8470, 6585); those from 520 are what proxies in front of a store say."""
+_LONGEST_SENSE = 86400.0
+"""Seconds; a wish for more is a mistake."""
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _ATTEMPTS = 7
 _PATIENCE = timedelta(minutes=2)
@@ -71,9 +74,14 @@ def _pause(exc: Transient) -> float:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, as a number or as a date (RFC 9110, section 10.2.3)."""
+    """Seconds that a ``Retry-After`` header asks for, as a number or as a date (RFC 9110, section 10.2.3).
+
+    None where it asks for nothing, or for more than a day, which nobody means.
+    """
     text = headers.get("retry-after", "")
     if _SECONDS.fullmatch(text):
-        return float(text)
-    at = http_microseconds(text)
-    return None if at is None else max(0.0, at / 1e6 - time.time())
+        wish = float(text)
+    else:
+        at = http_microseconds(text)
+        wish = math.inf if at is None else max(0.0, at / 1e6 - time.time())
+    return wish if wish <= _LONGEST_SENSE else None

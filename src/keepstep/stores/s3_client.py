@@ -179,9 +179,9 @@ class S3Client:
                     self._renewed = await self.identity.refresh(credentials)
                     return True
             case "set the clock":
-                skew = skew_of(response.headers.get("date", ""))
-                self._skew = skew or self._skew
-                return skew is not None
+                # A clock that cannot be right is not taken over; our own is worth another try.
+                self._skew = skew_of(response.headers.get("date", "")) or timedelta()
+                return True
             case "move":
                 region = region_in(response, endpoint.region, is_aws=self.identity.config.s3_url is None)
                 if region and region != self.endpoint.region and len(self._pools) < _MOVES:
