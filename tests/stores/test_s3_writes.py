@@ -7,9 +7,9 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from keepstep.errors import Denied, Error, Transient
+from keepstep.errors import Conflict, Denied, Error, Transient
 from keepstep.secret import Secret
-from keepstep.stores.interface import Properties
+from keepstep.stores.interface import Entry, Properties
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3 import S3Store
 from keepstep.stores.s3_answers import Unencrypted
@@ -314,3 +314,38 @@ def test_a_store_that_lists_no_parts_begins_again(twisted: TwistedBucket, status
     assert twisted.run(work) is None
     if status != 404:
         assert twisted.uploads() == []
+
+
+def copied(twisted: TwistedBucket, entry: Entry) -> None:
+    """Within the bucket, in parts where the object is large."""
+    options = TransferOptions(multipart_threshold=PART, multipart_chunksize=PART)
+
+    async def copy(store: S3Store) -> None:
+        address = store.address.__class__("s3", bucket=twisted.name, prefix="to/")
+        await S3Store(address, store._client, options).copy(store, entry)
+
+    twisted.run(copy, options)
+
+
+def test_a_copy_in_parts_is_of_one_state(twisted: TwistedBucket) -> None:
+    """The source is replaced while its parts are copied, and the store ignores the condition: not copied."""
+    twisted.put("key", LARGE)
+    entry = twisted.entry("key")
+
+    def replace(answer: Answer) -> Answer:
+        twisted.put("key", LARGE[::-1])
+        return answer
+
+    twisted.twist("UploadPartCopy", rewrite=replace, times=1)
+    twisted.proxy.add(match=r"^PUT .*partNumber=", times=None, drop="x-amz-copy-source-if-match")
+    with pytest.raises(Conflict):
+        copied(twisted, entry)
+    assert twisted.keys() == ["key"]
+    assert twisted.uploads() == []
+
+
+def test_an_object_that_shrank_to_nothing_is_copied(twisted: TwistedBucket) -> None:
+    """Listed large enough for parts, and empty by now: nothing has no parts, and is copied at once."""
+    twisted.put("key", b"")
+    copied(twisted, twisted.entry("key")._replace(size=len(LARGE)))
+    assert twisted.get("to/key") == b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -41,13 +41,17 @@ class Reader(Protocol):
     encodings: list[str]
     """Values for ``accept-encoding``; the first one that gives the bytes as they are stored stays the first."""
 
-    async def get(self, headers: Sequence[HeaderPair], most: int) -> Response:
+    def get(self, headers: Sequence[HeaderPair], most: int) -> Awaitable[Response]:
         """GetObject; the answer has ``most`` bytes at the most."""
         ...
 
     async def head(self) -> Response: ...
 
     def properties(self, response: Response) -> Properties: ...
+
+    def is_proved(self, response: Response) -> bool:
+        """Whether a small whole answer is what is stored, seen at a glance; False when that takes a closer look."""
+        ...
 
     def claim(self, response: Response) -> Claim | None:
         """What the headers of an answer say of the whole object without any further question."""
@@ -211,20 +215,32 @@ async def opened(reader: Reader, entry: Entry, limit: int) -> CloudSource:
     Raises :class:`Corrupt` when the store sends something else than what it lists, and :class:`Conflict` when the
     object does not stand still.
     """
-    for encoding in list(reader.encodings):
+    for encoding in tuple(reader.encodings):
         response = await _first(reader, entry.size, limit, encoding)
-        size = await _size_of(reader, response, entry, limit) if response else None
-        if response is not None and size is not None:
-            if encoding != reader.encodings[0]:
-                reader.encodings.remove(encoding)
-                reader.encodings.insert(0, encoding)
-            source = CloudSource(reader, response, size, encoding)
+        if response is None:
+            continue
+        is_proved = _is_as_listed(response, entry) and reader.is_proved(response)
+        size = entry.size if is_proved else await _size_of(reader, response, entry, limit)
+        if size is None:
+            continue
+        if encoding != reader.encodings[0]:
+            reader.encodings.remove(encoding)
+            reader.encodings.insert(0, encoding)
+        source = CloudSource(reader, response, size, encoding)
+        if not is_proved:
             await source.prove(response)
-            return source
+        return source
     raise Corrupt(
         f"{reader.thing}: the store lists {entry.size} bytes and sends something else",
         hint="a gateway may be unpacking or packing it on the way, or it is being replaced just now",
     )
+
+
+def _is_as_listed(response: Response, entry: Entry) -> bool:
+    """Whether it is the whole object, small, in the state and of the size that the listing showed."""
+    length = len(response.body)
+    is_whole = response.status == 200 and length == entry.size and length <= _INLINE
+    return is_whole and response.headers.get("etag", "").strip('"') == entry.etag
 
 
 async def _first(reader: Reader, size: int, limit: int, encoding: str) -> Response | None:
@@ -233,18 +249,18 @@ async def _first(reader: Reader, size: int, limit: int, encoding: str) -> Respon
     ``size`` is what a listing said.
     """
     accept = ("accept-encoding", encoding)
-    ranged = [("range", f"bytes=0-{limit - 1}"), accept]
-    try:
-        if size > limit:
-            try:
-                return await reader.get(ranged, limit)
-            except Conflict:  # there is no first byte any more
-                return await reader.get([accept], limit)
-        with suppress(TooLarge):
-            return await reader.get([accept], limit)
-        return await reader.get(ranged, limit)  # it has grown since it was listed
-    except TooLarge:
-        return None
+    whole, ranged = (accept,), (("range", f"bytes=0-{limit - 1}"), accept)
+    # Either may be wrong by now: it has grown since it was listed, or has no first byte any more.
+    ways = (whole, ranged) if size <= limit else (ranged, whole)
+    for number, headers in enumerate(ways):
+        try:
+            return await reader.get(headers, limit)
+        except TooLarge:
+            continue
+        except Conflict:
+            if number:
+                raise
+    return None
 
 
 async def _size_of(reader: Reader, response: Response, entry: Entry, limit: int) -> int | None:

@@ -6,8 +6,9 @@ they were asked for (GetObject in the API reference). It does not tell how large
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Mapping, Sequence
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keepstep.clouds.http import Response
@@ -51,14 +52,20 @@ class OciReader:
         self._client = reads.client
         self._name = name
 
-    async def get(self, headers: Sequence[HeaderPair], most: int) -> Response:
-        return await self._client.call("GetObject", "GET", "o", self._name, headers=headers, most=most)
+    def get(self, headers: Sequence[HeaderPair], most: int) -> Awaitable[Response]:
+        return self._client.call("GetObject", "GET", "o", self._name, headers=headers, most=most)
 
     async def head(self) -> Response:
         return await self._client.call("HeadObject", "HEAD", "o", self._name)
 
     def properties(self, response: Response) -> Properties:
         return from_headers(response.headers, METADATA)
+
+    def is_proved(self, response: Response) -> bool:
+        stored = response.headers.get("content-md5")
+        if stored is None:
+            return False
+        return b64encode(hashlib.md5(response.body, usedforsecurity=False).digest()).decode() == stored
 
     def claim(self, response: Response) -> Claim | None:
         return _claim(response.headers, len(response.body))

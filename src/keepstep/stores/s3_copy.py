@@ -112,6 +112,8 @@ class ServerCopy:
         if etag and head.headers.get("etag", "").strip('"') != etag:
             raise Conflict(f"s3://{self.source.bucket}/{self.source_key} changed before it was copied")
         size = int(head.headers["content-length"])
+        if not size:  # it has shrunk since it was listed, and nothing has no parts
+            return await self._whole(etag)
         tags = await self._tags() if self._takes_tags else []
         tagging = urlencode(tags)
         fits = len(tagging) <= _LONGEST_TAGGING
@@ -120,6 +122,9 @@ class ServerCopy:
         upload = await self.store.create_upload(self.target_key, size, properties, more)
         try:
             await self._copy_parts(upload, size, head.headers.get("etag", ""))
+            # A store may ignore the condition that every part carries.
+            if (await self._head()).headers.get("etag") != head.headers.get("etag"):
+                raise Conflict(f"s3://{self.source.bucket}/{self.source_key} changed while it was copied")
             made = await upload.commit()
         except BaseException:
             await asyncio.shield(upload.abort())

@@ -7,8 +7,9 @@ may be an MD5 (:mod:`keepstep.stores.s3_etags`).
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from keepstep.clouds.http import Response
 from keepstep.clouds.workers import Workers
@@ -73,14 +74,21 @@ class S3Reader:
         self._reads = reads
         self._key = key
 
-    async def get(self, headers: Sequence[HeaderPair], most: int) -> Response:
-        return await self._reads.call("GetObject", "GET", self._key, headers, most=most)
+    def get(self, headers: Sequence[HeaderPair], most: int) -> Awaitable[Response]:
+        return self._reads.call("GetObject", "GET", self._key, headers, most=most)
 
     async def head(self) -> Response:
         return await self._reads.call("HeadObject", "HEAD", self._key)
 
     def properties(self, response: Response) -> Properties:
         return from_headers(response.headers, METADATA, S3_FIELDS)
+
+    def is_proved(self, response: Response) -> bool:
+        etag = response.headers.get("etag", "").strip('"')
+        if len(etag) != 32 or hashlib.md5(response.body, usedforsecurity=False).hexdigest() != etag:
+            return False
+        self._reads.etags.are_md5 = True
+        return True
 
     def claim(self, response: Response) -> Claim | None:
         return self._claim(response.headers, int(response.headers.get("content-length") or len(response.body)))

@@ -50,7 +50,7 @@ class S3Writer:
         headers: Sequence[HeaderPair] = (),
     ) -> Response:
         """A PutObject or an UploadPart, with the Content-MD5 once the bucket has asked for one."""
-        digest = await self.hash("sha256", data)
+        digest = _hash("sha256", data) if len(data) <= _INLINE else await self.hash("sha256", data)
         query = tuple(query)
         for _ in range(_ATTEMPTS):
             is_with_md5 = self._sends_md5 or self.etags.are_md5 is False
@@ -64,7 +64,9 @@ class S3Writer:
                     raise
                 self._sends_md5 = True
                 continue
-            if await self._is_stored(operation, key, data, response, is_with_md5=is_with_md5):
+            if checks_bodies(response) or await self._is_stored(
+                operation, key, data, response, is_with_md5=is_with_md5
+            ):
                 return response
             self._sends_md5 = True
         raise Corrupt(
@@ -79,10 +81,10 @@ class S3Writer:
         Where it differs a whole object is read back. What cannot be is sent again with its MD5 in a header: when
         the ETag differs then too, ETags are no MD5s here, unless others were.
         """
-        found = None if checks_bodies(response) else self.etags.md5_in(response.headers)
+        found = self.etags.md5_in(response.headers)
         if found is None or found[1]:
             return True
-        if await self.hash("md5", data) == found[0]:
+        if found[0] == (_hash("md5", data) if len(data) <= _INLINE else await self.hash("md5", data)):
             self.etags.are_md5 = True
             return True
         is_same = await self._reads_back(key, data) if operation == "PutObject" else None
