@@ -366,6 +366,8 @@ def test_a_partner_with_fewer_rights(server: MysqlServer) -> None:
         f"CREATE USER pair_a IDENTIFIED BY '{FIRST}'",
         f"CREATE USER pair_b IDENTIFIED BY '{FIRST}'",
         f"CREATE USER pair_a@'10.1.%' IDENTIFIED BY '{FIRST}'",
+        "ALTER USER pair_a WITH MAX_USER_CONNECTIONS 50",
+        "ALTER USER pair_b WITH MAX_USER_CONNECTIONS 10 MAX_CONNECTIONS_PER_HOUR 3",
         "CREATE ROLE reporting",
         "GRANT SELECT, INSERT ON app.* TO pair_a WITH GRANT OPTION",
         "CREATE TABLE IF NOT EXISTS app.`odd on name` (a INT, b INT)",
@@ -381,6 +383,8 @@ def test_a_partner_with_fewer_rights(server: MysqlServer) -> None:
     assert all(finding.is_blocking and finding.fix for finding in found)
     text = " | ".join(finding.fix for finding in found)
     for part in ("INSERT", "PROCESS", "UPDATE (", "reporting", "DEFAULT ROLE", "'pair_b'@'10.1.%'", "GRANT OPTION"):
+        assert part in text, text
+    for part in ("MAX_USER_CONNECTIONS 50", "MAX_CONNECTIONS_PER_HOUR 0"):
         assert part in text, text
     # An administrator runs what is named, once the roles are there, and nothing is left.
     for _ in range(2):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,14 @@ _MYSQL_PLUGINS = frozenset({"caching_sha2_password", "sha256_password", "mysql_n
 """MySQL's plugins that keep a password of their own."""
 _NO_LIMIT = 2**32 - 1
 _CERTIFICATES = ("X509", "SPECIFIED")
+_LIMITS = {
+    "max_questions": "MAX_QUERIES_PER_HOUR",
+    "max_updates": "MAX_UPDATES_PER_HOUR",
+    "max_connections": "MAX_CONNECTIONS_PER_HOUR",
+    "max_user_connections": "MAX_USER_CONNECTIONS",
+    "max_statement_time": "MAX_STATEMENT_TIME",
+}
+"""Columns of MySQL in this order, the last one but MariaDB's alone; 0 is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ class AccountRow:
     needs_certificate: bool = False
     has_second: bool = False
     failures_allowed: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What an account may use, by the word for it in ALTER USER; without a limit it is not in here."""
 
     @property
     def changes(self) -> bool:
@@ -60,7 +70,7 @@ MYSQL_COLUMNS = """
 SELECT Host, plugin, authentication_string <> '', account_locked, ssl_type, password_expired = 'Y' OR (
          COALESCE(password_lifetime, @@default_password_lifetime) > 0 AND NOW() >=
          password_last_changed + INTERVAL COALESCE(password_lifetime, @@default_password_lifetime) DAY),
-       {extra}
+       max_questions, max_updates, max_connections, max_user_connections, {extra}
   FROM mysql.user WHERE User = %s
 """
 MYSQL_EXTRA = (
@@ -75,7 +85,7 @@ MARIADB_COLUMNS = (
 
 
 def mysql_row(row: Sequence[Any]) -> AccountRow:
-    host, plugin, has_password, locked, certificate, expired, second, failures = row
+    host, plugin, has_password, locked, certificate, expired, *limits, second, failures = row
     return AccountRow(
         host=str(host),
         methods=(Method(str(plugin), plugin in _MYSQL_PLUGINS, bool(has_password)),),
@@ -84,6 +94,7 @@ def mysql_row(row: Sequence[Any]) -> AccountRow:
         needs_certificate=certificate in _CERTIFICATES,
         has_second=bool(int(second or 0)),
         failures_allowed=int(failures or 0) or None,
+        limits={word: float(limit) for word, limit in zip(_LIMITS.values(), limits, strict=False) if limit},
     )
 
 
@@ -104,6 +115,7 @@ def mariadb_row(row: Sequence[Any]) -> AccountRow:
         is_expired=changed == 0 or (days > 0 and changed > 0 and ends <= datetime.now(UTC)),
         needs_certificate=int(known.get("ssl_type", 0)) >= 2,
         failures_allowed=int(errors) if int(errors) < _NO_LIMIT else None,
+        limits={word: float(known[key]) for key, word in _LIMITS.items() if known.get(key)},
     )
 
 

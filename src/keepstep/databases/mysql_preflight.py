@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keepstep.databases.interface import Engine, Finding
@@ -25,6 +25,8 @@ class Partner:
     username: str
     theirs: dict[str, Grants]
     ours: dict[str, Grants]
+    their_limits: dict[str, Mapping[str, float]]
+    """What their accounts may use, by host."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,16 @@ def _pair(survey: Survey) -> Iterator[Finding]:
             roles, word = ", ".join(sorted(lacking)), "FOR" if survey.engine is Engine.MARIADB else "TO"
             what = f"{survey.name}: {account} does not begin with the role {roles}, as {partner.username} does"
             yield Finding(what, f"SET DEFAULT ROLE {roles} {word} {account}")
+        limits = next(row.limits for row in survey.rows if row.host == host)
+        if tighter := _tighter(limits, partner.their_limits[host]):
+            what = f"{survey.name}: {account} may use less than {partner.username}"
+            yield Finding(what, f"ALTER USER {account} WITH {' '.join(tighter)}")
+
+
+def _tighter(ours: Mapping[str, float], theirs: Mapping[str, float]) -> list[str]:
+    """The limits that are lower than the other user's, as they should be; 0 is none."""
+    wanted = {word: theirs.get(word, 0.0) for word, limit in ours.items()}
+    return [f"{word} {limit:g}" for word, limit in sorted(wanted.items()) if not 0 < limit <= ours[word]]
 
 
 def _method(engine: Engine) -> str:

@@ -243,6 +243,7 @@ class MysqlSession:
             username=like,
             theirs={row.host: self._grants(like, row.host) for row in theirs if row.changes},
             ours={row.host: self._grants(username, row.host) for row in rows},
+            their_limits={row.host: row.limits for row in theirs},
         )
 
     def _grants(self, username: str, host: str) -> Grants:

@@ -34,6 +34,8 @@ class Pair:
     theirs: dict[str, str]
     """``GRANT …`` by what is given; the tail of its statement."""
     ours: frozenset[str]
+    profile: str = ""
+    """Theirs; empty where it cannot be seen."""
     their_defaults: frozenset[str] = frozenset()
     our_defaults: frozenset[str] = frozenset()
 
@@ -143,6 +145,9 @@ def _pair(survey: Survey) -> Iterator[Finding]:
     if lacking:
         statements = [f"{right} TO {him}{pair.theirs[right]}" for right in lacking]
         yield Finding(f"{survey.name}: {survey.username} lacks rights of {pair.like}", "; ".join(statements))
+    if pair.profile and pair.profile != survey.profile:
+        what = f"{survey.name}: {survey.username} has another profile than {pair.like}"
+        yield Finding(what, f"ALTER USER {him} PROFILE {_quoted(pair.profile)}", is_blocking=False)
     if missing := pair.their_defaults - pair.our_defaults:
         roles = ", ".join(map(_quoted, sorted(pair.our_defaults | missing)))
         what = f"{survey.name}: sessions of {survey.username} begin without roles that {pair.like} begins with"

@@ -168,6 +168,7 @@ class OracleSession:
         rights: list[list[tuple[Any, ...]]] = []
         try:
             roles = [await self._ask(queries.ROLES.format(name=name)) for name in (theirs, ours)]
+            profile = await self._ask(queries.ACCOUNT.format(name=theirs))
             for query in _RIGHTS.values():
                 rights.append(await self._ask(queries.of_itself(query, theirs)))
                 rights.append(await self._ask(queries.of_all_it_has(query, ours)))
@@ -178,6 +179,7 @@ class OracleSession:
             like=like,
             theirs=rights_of(roles[0], system, objects, columns),
             ours=frozenset(rights_of(roles[1], our_system, our_objects, our_columns)),
+            profile=str(profile[0][3] or "") if profile else "",
             their_defaults=frozenset(str(role) for role, is_default, _ in roles[0] if is_default == "YES"),
             our_defaults=frozenset(str(role) for role, is_default, _ in roles[1] if is_default == "YES"),
         ), ""
