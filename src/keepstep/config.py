@@ -345,7 +345,7 @@ def find(given: str | None) -> Path | None:
     """
     if given is not None:
         return Path(given)
-    found = next((path for path in DEFAULT_PATHS if path.is_file()), None)
+    found = next((path for path in DEFAULT_PATHS if os.path.isfile(path)), None)
     return found and trusted(found, hint=f"name it, if you trust it: --config {found}")
 
 

@@ -197,7 +197,7 @@ def test_keys_come_from_the_environment(container: Container) -> None:
         ({"SYNC_TO": ""}, "SYNC_TO is not set"),
         ({"SYNC_FROM": None}, "SYNC_FROM is not set"),
         ({"SYNC_MODE": "OFTEN"}, "SYNC_MODE=OFTEN"),
-        ({"SYNC_MODE": "PERIODIC", "CRON_SCHEDULE": "61 * * * *"}, "schedule"),
+        ({"SYNC_MODE": "PERIODIC", "CRON_SCHEDULE": "61 * * * *"}, "CRON_SCHEDULE"),
         ({"SYNC_PARAMS": "--exclude 'a"}, "SYNC_PARAMS"),
         ({"COMPLETION_FILENAME": "../x"}, "COMPLETION_FILENAME"),
     ],
@@ -221,3 +221,36 @@ def test_with_a_file_it_is_the_daemon(place: Place) -> None:
         assert isinstance(daemon, Service)
         daemon.wait("run ended", job="copy", outcome="done")
         assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"SYNC_MODE": "STARTUP+PERIODIC", "CRON_SCHEDULE": "61 * * * *"}, "CRON_SCHEDULE"),
+        ({"SYNC_FROM": "gs://bucket/"}, "SYNC_FROM"),
+        ({"SYNC_TO": "s3:///x"}, "SYNC_TO"),
+        ({"SYNC_PARAMS": "--nonsense"}, "SYNC_PARAMS"),
+    ],
+)
+def test_users_of_variables_are_told_the_names_of_variables(
+    container: Container, changed: dict[str, str], complaint: str
+) -> None:
+    """Not of a file that they did not write."""
+    result = container.run(**changed)
+    assert result.returncode != 0
+    assert complaint in result.stderr and "job.sync" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("library", ["uvicorn", "structlog", "starlette"])
+def test_without_the_daemons_libraries_the_extra_is_named(place: Place, library: str) -> None:
+    """As by every command, and no traceback."""
+    place.configure(COPY)
+    code = (
+        f"import sys, runpy; sys.modules[{library!r}] = None\n"
+        "runpy.run_module('keepstep.hosts.container', run_name='__main__')"
+    )
+    env = {**os.environ, "KEEPSTEP_CONFIG": str(place.config)}
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 5
+    assert "keepstep[daemon]" in result.stderr and "Traceback" not in result.stderr

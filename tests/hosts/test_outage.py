@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 
 import psycopg
 
 from keepstep.runs.place import place_of
 from tests.hosts.test_daemon import EVERY_SECOND, running_pid
-from tests.hosts.worlds import Place, until
+from tests.hosts.worlds import COPY, Place, until
 
 STUCK = """
 [job.stuck]
@@ -68,4 +69,29 @@ def test_the_state_goes_away_and_comes_back(place: Place, shared_url: str) -> No
         until(lambda: not place_of(shared_url).is_free("stuck"), daemon.log)
         assert [run.job for run in place.history.open() if run.job == "stuck"] == ["stuck"]
         daemon.stop()
+    assert b"Traceback" not in daemon.log.read_bytes()
+
+
+def test_a_reload_while_the_state_is_away_waits(place: Place, shared_url: str) -> None:
+    """The daemon lives, old jobs go on as soon as the state does, and the new one comes then."""
+    place.state_url = shared_url
+    place.configure(EVERY_SECOND)
+    place.source(a="1")
+    outage = Outage(shared_url)
+    with place.daemon() as daemon:
+        daemon.wait("run ended", job="copy", outcome="done")
+        outage.begin()
+        try:
+            daemon.wait("state")
+            more = COPY.replace("job.copy", "job.more").replace("/out", "/more").replace("@hourly", "@every 2s")
+            place.configure(EVERY_SECOND + more)
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait("configuration read; its jobs wait until the state answers")
+            assert daemon.get("healthz") == (200, "ok\n")
+        finally:
+            outage.end()
+        daemon.wait("run ended", job="more", outcome="done")
+        ended = len(daemon.events("run ended", job="copy", outcome="done"))
+        daemon.wait("run ended", ended + 1, job="copy", outcome="done")
+        assert daemon.stop() == 0
     assert b"Traceback" not in daemon.log.read_bytes()

@@ -14,6 +14,8 @@ from keepstep.errors import ConfigError, NotFound
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
 from keepstep.runs.place import place_of
+from keepstep.runs.recording import Recording
+from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.runs.run import Run, new_id, outcome_of
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -176,3 +178,19 @@ def test_a_later_format_is_refused(tmp_path: Path) -> None:
 def test_exit_codes_are_outcomes(code: int, outcome: str) -> None:
     """Each exit code of the table has its name; what is not in it is a crash."""
     assert outcome_of(code) == outcome
+
+
+def test_what_did_not_change_is_no_row(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three hundred secrets of which one changed, one action is kept, and the others are a number."""
+    with Recording("app", "secrets", history) as recording:
+        report = recording.report = Report("secrets", "app", "h", NOW, actions=action_log())
+        assert report.actions is not None
+        for number in range(300):
+            word = "update" if number == 7 else "keep"
+            report.actions.add(Action(word, f"source {number}", f"/run/secrets/{number}", None, "because"))
+            report.counts["unchanged" if word == "keep" else word] += 1
+        report.fail(Failure("fetch", None, None, "x" * 2**20, None))
+    [run] = history.recent("app")
+    assert [line.body["target"] for line in history.lines(run.id, "action")] == ["/run/secrets/7"]
+    assert run.counts["unchanged"] == 299
+    assert len(history.lines(run.id, "failure")[0].body["error"]) < 5000

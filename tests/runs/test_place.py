@@ -123,6 +123,29 @@ def test_who_looks_sees_what_is_written_meanwhile(tmp_path: Path) -> None:
         reader.begin(a_run())
 
 
+def test_who_looks_takes_no_writers_locks(tmp_path: Path) -> None:
+    """A process that writes and looks keeps the locks on its file: another process cannot take its log away."""
+    place = place_of(f"sqlite:///{tmp_path}/state.db")
+    writer, run = History(place.open()), a_run()
+    writer.begin(run)
+    place.look().close()
+    place.open().close()
+    code = (
+        "import sys; from keepstep.runs.place import place_of\n"
+        "place_of(sys.argv[1]).open().close(); place_of(sys.argv[1]).look().close()"
+    )
+    subprocess.run([sys.executable, "-c", code, place.shown], check=True)
+    again = a_run()
+    writer.begin(again)
+    code = (
+        "import sys; from keepstep.runs.place import place_of; from keepstep.runs.history import History\n"
+        "print([run.id for run in History(place_of(sys.argv[1]).look()).open()])"
+    )
+    seen = subprocess.run([sys.executable, "-c", code, place.shown], check=True, capture_output=True, text=True)
+    assert run.id in seen.stdout and again.id in seen.stdout
+    writer.database.close()
+
+
 def test_a_state_of_an_earlier_version_is_read_and_brought_up_to_date(state_url: str) -> None:
     """Who looks changes nothing; who writes takes the steps that are missing, and frees a job that was blocked."""
     place = place_of(state_url)

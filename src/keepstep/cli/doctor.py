@@ -145,7 +145,7 @@ def _of_environment(ctx: click.Context, config: Config) -> list[Patient]:
     if os.environ.get("AWS_SECRET_ID"):
         rotation: RotateJob = job_of_environment(os.environ)
         return [Patient(name=NAME, job=rotation, settings=settings_of(config.identity))]
-    found = str(find_map()) if any(path.exists() for path in DEFAULT_PATHS) else None
+    found = str(find_map()) if any(os.path.exists(path) for path in DEFAULT_PATHS) else None
     return [_of_secrets(config, SecretsJob(kind="secrets", map=found), found)] if found else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,9 @@ def checked(name: str, job: SyncJob) -> None:
         why = exc.message
     if why:
         hint = "write them as on the command line: keepstep sync --help"
-        raise ConfigError(f"job.{name}.params: {lowered(why)}", hint=hint)
+        # A host whose users set variables says what they call it.
+        called = os.environ.get("KEEPSTEP_PARAMS_NAME", f"job.{name}.params")
+        raise ConfigError(f"{called}: {lowered(why)}", hint=hint)
 
 
 def words_of(job: SyncJob) -> list[str]:

@@ -127,6 +127,6 @@ def _local_target(path: str) -> Check:
 
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
-    while not path.exists():
+    while not os.path.exists(path):
         path = path.parent
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec
 
 from keepstep.doctor.check import Check, Verdict, of_error, unknown
-from keepstep.errors import Error
+from keepstep.errors import ConfigError, Error
 
 P = ParamSpec("P")
 Answer = Check | Sequence[Check]
@@ -36,41 +36,54 @@ class Probe:
     """The name of a probe of the same job and thing, without whose success this one makes no sense."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What came of one question."""
+
+    checks: list[Check]
+    is_cause: bool = False
+    """Whether it failed for want of something that others need as well: a library, credentials, a setting."""
+
+    @property
+    def has_failed(self) -> bool:
+        return any(check.verdict is Verdict.FAIL for check in self.checks)
+
+
 async def examine(probes: Iterable[Probe], deadline: float = DEADLINE) -> list[Check]:
     """The answers, in the order of the questions. Raises nothing."""
-    answers: dict[tuple[str, str, str], asyncio.Task[list[Check]]] = {}
+    answers: dict[tuple[str, str, str], asyncio.Task[_Found]] = {}
 
-    async def answer(probe: Probe) -> list[Check]:
+    async def answer(probe: Probe) -> _Found:
         needed = answers.get((probe.job, probe.about, probe.after)) if probe.after else None
-        if needed and any(check.verdict is Verdict.FAIL for check in await needed):
-            return [replace(_not_tried(probe.name, probe.about, probe.after), job=probe.job)]
+        if needed and (await needed).has_failed:
+            check = replace(unknown(probe.name, probe.about, ""), job=probe.job)
+            return _Found([_not_tried(check, probe.after)])
         return await _answer(probe, deadline)
 
     tasks = []
     for probe in probes:
         tasks.append(asyncio.create_task(answer(probe)))
         answers.setdefault((probe.job, probe.about, probe.name), tasks[-1])
-    return _without_echoes([check for found in await asyncio.gather(*tasks) for check in found])
+    return _without_echoes(await asyncio.gather(*tasks))
 
 
-def _without_echoes(checks: Iterable[Check]) -> list[Check]:
-    """One cause is one failure: a check that fails with the words of an earlier one was not tried."""
+def _without_echoes(found: Iterable[_Found]) -> list[Check]:
+    """One cause is one failure: a check that meets the same one again was not tried."""
     first: dict[tuple[str, str | None], Check] = {}
-    found = []
-    for check in checks:
-        if check.verdict is Verdict.FAIL:
-            before = first.setdefault((check.text, check.fix), check)
-            if before is not check:
-                check = replace(_not_tried(check.name, check.about, before.name), job=check.job)
-        found.append(check)
-    return found
+    checks = []
+    for each in found:
+        for check in each.checks:
+            before = first.setdefault((check.text, check.fix), check) if each.is_cause else check
+            checks.append(check if before is check else _not_tried(check, f"{before.name} {before.about}"))
+    return checks
 
 
-def _not_tried(name: str, about: str, after: str) -> Check:
-    return unknown(name, about, f"not tried: {after} failed")
+def _not_tried(check: Check, after: str) -> Check:
+    return replace(check, verdict=Verdict.UNKNOWN, text=f"not tried: {after} failed", fix=None)
 
 
-async def _answer(probe: Probe, deadline: float) -> list[Check]:
+async def _answer(probe: Probe, deadline: float) -> _Found:
+    is_cause = False
     try:
         async with asyncio.timeout(deadline):
             found = await probe.ask()
@@ -78,14 +91,18 @@ async def _answer(probe: Probe, deadline: float) -> list[Check]:
         found = of_error(probe.name, probe.about, _silence(deadline), is_needed=probe.is_needed)
     except Error as error:
         found = of_error(probe.name, probe.about, error, is_needed=probe.is_needed)
+        is_cause = isinstance(error, ConfigError)
     except ModuleNotFoundError as error:
         found = unknown(probe.name, probe.about, f"this needs the library {error.name}, which is not installed")
+    except PermissionError as error:
+        text = f"this user may not look at {error.filename or 'it'}"
+        found = unknown(probe.name, probe.about, text, "look as the user that runs the job")
     except Exception as error:  # noqa: BLE001 - one check that breaks is one finding, and not the end of the others
         # Without its words, which may be anybody's.
         text = f"the check itself failed: {type(error).__name__}"
         found = unknown(probe.name, probe.about, text, "please report it, with the version of keepstep")
     checks = [found] if isinstance(found, Check) else list(found)
-    return [replace(check, job=probe.job) for check in checks]
+    return _Found([replace(check, job=probe.job) for check in checks], is_cause)
 
 
 def _silence(deadline: float) -> Error:

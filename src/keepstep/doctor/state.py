@@ -41,9 +41,9 @@ def _file(place: StatePlace) -> Check:
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         fix = f"install -d -m 0700 {folder}, as the user that runs keepstep"
         return fail("state", about, f"this user may not write {there}", fix)
-    if folder.exists() and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if os.path.exists(folder) and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return fail("state", about, f"others may write {folder}, and take the state away", f"chmod go-w {folder}")
-    if not path.exists():
+    if not os.path.exists(path):
         return ok("state", about, "will be made by the first run")
     if not os.access(path, os.R_OK | os.W_OK):
         return fail(

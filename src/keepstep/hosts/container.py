@@ -25,6 +25,8 @@ from keepstep.stores.address import Address, parse
 from keepstep.streams import secure
 from keepstep.text import printable, printable_lines
 
+PARAMS_NAME = "KEEPSTEP_PARAMS_NAME"
+"""Tells the run what its user calls the job's ``params``."""
 _MODES = ("PERIODIC", "STARTUP", "STARTUP+PERIODIC")
 _TOML = """
 [state]
@@ -86,8 +88,8 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     if os.path.isabs(completion) or ".." in completion.split("/"):
         raise ConfigError("COMPLETION_FILENAME leaves the folder that is synced", hint="give a name without a path")
     return Settings(
-        source=parse(given["SYNC_FROM"]),
-        target=parse(given["SYNC_TO"]),
+        source=_address(given, "SYNC_FROM"),
+        target=_address(given, "SYNC_TO"),
         params=_params(given.get("SYNC_PARAMS", ""), completion),
         schedule=given.get("CRON_SCHEDULE", "0 * * * *"),
         at_startup="STARTUP" in mode,
@@ -98,6 +100,13 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         owner=given.get("CHOWN_OWNER", ""),
         completion=completion,
     )
+
+
+def _address(given: Mapping[str, str], name: str) -> Address:
+    try:
+        return parse(given[name])
+    except ConfigError as exc:
+        raise ConfigError(f"{name}: {exc.message}", hint=exc.hint) from None
 
 
 def _params(text: str, completion: str) -> str:
@@ -162,12 +171,30 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
         raise ConfigError(f"cannot make a temporary folder: {exc.strerror}", hint=hint) from exc
 
 
+_VARIABLES = {
+    "job.sync.schedule": "CRON_SCHEDULE",
+    "job.sync.source": "SYNC_FROM",
+    "job.sync.target": "SYNC_TO",
+    "job.sync.params": "SYNC_PARAMS",
+    "identity.aws.role_arn": "ROLE_ARN",
+}
+"""What users have set, by the key that it became."""
+
+
 def _work(settings: Settings) -> Work:
-    work = work_of(settings.toml.encode(), called="the environment")
+    """Raises :class:`ConfigError` that names the variable."""
+    try:
+        work = work_of(settings.toml.encode(), called="the environment")
+    except ConfigError as exc:
+        message = exc.message.removeprefix("the environment: ")
+        for key, variable in _VARIABLES.items():
+            message = message.replace(key, variable)
+        raise ConfigError(message, hint="see docs/container.md for the variables") from None
     launch = work.launches["sync"]
     care = Aftercare(settings.target.path, settings.local, settings.mode, settings.owner, settings.completion)
     words = [word for word in launch.words if word != "--quiet"]
-    return with_launch(work, "sync", words=words, says_itself=True, after=care)
+    named = {PARAMS_NAME: "SYNC_PARAMS"}
+    return with_launch(work, "sync", words=words, says_itself=True, after=care, environment=named)
 
 
 async def _once(work: Work) -> ExitCode:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from keepstep.errors import ConfigError, Error, NotFound, Transient
-from keepstep.runs.files import opened
+from keepstep.runs.files import ensure
 from keepstep.runs.schema import STEPS, VERSION
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def _transaction(connection: sqlite3.Connection, work: Callable[[Query], T], beg
 
 def _writing(path: Path) -> sqlite3.Connection:
     try:
-        os.close(opened(path))
+        ensure(path)
     except OSError as exc:
         raise _unusable(path, exc.strerror or str(exc)) from exc
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
@@ -128,10 +128,14 @@ def _looking(path: Path) -> sqlite3.Connection:
     While nobody has it open there is no log beside it, and it is read as it is ("immutable"): SQLite would make the
     log, and its index, otherwise. Each transaction looks again, as a writer may have come.
     """
-    if not path.exists():
-        raise NotFound(f"there is no state {path} yet", hint="the first run of a job makes it")
-    log = path.with_name(f"{path.name}-wal")
-    mode = "mode=ro" if log.exists() else "immutable=1"
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise NotFound(f"there is no state {path} yet", hint="the first run of a job makes it") from None
+    except OSError as exc:
+        hint = "look as the user of the state, or as root"
+        raise ConfigError(f"cannot look at the state {path}: {exc.strerror}", hint=hint) from exc
+    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"
     connection = sqlite3.connect(
         f"{path.as_uri()}?{mode}", uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
     )

@@ -11,31 +11,50 @@ from pathlib import Path
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def ensure(path: Path) -> None:
+    """Makes a file, with its folder, when it is missing, and refuses one that is not to be trusted.
+
+    A file that exists is not opened: with the first descriptor of it that a process closes, the process loses the
+    locks that SQLite holds on it (fcntl(2), "record locks"). Raises ``OSError``.
+    """
+    descriptor = _created(path, None)
+    if descriptor is None:
+        _check(path.lstat(), path)
+    else:
+        os.close(descriptor)
+
+
 def opened(path: Path, *, like: Path | None = None) -> int:
     """The descriptor of a file, which is made, with its folder, when it is missing. Raises ``OSError``.
 
     A new file gets the owner, group and mode of ``like`` where that exists, else the owner of its folder and 0600.
     A file of a user who is neither this one, nor root, nor the folder's owner is refused: it was put there.
     """
+    descriptor = _created(path, like)
+    if descriptor is None:
+        descriptor = os.open(path, _FLAGS & ~os.O_CREAT)
+        try:
+            _check(os.fstat(descriptor), path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def _created(path: Path, like: Path | None) -> int | None:
+    """The descriptor of a new file; None where there is one."""
     with suppress(FileExistsError):
         path.parent.mkdir(mode=0o700, parents=True)
     try:
         descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o600)
     except FileExistsError:
-        descriptor = os.open(path, _FLAGS & ~os.O_CREAT)
-        try:
-            _check(descriptor, path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    else:
-        with suppress(OSError):
-            _pass_on(descriptor, path, like)
+        return None
+    with suppress(OSError):
+        _pass_on(descriptor, path, like)
     return descriptor
 
 
-def _check(descriptor: int, path: Path) -> None:
-    found = os.fstat(descriptor)
+def _check(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a file")
     if found.st_uid not in (os.geteuid(), 0, path.parent.stat().st_uid):
@@ -43,7 +62,7 @@ def _check(descriptor: int, path: Path) -> None:
 
 
 def _pass_on(descriptor: int, path: Path, like: Path | None) -> None:
-    pattern = like.stat(follow_symlinks=False) if like and like.exists() else None
+    pattern = like.stat(follow_symlinks=False) if like and os.path.exists(like) else None
     folder = path.parent.stat()
     if os.geteuid() == 0:
         os.fchown(descriptor, *((pattern.st_uid, pattern.st_gid) if pattern else (folder.st_uid, folder.st_gid)))

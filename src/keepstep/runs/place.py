@@ -144,7 +144,7 @@ def default_place() -> StatePlace:
     """The state where none is configured: the machine's where this user may write it, else the user's own."""
     usual = parse_place(DEFAULT)
     assert usual.path
-    nearest = next(folder for folder in usual.path.parents if folder.exists())
+    nearest = next(folder for folder in usual.path.parents if os.path.exists(folder))
     folder = None if os.access(nearest, os.W_OK | os.X_OK) else own_folder()
     path = folder / "state.db" if folder else usual.path
     return StatePlace(path, f"sqlite:///{path}", Secret(f"sqlite:///{path}"), True)

@@ -8,6 +8,7 @@ a secret; the signal is a name or number, or ``restart``; the container is a nam
 from __future__ import annotations
 
 import csv
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ class Map:
 
 def find_map() -> Path:
     """The first of the default files that exists. Raises :class:`ConfigError`."""
-    found = next((path for path in DEFAULT_PATHS if path.exists()), None)
+    found = next((path for path in DEFAULT_PATHS if os.path.exists(path)), None)
     if found is None:
         raise ConfigError(f"there is no map file: neither {' nor '.join(map(str, DEFAULT_PATHS))}", hint=_FORMAT)
     return trusted(found, hint=f"name it, if you trust it: keepstep secrets apply {found}")
