@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keepstep.errors import Error, NotFound
+from keepstep.limits import objects_at_once
 from keepstep.objects.transfer import Mover
 from keepstep.stores.interface import Entry, Missing
 
@@ -33,7 +34,7 @@ class Trash:
     async def keep_all(self, entries: Sequence[Entry]) -> dict[str, Error]:
         """Keeps objects, many at once; returns by their keys what failed, which must not be deleted then."""
         failures: dict[str, Error] = {}
-        gate = asyncio.Semaphore(self.jobs or _AT_ONCE)
+        gate = asyncio.Semaphore(objects_at_once(self.jobs or _AT_ONCE))
 
         async def keep(entry: Entry) -> None:
             async with gate:
