@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import connection, util
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `tests.servers`, also when pytest is called by its own name
 
+from keepstep.clouds import sdk_guard
 from tests import store_servers
 from tests.database_servers.fixtures import (  # noqa: F401 - fixtures are found by their names here
     authority,
@@ -45,6 +47,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sdks_of_their_own() -> Iterator[None]:
+    """What one file's tests let keepstep limit of other clients in this process does not limit the next file's."""
+    before = connection.HTTPConnection.response_class, util.connection.create_connection
+    yield
+    connection.HTTPConnection.response_class, util.connection.create_connection = before
+    sdk_guard.guard.cache_clear()
+    sdk_guard.guard_requests.cache_clear()
 
 
 @pytest.fixture(autouse=True)
