@@ -200,9 +200,19 @@ def test_an_administrator_without_the_rights(dual: Dual, mysql_server: MysqlServ
     scene = dual()
     mysql_server.execute(f"REVOKE CREATE USER ON *.* FROM {admin}")
     try:
-        refused(scene, f"GRANT CREATE USER ON *.* TO '{admin}'@'%'")
+        mysql_server.execute(f"REVOKE SELECT ON mysql.* FROM {admin}")
+        statements = (f"GRANT {right} TO '{admin}'@'%'" for right in ("CREATE USER ON *.*", "SELECT ON mysql.*"))
+        refused(scene, *statements)
     finally:
         mysql_server.execute(f"GRANT CREATE USER ON *.* TO {admin}")
+        mysql_server.execute(f"GRANT SELECT ON mysql.* TO {admin}")
+
+
+def test_a_user_that_is_locked(dual: Dual, mysql_server: MysqlServer) -> None:
+    """The partner whose turn it is, is locked: refused before anything is staged, with the statement."""
+    scene = dual(strategy=Strategy.ALTERNATING)
+    mysql_server.execute(f"ALTER USER '{scene.partner}'@'%' ACCOUNT LOCK")
+    refused(scene, f"ALTER USER '{scene.partner}'@'%' ACCOUNT UNLOCK")
 
 
 def test_a_server_that_only_reads(dual: Dual, mysql_server: MysqlServer) -> None:

@@ -113,8 +113,9 @@ def _account(survey: Survey) -> Iterator[Finding]:
             f"{survey.name}: {user} logs in by {plugins}, where there is no password that keepstep can change",
             f"ALTER USER {account_of(user, rows[0].host)} {_method(survey.engine)}",
         )
+    usable = [row for row in changed if not (row.is_locked or row.needs_certificate)]
     for row in changed:
-        yield from _row(survey, row)
+        yield from _row(survey, row, is_needed=not usable)
     limits = [row.failures_allowed for row in changed if row.failures_allowed]
     if 1 in limits:
         fix = "SET GLOBAL max_password_errors = 10"
@@ -123,10 +124,12 @@ def _account(survey: Survey) -> Iterator[Finding]:
         yield Finding(f"{survey.name}: a single failed login locks {user}", fix, is_blocking=False)
 
 
-def _row(survey: Survey, row: AccountRow) -> Iterator[Finding]:
+def _row(survey: Survey, row: AccountRow, *, is_needed: bool) -> Iterator[Finding]:
+    """An account that nobody gets in by is in the way only where there is no other: its password can be set."""
     account = account_of(survey.username, row.host)
     if row.is_locked:
-        yield Finding(f"{survey.name}: {account} is locked", f"ALTER USER {account} ACCOUNT UNLOCK")
+        what, fix = f"{survey.name}: {account} is locked", f"ALTER USER {account} ACCOUNT UNLOCK"
+        yield Finding(what, fix, is_blocking=is_needed)
     if row.is_empty:
         yield Finding(
             f"{survey.name}: {account} has no password",
@@ -134,7 +137,7 @@ def _row(survey: Survey, row: AccountRow) -> Iterator[Finding]:
         )
     if row.needs_certificate:
         what = f"{survey.name}: {account} wants a client certificate, which keepstep has not"
-        yield Finding(what, f"ALTER USER {account} REQUIRE SSL")
+        yield Finding(what, f"ALTER USER {account} REQUIRE SSL", is_blocking=is_needed)
 
 
 def _others(survey: Survey) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepstep.databases.interface import Account, PasswordPolicy, Session
 from keepstep.errors import Refused
-from keepstep.rotation.base import Base, Stopped
+from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.guard import Guard, one_failure_locks
 from keepstep.rotation.rows import Held
@@ -13,24 +13,20 @@ from keepstep.rotation.rows import Held
 async def check(number: int, base: Base, guard: Guard, current: Held, username: str) -> PasswordPolicy:
     """What the database demands of the next password of ``username``. Changes nothing.
 
-    Raises :class:`Refused` for what only people can change, with the statement, and :class:`Stopped`.
+    Raises :class:`Refused` for what only people can change, with the statement.
     """
     name = base.database.name
     if len(username.encode()) > base.database.name_limit:
         raise Refused(f"{name}: the username {username} has more than {base.database.name_limit} bytes")
     async with guard.session(number, None if base.admin else current) as session:
+        # First, because it names what is missing exactly, also the right to see the account.
+        await _check_findings(base, session, username, current)
         account = await guard.account(number, session, username)
         if account is None:
-            raise Refused(f"{name} has no user {username}", hint=_CREATE.get(base.strategy))
-        if account.locked:
-            raise Stopped(f"{name}: {username} is locked ({account.locked})", hint="unlock the account")
+            raise Refused(f"{name} has no user {username}", hint=base.database.remedy(username))
         if base.strategy.keeps_two:
             await _check_two(base, session, account, current)
-        await _check_findings(base, session, username, current)
         return await session.policy(username)
-
-
-_CREATE = {Strategy.ALTERNATING: "create it with the same rights as its partner"}
 
 
 async def _check_two(base: Base, session: Session, account: Account, current: Held) -> None:
