@@ -6,7 +6,7 @@ passwords, Oracle's rollover) the second place must become the current password'
 ==================================================  ===========================================================
 the account                                         changes
 ==================================================  ===========================================================
-does not let the current credential in              set the new one; a second one stays
+does not let the current credential in              set the new one, retire the second: nobody knows it
 has one password                                    set the new one, keep the old
 has two, and an older previous credential logs in   retire the second, which is that one; then the same
 has the new one already                             none
@@ -114,7 +114,7 @@ def _beside_current(new: Held, seen: Stages, standing: Standing) -> Ask | tuple[
     if current.id not in answers:
         return Ask(current, Weight.HEAVY)
     if not answers[current.id]:
-        return (Change(new),)
+        return (Change(new), RETIRE)
     if standing.has_second is False:
         return (Change(new, keep_old=True),)
     previous = _previous(seen)
