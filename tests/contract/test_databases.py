@@ -422,3 +422,26 @@ def test_what_is_shown_holds_no_secret(database_ground: DatabaseGround) -> None:
         assert database.name_limit >= 32
 
     database_ground.run(work)
+
+
+@everywhere
+def test_a_preflight_changes_nothing(database_ground: DatabaseGround) -> None:
+    """It finds nothing for a user that can be changed, names one that is missing or locked, and has a policy."""
+    login, locked = database_ground.user(), database_ground.user()
+    database_ground.lock(locked.username)
+
+    async def work(database: Database) -> None:
+        async with database.session(database_ground.admin) as session:
+            two = session.server.keeps_two_passwords
+            assert [
+                found for found in await session.preflight(login.username, keep_old=two) if found.is_blocking
+            ] == []
+            for name in ("nobody_at_all", locked.username):
+                (found,) = [each for each in await session.preflight(name) if each.is_blocking]
+                assert name.lower() in found.what.lower()
+                assert found.fix or database_ground.kind == "memory"
+            policy = await session.policy(login.username)
+            assert policy.shortest <= (policy.longest or policy.shortest)
+        assert await answer(database, login) is A
+
+    database_ground.run(work)
