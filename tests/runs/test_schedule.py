@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepstep.runs.cron import parse_cron
+from keepstep.runs.durations import parse_duration
 from keepstep.runs.schedule import Schedule, local_zone, parse_schedule, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -165,3 +166,10 @@ def _matches(schedule: Schedule, local: datetime) -> bool:
     cron = schedule.cron
     assert cron
     return cron.fires_on(local.date()) and local.hour in cron.hours and local.minute in cron.minutes
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + "w", "99999999999w", "3661d", "1" * 200 + "s"])
+def test_durations_of_centuries_are_refused(text: str) -> None:
+    """By name, instead of what the calendar says when it ends."""
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)

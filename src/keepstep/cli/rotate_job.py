@@ -16,6 +16,7 @@ from keepstep.cli.options import config_file
 from keepstep.config import Config, Identities, RotateJob, job_of, load
 from keepstep.errors import ConfigError
 from keepstep.rotation.settings import Called, as_key, as_variable
+from keepstep.runs.durations import bounded
 
 NAME = "rotation"
 """What a rotation without a configuration is called, also in its audit log."""
@@ -89,8 +90,11 @@ def job_of_environment(variables: Mapping[str, str]) -> RotateJob:
 
 def _minutes(text: str) -> timedelta:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
-        raise ConfigError(f"ROTATION_MINUTES is {text!r}, no number of minutes")
-    return timedelta(minutes=float(text))
+        raise ConfigError(f"ROTATION_MINUTES is {text[:100]!r}, not a number of minutes", hint="write it as 20")
+    try:
+        return bounded(60 * float(text))
+    except ValueError as exc:
+        raise ConfigError(f"ROTATION_MINUTES: {exc}", hint="write it as 20") from None
 
 
 def _rds(given: Mapping[str, str]) -> dict[str, Any] | None:
