@@ -45,8 +45,8 @@ def _lasting(fd: int, stream: Any) -> io.TextIOWrapper:
         io.BufferedWriter(_Lasting(fd)),
         encoding=getattr(stream, "encoding", "utf-8"),
         errors="backslashreplace" if errors == "strict" else errors,
-        line_buffering=getattr(stream, "line_buffering", fd == 2),
-        write_through=getattr(stream, "write_through", False),
+        # python -u, and PYTHONUNBUFFERED, which images set: each line at once.
+        line_buffering=getattr(stream, "line_buffering", fd == 2) or getattr(stream, "write_through", False),
     )
 
 

@@ -124,3 +124,11 @@ def test_names_that_the_terminal_cannot_show(tmp_path: Path) -> None:
     (tmp_path / "src" / "ü").touch()
     ran = _shell(f"{KEEPSTEP} sync src dst", tmp_path, PYTHONIOENCODING="ascii")
     assert (ran.returncode, ran.stdout) == (0, "upload: src/\\xfc to dst/\\xfc\n".replace("upload", "copy"))
+
+
+@pytest.mark.parametrize(("unbuffered", "said"), [("1", "at once\n"), ("", "")])
+def test_unbuffered_output(tmp_path: Path, unbuffered: str, said: str) -> None:
+    """PYTHONUNBUFFERED means what it means to Python: a process that ends without a word has said its lines."""
+    script = "import os; from keepstep.streams import secure; secure(); print('at once'); os._exit(0)"
+    ran = _shell(f'{sys.executable} -c "{script}"', tmp_path, PYTHONUNBUFFERED=unbuffered)
+    assert ran.stdout == said
