@@ -310,11 +310,12 @@ class Connection(asyncio.BufferedProtocol):
         self._is_alive = self._parser.should_keep_alive()
         if status >= 300:
             self._most = _MOST_ERROR
-        coding = self._headers.get("transfer-encoding", "chunked")
-        if coding.lower() != "chunked":
+        headers = self._headers
+        if "transfer-encoding" in headers and headers["transfer-encoding"].lower() != "chunked":
+            coding = headers["transfer-encoding"]
             self._wrong = f"answered in the transfer encoding {coding!a:.80}, which was not asked for"
-        elif not (self._is_data or self._is_bodiless or status >= 300):
-            coding = self._headers.get("content-encoding", "")
+        elif "content-encoding" in headers and not (self._is_data or self._is_bodiless or status >= 300):
+            coding = headers["content-encoding"]
             if coding.lower() not in ("", "identity", "aws-chunked"):
                 self._wrong = f"answered in the encoding {coding!a:.80}, which was not asked for"
         if self._wrong:
@@ -323,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_bodiless or status in (204, 304):
             self._is_complete = True
             return
-        length = int(self._headers.get("content-length", "0"))
+        length = int(headers.get("content-length", "0"))
         if self._fits(length) and length >= _DIRECT:
             is_large = self._is_data and status < 300 and length >= LEAST
             self._whole = BLOCKS.take(length) if is_large else bytearray(length)
