@@ -194,7 +194,10 @@ class _Attempt:
             part_size = mover.part_size_for(source.size)
             state = _state_of(source, properties, mover.options)
             self._upload = upload = await mover.begin(entry.key, state, source.size, part_size, properties)
-            missing = [n for n in range(-(-source.size // part_size)) if n not in upload.done]
+            # Of a cloud's object all bytes are read, also those of parts that an earlier run sent: only all of them
+            # can be compared with what the store says of the object. A file proves nothing by being read again.
+            done = upload.done if mover.source.address.kind == "local" else frozenset[int]()
+            missing = [n for n in range(-(-source.size // part_size)) if n not in done]
             self._count(source.size - sum(min(part_size, source.size - n * part_size) for n in missing))
             if missing and missing[0] == 0 and len(source.first) == part_size:
                 await self._send(missing.pop(0), source.first)
@@ -258,8 +261,10 @@ class _Attempt:
             raise first_of(exc) from None
 
     async def _send(self, number: int, data: Buffer) -> None:
-        assert self._upload is not None
-        await self._upload.write(number, data)
+        upload = self._upload
+        assert upload is not None
+        if number not in upload.done or not await upload.holds(number, data):
+            await upload.write(number, data)
         self._count(len(data))
 
     def _count(self, size: int) -> None:

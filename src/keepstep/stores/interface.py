@@ -215,6 +215,10 @@ class Upload(Protocol):
         """Numbers of the parts that are there already."""
         ...
 
+    async def holds(self, number: int, data: Buffer) -> bool:
+        """Whether part ``number``, one of those that are there, is certainly these bytes."""
+        ...
+
     async def write(self, number: int, data: Buffer) -> None:
         """Part ``number``, from 0; every part but the last has the same size. Any order, many at once."""
         ...

@@ -281,6 +281,9 @@ class LocalUpload:
         self._on_appeared = on_appeared
         temporary.is_direct = True
 
+    async def holds(self, number: int, data: Buffer) -> bool:
+        return False
+
     async def write(self, number: int, data: Buffer) -> None:
         await self._workers.run(self._temporary.write, data, number * self._part_size)
 

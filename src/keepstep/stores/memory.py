@@ -164,6 +164,9 @@ class MemoryUpload:
     def done(self) -> frozenset[int]:
         return frozenset(self._parts)
 
+    async def holds(self, number: int, data: Buffer) -> bool:
+        return self._parts[number] == data
+
     async def write(self, number: int, data: Buffer) -> None:
         self._parts[number] = bytes(data)
 

@@ -210,6 +210,9 @@ class OciUpload:
             if part["size"] == min(part_size, self._size - (number - 1) * part_size):
                 self._parts[number] = (part["etag"], part["md5"])
 
+    async def holds(self, number: int, data: Buffer) -> bool:
+        return number + 1 in self._parts and self._parts[number + 1][1] == await self._store._md5(data)
+
     async def write(self, number: int, data: Buffer) -> None:
         digests = await self._store._digests(data)
         response = await self._store._client.call(

@@ -152,6 +152,9 @@ class S3Upload:
             if size == min(part_size, self._size - (number - 1) * part_size):
                 self._etags[number] = etag
 
+    async def holds(self, number: int, data: Buffer) -> bool:
+        return self._etags.get(number + 1, "").strip('"') == await self._writer.hash("md5", data)
+
     async def write(self, number: int, data: Buffer) -> None:
         checksums = await self._writer.checksums(data)
         query = [("partNumber", str(number + 1)), ("uploadId", self.token)]
