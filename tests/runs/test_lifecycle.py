@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from keepstep.errors import Error
 from keepstep.runs import lifecycle
 from keepstep.runs.history import History
-from keepstep.runs.members import HOLD, Members
+from keepstep.runs.members import Members, hold
 from keepstep.runs.place import place_of
 from keepstep.runs.reaper import LOOKS
 from keepstep.runs.run import MEANINGS, OPEN, Run
@@ -301,7 +301,7 @@ class Lives(RuleBasedStateMachine):
                 self._step(process)
         done: set[str] = set()
         for _ in range(3 * LOOKS + 20):
-            self.now += timedelta(minutes=2) + HOLD
+            self.now += timedelta(minutes=2) + hold(2)
             for which in (0, 1):
                 self.a_daemon_looks(which)
                 self.a_daemon_ticks(which)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepstep.runs.history import History
-from keepstep.runs.members import HOLD, Load, Members, shares
+from keepstep.runs.members import Load, Members, hold, shares
 from keepstep.runs.place import place_of
 from keepstep.runs.run import Run
 from keepstep.runs.schedule import parse_schedule
@@ -84,7 +84,7 @@ def test_three_daemons_share_twenty_jobs(state_url: str) -> None:
         for daemon in daemons:
             daemon.tick(now)
         for daemon in daemons:
-            daemon.tick(now + HOLD)
+            daemon.tick(now + hold(20))
         runs = [run for daemon in daemons for run in daemon.runs]
         assert len({(run.job, run.due) for run in runs}) == len(runs) == 20 * hour
         for daemon in daemons:
@@ -108,8 +108,8 @@ def test_the_share_of_a_daemon_that_is_frozen_is_taken(state_url: str) -> None:
     for daemon in (frozen, living):
         daemon.members.sign(now)
     assert len(living.tick(now)) == 5
-    assert living.scheduler.wake() == now + HOLD
-    assert len(living.tick(now + HOLD)) == 5
+    assert living.scheduler.wake() == now + hold(10)
+    assert len(living.tick(now + hold(10))) == 5
     assert frozen.tick(now + timedelta(minutes=3)) == []
 
 

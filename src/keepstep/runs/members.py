@@ -16,8 +16,9 @@ from keepstep.runs.database import Database, Query
 from keepstep.runs.rows import quoted
 from keepstep.runs.run import OPEN
 
-HOLD = timedelta(seconds=2)
-"""How long the others leave a time to the daemon whose turn it is."""
+_HOLD = timedelta(seconds=2)
+_EACH = timedelta(milliseconds=50)
+"""For a claim on a busy machine."""
 _ALIVE = 60.0
 """Seconds since its last sign of life, by the state's clock."""
 _RECENT = 3600.0
@@ -69,6 +70,11 @@ class Members:
             return {each: Load(open_.get(each, 0), recent.get(each, 0)) for each in alive}
 
         return self._database.read(work)
+
+
+def hold(jobs: int) -> timedelta:
+    """How long the others leave their times to the daemons whose turn it is, when so many jobs are due at once."""
+    return _HOLD + jobs * _EACH
 
 
 def shares(due: Iterable[tuple[str, datetime]], loads: Mapping[str, Load]) -> dict[str, str]:

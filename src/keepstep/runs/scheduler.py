@@ -15,12 +15,14 @@ from datetime import UTC, datetime, timedelta
 from keepstep.errors import Error
 from keepstep.runs.claims import Claim, claim, pass_over
 from keepstep.runs.history import History
-from keepstep.runs.members import HOLD, Members, shares
+from keepstep.runs.members import Members, hold, shares
 from keepstep.runs.reaper import Reaper
 from keepstep.runs.run import Run, new_id
 from keepstep.runs.schedule import Schedule
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_BATCH = 20
+"""Times that one tick takes on, of those that several daemons share; what is taken starts before more is."""
 _LATE = timedelta(minutes=1)
 """Later than its time by more than this, a run is one that was missed."""
 
@@ -159,11 +161,12 @@ class Scheduler:
         mine = []
         for name in left:
             upcoming = self._next[name]
-            if turns[name] == self._members.id or now >= upcoming.starts + HOLD:
+            limit = upcoming.held or upcoming.starts + hold(len(left))
+            if turns[name] == self._members.id or now >= limit:
                 mine.append(name)
             else:
-                self._next[name] = replace(upcoming, held=upcoming.starts + HOLD)
-        return mine
+                self._next[name] = replace(upcoming, held=limit)
+        return mine[:_BATCH]
 
     def _untaken(self, due: list[str], now: datetime) -> list[str]:
         """Those that no daemon has taken on yet; the others go on to their next times."""
