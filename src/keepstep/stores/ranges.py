@@ -369,7 +369,7 @@ class RangedPages:
         except Error:
             return  # reading goes on without
         step = 1 if one.folders_a_page == 1 else _PAGES_A_RANGE * one.folders_a_page
-        ends = sorted(set(names))[::step]
+        ends = sorted({name for name in names if name.startswith(self._prefix)})[::step]
         inner = [_Range(end, None, folder=end if step == 1 else one.folder, is_explored=step > 1) for end in ends]
         if inner and has_more:
             inner[-1].folder, inner[-1].is_explored = one.folder, False
