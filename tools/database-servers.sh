@@ -64,7 +64,7 @@ unpack() {
     sed -E "s/^'[^']*' ([^_]+)_.*/\1/" | grep -E '^(lib|zlib)' | grep -vE '^lib(c-l10n|perl|systemd-shared)|-perl$')
   [ ${#libraries[@]} -gt 0 ] || return 1
   (cd "$folder/archives" && apt_get download "${list[@]}" "${libraries[@]}") || return 1
-  for package in "$folder"/archives/*.deb; do dpkg-deb -x "$package" "$folder"; done
+  for package in "$folder"/archives/*.deb; do dpkg-deb -x "$package" "$folder" || return 1; done
   rm -rf "$folder/archives" "$folder"/usr/share/{doc,man,locale}
   loader="$(cd "$folder" && echo usr/lib/*/ld-linux-*.so.*)"
   for program in $(programs "$name" "$folder"); do
