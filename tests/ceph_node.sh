@@ -28,7 +28,10 @@ osd objectstore = bluestore
 bluestore block size = 8589934592
 osd data = $folder/osd.0
 mon data = $folder/mon.a
-rgw dns name = localhost
+ms mon client mode = crc
+rgw crypt require ssl = false
+ms mon service mode = crc
+ms mon cluster mode = crc
 EOF
 monmaptool --create --fsid "$fsid" --addv a "[v2:127.0.0.1:$mon]" "$folder/monmap" >/dev/null
 ceph-mon --mkfs -i a --monmap "$folder/monmap"

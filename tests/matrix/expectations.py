@@ -53,4 +53,19 @@ LACKS: dict[str, dict[str, str]] = {
         "checksums": "stores none",
         "create": "ignores If-None-Match: refused for audit logs",
     },
+    "s3rver": {
+        "wrong_secret": _NO_SIGNATURES,
+        "resume": "does not list parts: a killed upload is begun again",
+        "odd_keys": _PATHS,
+        "order": "cannot list in pages: no more than 1,000 objects (InternalError, with Node.js 20)",
+        "tags": "has none",
+        "customer_key": _NO_SSE_C,
+        "encryption": _NO_SSE,
+        "checksums": "stores none",
+        "create": "ignores If-None-Match: refused for audit logs",
+    },
+    "ceph": {
+        "encryption": "needs a vault of its own for it; objects are reported as failed",
+        "checksums": "stores none",
+    },
 }

@@ -25,17 +25,17 @@ from tests.twisting import MODES, TwistingProxy
 Twisted = Callable[..., TwistingProxy]
 LARGE = bytes(range(256)) * 20_480 + b"behind the first part"
 FILES = {
-    "a-1": b"1",
-    "a.txt": b"2",
-    "a/b.txt": b"3",
-    "a/b/c.txt": b"4",
+    "a-1": b"one",
+    "a.txt": b"two",
+    "a/b.txt": b"three",
+    "a/b/c.txt": b"four",
     "a/b-1": b"5" * 2000,
     "empty": b"",
-    "ünï \ue000": b"6",
-    "ünï \U00010000": b"7",
+    "ünï \ue000": b"six",
+    "ünï \U00010000": b"seven",
     "zz": LARGE,
 }
-EXTRA = {"b/gone": b"8", "old": b"9"}
+EXTRA = {"b/gone": b"eight", "old": b"nine"}
 
 
 def selected() -> list[Any]:

@@ -11,7 +11,8 @@ PASSED_BY: frozenset[str] = frozenset(
 USABLE: frozenset[str] = frozenset(
     """
     body-cut content-range-star gzips retry-after-seconds case-blind-order chunked clock-ahead closes-at-once
-    delimiter-ignored empty-truncated-page encoding-type-ignored etag-not-hex etag-odd
+    delimiter-ignored empty-truncated-page encoding-type-ignored
+    etag-no-md5 etag-weak delete-not-quiet etag-not-hex etag-odd
     etag-short etag-unquoted etag-upper-case files-first-order folder-order
     gunzips ignores-if-match informational key-twice late-blanks
     late-error-first list-attributes list-encoding-by-reference list-hidden-row list-no-etag

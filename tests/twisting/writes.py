@@ -103,9 +103,9 @@ async def delete_refused_each(request: Request, send: Send) -> Answer:
 @mode("DeleteObjects")
 async def delete_not_quiet(request: Request, send: Send) -> Answer:
     """Names every deleted key although it was asked not to."""
-    return await send(
-        replace(request.without("content-md5"), body=request.body.replace(b"<Quiet>true</Quiet>", b""))
-    )
+    loud = request.without("content-md5")
+    headers = {**loud.headers, "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
+    return await send(replace(loud, headers=headers, body=request.body.replace(b"<Quiet>true</Quiet>", b"")))
 
 
 @mode("DeleteObjects")
