@@ -5,7 +5,8 @@ set -eu
 folder=$1 mon=$2 gateway=$3 access=$4 secret=$5
 mkdir -p "$folder/osd.0" "$folder/mon.a" "$folder/run"
 fsid=$(cat /proc/sys/kernel/random/uuid) osd=$(cat /proc/sys/kernel/random/uuid)
-cat > /etc/ceph/ceph.conf <<EOF
+export CEPH_CONF="$folder/ceph.conf"
+cat > "$CEPH_CONF" <<EOF
 [global]
 fsid = $fsid
 mon host = v2:127.0.0.1:$mon/0

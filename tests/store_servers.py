@@ -134,12 +134,14 @@ def ceph(folder: Path) -> Iterator[Aws]:
         _unpacked(root, "trixie", ["ceph-mon", "ceph-osd", "radosgw", "ceph-common"])
     shutil.copy(HERE / "ceph_node.sh", root / "root" / "ceph_node.sh")
     mon, gateway = free_ports(2)
-    shutil.rmtree(root / "node", ignore_errors=True)
-    inside = ["/bin/sh", "/root/ceph_node.sh", "/node", str(mon), str(gateway), *KEYS.values()]
+    node = f"node-{gateway}"
+    inside = ["/bin/sh", "/root/ceph_node.sh", f"/{node}", str(mon), str(gateway), *KEYS.values()]
     names = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     mounts = f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && exec chroot {root} "
     command = ["unshare", *names, "/bin/sh", "-c", mounts + shlex.join(inside)]
-    with running(command, log=folder / "ceph.log") as process:
+    with contextlib.ExitStack() as ending:
+        ending.callback(shutil.rmtree, root / node, ignore_errors=True)
+        process = ending.enter_context(running(command, log=folder / "ceph.log"))
         server = as_aws(f"http://127.0.0.1:{gateway}", process)
         client = server.client("s3")
         wait_until(lambda: takes_objects(client), process, timeout=180, log=folder / "ceph.log")

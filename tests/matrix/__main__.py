@@ -27,7 +27,7 @@ def main() -> int:
     known = results() if RESULTS.exists() else {}
     for name in (*SERVERS, *TESTED_APART):
         if name in found:
-            said = found[name]
+            said = {**(known[name]["said"] if name in known else {}), **found[name]}
             known[name] = {"version": version_of(name), "said": said}
     RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     PAGE.write_text(page(known))

@@ -62,6 +62,26 @@ def test_a_run_tells_the_truth(twisted: Twisted, moto: Aws, tmp_path: Path, mode
     assert is_usable == (mode in USABLE), (up.code, down.code, said)
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("no-copy", "does not copy"),
+        ("copy-taken-for-upload", "does not copy"),
+        ("copy-not-found", ""),
+        ("no-tagging", "has no tags"),
+        ("tagging-taken-for-get", "has no tags"),
+    ],
+)
+def test_a_copy_goes_another_way(twisted: Twisted, moto: Aws, tmp_path: Path, mode: str, said: str) -> None:
+    """Between buckets of a store that does not copy, or knows no tags, everything arrives, and it is said once."""
+    world = World(moto, tmp_path)
+    ran = world.sync(twisted(mode), world.full, world.address)
+    assert ran.code == 0, ran.err
+    assert world.bucket_contents() == FILES
+    assert len(ran.report["warnings"]) == bool(said)
+    assert said in ran.err
+
+
 class World:
     """A folder and a bucket that hold the same, and a target for each that holds something else."""
 

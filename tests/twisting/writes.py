@@ -144,6 +144,24 @@ async def no_copy(request: Request, send: Send) -> Answer:
     return error(501, "NotImplemented", "x-amz-copy-source")
 
 
+@mode("CopyObject", "UploadPartCopy")
+async def copy_not_found(request: Request, send: Send) -> Answer:
+    """Looks for the source of a copy under another name (S3rver, for names with + or %)."""
+    return error(404, "NoSuchKey", "The specified key does not exist.")
+
+
+@mode("CopyObject", "UploadPartCopy")
+async def copy_taken_for_upload(request: Request, send: Send) -> Answer:
+    """Does not know the header that names the source, and stores an object, or a part, without a byte."""
+    return await send(request.without("x-amz-copy-source", "x-amz-copy-source-range", "x-amz-copy-source-if-match"))
+
+
+@mode("GetObjectTagging")
+async def tagging_taken_for_get(request: Request, send: Send) -> Answer:
+    """Does not know ?tagging, and answers with the object (rclone serve s3)."""
+    return await send(request.asking(tagging=None))
+
+
 @mode("CreateMultipartUpload")
 async def no_multipart(request: Request, send: Send) -> Answer:
     """Takes objects whole only."""

@@ -3,7 +3,8 @@
 A store that keeps its objects as files may make one slash of two, drop a leading one, take a backslash for a slash,
 or keep nothing of an object whose name ends in a slash (SeaweedFS and ``rclone serve s3`` do). Two keys then become
 one object, and what was written is in no listing. So before the first name of such a kind is written, an object
-under a name of that kind that nobody else uses is written, looked for, and deleted.
+under a name of that kind that nobody else uses is written, looked for, and deleted. S3rver, for another, keeps
+names with control characters, and cannot list them, nor anything that is listed with them.
 
 A store may also forget what is said of an object beside its bytes: the first object with metadata is looked at. And
 it may overwrite where it is told to write only what is not there: what was created first is created once more.
@@ -23,7 +24,7 @@ from keepstep.stores.interface import Lapse, Properties
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_listing import parse
 
-_ODD = re.compile(r"//|^/|/\Z|\\|(?:^|/)\.\.?(?:/|\Z)")
+_ODD = re.compile(r"//|^/|/\Z|\\|(?:^|/)\.\.?(?:/|\Z)|[\x00-\x1f\x7f]")
 _KINDS = (
     (re.compile(r"^/"), "/{}", "begins with a slash"),
     (re.compile(r"//"), "{}//x", "has an empty folder's name in it"),
@@ -31,8 +32,14 @@ _KINDS = (
     (re.compile(r"(?:^|/)\.\.(?:/|\Z)"), "{}/../{}x", "has .. for a folder in it"),
     (re.compile(r"\\"), "{}\\x", "has a backslash in it"),
     (re.compile(r"/\Z"), "{}/", "ends with a slash"),
+    (re.compile(r"[\x00-\x1f\x7f]"), "{}\x01x", "has a control character in it"),
 )
 """Names that mean something to file systems: by what they are known, one to try with, and in words."""
+_HOW = {
+    "otherwise": "under another name",
+    "empty": "without its contents",
+    "unlisted": "so that nothing beside it can be listed",
+}
 _BODY = b"keepstep tries this name"
 
 Put = Callable[[str, bytes], Awaitable[object]]
@@ -61,10 +68,9 @@ class Trials:
             if sample not in self._names:
                 self._names[sample] = asyncio.ensure_future(self._try(sample))
             kept = await asyncio.shield(self._names[sample])
-            if kept == "otherwise" or (kept == "empty" and size):
+            if kept in _HOW and (kept != "empty" or size):
                 raise Unsupported(
-                    f"{self._client.thing(key)}: this store keeps an object whose name {words} "
-                    + ("under another name" if kept == "otherwise" else "without its contents")
+                    f"{self._client.thing(key)}: this store keeps an object whose name {words} {_HOW[kept]}"
                 )
 
     async def create_again(self, create: Callable[[], Awaitable[object]]) -> None:
@@ -99,7 +105,7 @@ class Trials:
         self._notices.append(Lapse(f"s3://{self._client.bucket}: {text}"))
 
     async def _try(self, sample: str) -> str:
-        """How a name is kept: ``as it is``, ``otherwise``, ``empty``, or ``refused`` by the store itself."""
+        """How a name is kept: ``as it is``, as :data:`_HOW` says, or ``refused`` by the store itself."""
         own = f".keepstep-{uuid.uuid4().hex}"
         plain = own if sample.startswith("/") else self._prefix + own
         key = sample.replace("{}", plain, 1).replace("{}", own)
@@ -115,6 +121,8 @@ class Trials:
             response = await self._client.call("ListObjectsV2", "GET", None, query=query)
             page = parse(response.document, "").page
             sizes = dict(zip(page.keys, page.sizes, strict=True))
+        except Error:  # S3rver fails at characters that XML cannot hold
+            return "unlisted"
         finally:
             await self._client.call("DeleteObject", "DELETE", key)
         if sample.startswith("/"):
