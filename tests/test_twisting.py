@@ -104,6 +104,7 @@ def test_a_lost_reply_was_a_deed(twisted: Twisted, moto: Aws, bucket: str) -> No
         client.put_object(Bucket=bucket, Key="lost", Body=b"1")
     assert moto.client("s3").get_object(Bucket=bucket, Key="lost")["Body"].read() == b"1"
     client.put_object(Bucket=bucket, Key="lost", Body=b"1")
+    moto.client("s3").delete_object(Bucket=bucket, Key="lost")
 
 
 def test_a_late_error_was_no_deed(twisted: Twisted, moto: Aws, bucket: str) -> None:

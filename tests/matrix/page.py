@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from tests.matrix.capabilities import CAPABILITIES
 from tests.matrix.expectations import LACKS
-from tests.matrix.twists import PASSED_BY, USABLE
+from tests.matrix.twists import REFUSED, USABLE
 from tests.twisting import MODES
 
 
@@ -50,7 +50,7 @@ def page(found: dict[str, Result]) -> str:
         table="\n".join(rows),
         notes="\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)),
         usable="\n".join(_simulated(mode for mode in MODES if mode in USABLE)),
-        refused="\n".join(_simulated(mode for mode in MODES if mode not in USABLE and mode not in PASSED_BY)),
+        refused="\n".join(_simulated(mode for mode in MODES if mode in REFUSED)),
     )
 
 
@@ -105,3 +105,7 @@ object that it arrived which did not:
 
 {refused}
 """
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(results()))

@@ -25,4 +25,6 @@ def test_the_page_is_what_was_found() -> None:
         assert store["said"].keys() == CAPABILITIES.keys(), name
         lacking = {capability for capability, said in store["said"].items() if said}
         assert lacking == LACKS.get(name, {}).keys(), name
-    assert PAGE.read_text() == page(found), "make compatibility"
+    assert PAGE.read_text() == page(found), (
+        "python -m tests.matrix.page writes it, make compatibility tries all of it again"
+    )

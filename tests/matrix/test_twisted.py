@@ -17,7 +17,7 @@ from tests.cli.conftest import Ran
 from tests.cli.inprocess import keepstep
 from tests.matrix.place import LONG_AGO, in_folder
 from tests.matrix.recording import record
-from tests.matrix.twists import ALWAYS, PASSED_BY, USABLE
+from tests.matrix.twists import ALWAYS, REFUSED, USABLE
 from tests.servers import Aws
 from tests.stores.twisted import few_attempts
 from tests.twisting import MODES, TwistingProxy
@@ -39,8 +39,8 @@ EXTRA = {"b/gone": b"eight", "old": b"nine"}
 
 
 def selected() -> list[Any]:
-    """All modes, most of them with the long tests."""
-    modes = [mode for mode in MODES if not mode.startswith("oci-") and mode not in PASSED_BY]
+    """The modes that a plain sync meets, most of them with the long tests."""
+    modes = [mode for mode in MODES if mode in USABLE or mode in REFUSED]
     return [pytest.param(mode, marks=[] if mode in ALWAYS else pytest.mark.long) for mode in modes]
 
 

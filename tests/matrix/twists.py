@@ -1,13 +1,5 @@
 """Which of the modes of :data:`tests.twisting.MODES` a sync gets through, and which of them run every time."""
 
-PASSED_BY: frozenset[str] = frozenset(
-    """
-    retry-after-forever two-parts-only key-not-utf8 key-surrogate key-null key-elsewhere list-commented
-    drops-sse other-sse no-head head-without-length head-400-expired expires-later
-    """.split()
-)
-"""What a plain sync does not meet, and listings that show other names than there are: tested by themselves."""
-
 USABLE: frozenset[str] = frozenset(
     """
     body-cut content-range-star gzips retry-after-seconds case-blind-order chunked clock-ahead closes-at-once
@@ -29,7 +21,29 @@ USABLE: frozenset[str] = frozenset(
     wants-only-md5
     """.split()
 )
-"""With these everything arrives. With the others a run fails, and says why."""
+"""With these everything arrives."""
+
+REFUSED: frozenset[str] = frozenset(
+    """
+    version-1-only page-repeated token-repeated truncated-without-token list-cut
+    list-html list-empty list-bare-error size-negative size-missing
+    size-huge time-missing key-empty list-utf16 list-doctype
+    list-deep content-range-wrong content-range-missing content-range-lies total-wrong
+    ignores-range range-short body-short flips-a-bit flips-a-bit-up
+    get-html vanishes archived always-408 always-425
+    always-429 always-500 always-502 always-503 always-504
+    always-520 always-521 always-522 always-523 always-524
+    always-525 always-526 always-527 redirect-301 redirect-302
+    redirect-303 redirect-307 redirect-308 redirect-without-location region-in-unknown-words
+    region-hostile date-9999 expired-once denied message-forges
+    message-huge endless-headers endless-header-line endless-reason endless-informational
+    endless-trailers endless-extension endless-body not-http drips
+    late-error late-cut late-nothing late-html delete-bare-error
+    delete-cut delete-html delete-empty delete-another-key delete-refused-each
+    no-multipart etag-missing
+    """.split()
+)
+"""With these a run fails, and says why."""
 
 ALWAYS: frozenset[str] = frozenset(
     """
