@@ -11,7 +11,7 @@ USABLE: frozenset[str] = frozenset(
     list-padded list-prefixed list-spaced lost-reply lost-reply-500
     max-keys-ignored never-keeps-alive no-copy no-delete-objects-404 no-delete-objects-405
     no-delete-objects-501 no-list-parts no-list-parts-405 no-order no-start-after
-    no-tagging not-truncated-with-token pages-overlap refuses-unknown-headers refuses-unknown-headers-400
+    date-9999 no-tagging not-truncated-with-token pages-overlap refuses-unknown-headers refuses-unknown-headers-400
     region-in-text region-underscore reverse-order slow-down-often small-pages
     start-after-ignored start-after-inclusive start-after-with-token status-408 status-425
     status-429 status-500 status-502 status-503 status-504
