@@ -98,7 +98,7 @@ def refused(main_job: MainJob, *words: str, **changed: str | None) -> str:
 
 def test_empty_private_key(main_job: MainJob, oci_config: Edit, tmp_path: Path) -> None:
     """The seed's ``key.pem empty``: the file is named, and where to look."""
-    (tmp_path / "key.pem").touch()
+    (tmp_path / "key.pem").touch(mode=0o600)
     path = oci_config(key_file=str(tmp_path / "key.pem"))
     said = refused(main_job, OCI_CLI_CONFIG_FILE=str(path))
     assert f"the private key {tmp_path}/key.pem is empty" in said
@@ -106,6 +106,7 @@ def test_empty_private_key(main_job: MainJob, oci_config: Edit, tmp_path: Path) 
 
 def test_malformed_private_key(main_job: MainJob, oci_config: Edit, tmp_path: Path) -> None:
     """A key file that holds something else is named, without a byte of it."""
+    (tmp_path / "key.pem").touch(mode=0o600)
     (tmp_path / "key.pem").write_text("hunter2hunter2")
     said = refused(main_job, OCI_CLI_CONFIG_FILE=str(oci_config(key_file=str(tmp_path / "key.pem"))))
     assert "is not PEM" in said
