@@ -20,6 +20,8 @@ from keepstep.stores.s3_client import S3Client
 
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})\Z")
+AS_STORED = (("accept-encoding", "identity"),)
+"""Asks a gateway for the bytes as they are stored."""
 _OTHERS = 3
 """So many other objects are looked at."""
 _SMALL = 1024 * 1024
@@ -85,7 +87,7 @@ class Etags:
         others = [prefix + name for name, size, etag in rows if 0 < size <= _SMALL and _MD5.match(etag)]
         for other in [name for name in others if name != but][:_OTHERS]:
             with suppress(Error):
-                response = await self._client.call("GetObject", "GET", other, most=_SMALL)
+                response = await self._client.call("GetObject", "GET", other, headers=AS_STORED, most=_SMALL)
                 if (found := self.md5_in(response.headers)) and not found[1]:
                     verdict = hashlib.md5(response.body, usedforsecurity=False).hexdigest() == found[0]
             if verdict:

@@ -19,7 +19,7 @@ from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import DigestRequired
-from keepstep.stores.s3_etags import Etags, checks_bodies
+from keepstep.stores.s3_etags import AS_STORED, Etags, checks_bodies
 from keepstep.stores.s3_listing import escape
 
 _ATTEMPTS = 3
@@ -97,7 +97,8 @@ class S3Writer:
     async def _reads_back(self, key: str, data: Buffer) -> bool | None:
         """Whether the object is these bytes; None where it may not be read."""
         try:
-            return (await self.client.call("GetObject", "GET", key, most=len(data))).body == data
+            answer = await self.client.call("GetObject", "GET", key, headers=AS_STORED, most=len(data))
+            return answer.body == data
         except (TooLarge, NotFound):
             return False
         except Error:
