@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keepstep.databases.interface import Engine
+from keepstep.databases.interface import Engine, Login
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.errors import Conflict, ExitCode
 from keepstep.rotation import failures
@@ -299,7 +299,8 @@ def test_doctor_says_what_locks() -> None:
     for limit, is_shown, verdict in ((1, False, Verdict.FAIL), (2, False, Verdict.OK), (1, True, Verdict.OK)):
         scene = scene_of(Strategy.ALTERNATING, limit=limit, shows_verifiers=is_shown)
         base = base_of(scene.members[0], Strategy.ALTERNATING, admin_of("admin", "admin-Passw0rd"))
-        checks = asyncio.run(can_be_changed(base, current))
+        session = scene.members[0].session(Login("admin", Secret("admin-Passw0rd")))
+        checks = asyncio.run(can_be_changed(base, current, session))
         assert [check.verdict for check in checks] == [verdict]
         if verdict is Verdict.FAIL:
             assert "max_password_errors" in str(checks[0].fix)

@@ -22,7 +22,6 @@ from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe
 from keepstep.doctor.quotas import forecast
 from keepstep.errors import Conflict, Refused
-from keepstep.rotation.credential import Credential as Current
 from keepstep.rotation.credential import partner
 from keepstep.rotation.failures import Weight
 from keepstep.rotation.guard import Guard
@@ -158,29 +157,32 @@ class Credential:
             return warn("quota", look.name, found.text, fix)
         return ok("quota", look.name, found.text)
 
-    async def _logins(self) -> list[Check]:
+    async def _guarded(self) -> tuple[Rotation, Guard, Held]:
         """With the same memory of failed logins as rotations have: what fails here is noted there too."""
         rotation = await self._rotation()
         look = await self._look(is_aws=True)
         version = look.stages[Stage.CURRENT]
-        current = Held(version, (await self.stores.primary_content(version)).payload.credential)
+        held = Held(version, (await self.stores.primary_content(version)).payload.credential)
         notes = Notes(self.stores)
         guard = Guard(rotation.bases, self._practice.clock, notes.write)
         guard.remember(notes.read(look))
+        return rotation, guard, held
+
+    async def _logins(self) -> list[Check]:
+        rotation, guard, held = await self._guarded()
         checks = []
         for number, base in enumerate(rotation.bases):
-            probe = await guard.ask(number, current, weight=Weight.HEAVY)
-            checks.append(logs_in(base, probe, current.credential, self._patient.name))
+            probe = await guard.ask(number, held, weight=Weight.HEAVY)
+            checks.append(logs_in(base, probe, held.credential, self._patient.name))
         return checks
 
     async def _changes(self) -> list[Check]:
-        rotation = await self._rotation()
-        current = await self._current(rotation)
-        return [check for base in rotation.bases for check in await can_be_changed(base, current)]
-
-    async def _current(self, rotation: Rotation) -> Current:
-        look = await self._look(is_aws=True)
-        return (await self.stores.primary_content(look.stages[Stage.CURRENT])).payload.credential
+        rotation, guard, held = await self._guarded()
+        checks = []
+        for number, base in enumerate(rotation.bases):
+            opened = guard.session(number, None if base.admin else held)
+            checks += await can_be_changed(base, held.credential, opened)
+        return checks
 
     async def _audit(self, audit: Audit) -> Check:
         places = places_of(self._patient.name, audit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Answer, Finding, Probe, Session
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
@@ -35,23 +37,25 @@ def logs_in(base: Base, probe: Probe, current: Credential, job: str) -> Check:
             return fail("database", name, f"{probe.answer}{why}", probe.fix or remedy_of(base, probe.answer))
 
 
-async def can_be_changed(base: Base, current: Credential) -> list[Check]:
+async def can_be_changed(
+    base: Base, current: Credential, opened: AbstractAsyncContextManager[Session]
+) -> list[Check]:
     """What a rotation's own preflight finds, for the user whose password is set next."""
     name, is_pair = base.database.name, base.strategy is Strategy.ALTERNATING
     user = partner(current.username) if is_pair else current.username
     try:
-        login = await base.admin() if base.admin else current.login
-        async with base.database.session(login) as session:
+        async with opened as session:
             like = current.username if is_pair else ""
             findings = await session.preflight(user, keep_old=base.strategy.keeps_two, like=like)
             fresh_password(user, await session.policy(user))
             findings += await _limits(base, session, user, current)
-    except NotLoggedIn as error:
-        if error.answer in _AWAY:
-            return [unknown("change", name, "it cannot be asked")]
-        return [_not_logged_in(base, error)]
     except Error as error:
-        return [of_error("change", name, error)]
+        refusal = error.__cause__
+        if not isinstance(refusal, NotLoggedIn):
+            return [of_error("change", name, error)]
+        if refusal.answer in _AWAY:
+            return [unknown("change", name, "it cannot be asked")]
+        return [_not_logged_in(base, refusal)]
     checks = [_check(name, finding) for finding in findings]
     return checks or [ok("change", name, f"the password of {user} could be set")]
 
