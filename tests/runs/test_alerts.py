@@ -56,7 +56,7 @@ class World:
     def names(self, at: datetime) -> list[str]:
         return [
             condition.name
-            for condition in conditions(self.watch, self.history.last_ended(self.watch.job, at), self.history, at)
+            for condition in conditions(self.watch, self.history.last_told(self.watch.job, at), self.history, at)
         ]
 
 
@@ -336,3 +336,27 @@ def test_names_of_others_stay_in_their_line(world: World, text: str) -> None:
     [message] = world.sent
     assert len(message.body.splitlines()) == 6
     assert message.body.replace("\n", "").isprintable()
+
+
+def test_a_failure_outlives_runs_that_somebody_stopped(world: World) -> None:
+    """A failing job whose next run is lost with its machine, or stopped, has not recovered."""
+    world.ran(NOON, "failed")
+    assert world.told(NOON + timedelta(minutes=1)) == ["reports: failed"]
+    for minute, outcome in enumerate(("lost", "terminated", "interrupted", "failed"), start=2):
+        world.ran(NOON + timedelta(minutes=minute), outcome)
+        assert world.told(NOON + timedelta(minutes=minute, seconds=1)) == []
+    world.ran(NOON + HOUR, "done")
+    assert world.told(NOON + HOUR) == ["reports: recovered (failed)"]
+
+
+def test_who_looks_late_tells_nothing_twice(world: World, state_url: str) -> None:
+    """Of two that look at the same time one may be held up: its present is then the other one's past."""
+    other = World(state_url)
+    world.ran(NOON - HOUR, "done")
+    world.ran(NOON, "failed")
+    assert world.told(NOON + timedelta(seconds=40)) == ["reports: failed"]
+    assert other.told(NOON + timedelta(seconds=1)) == []
+    world.ran(NOON + timedelta(minutes=2), "done")
+    assert world.told(NOON + timedelta(minutes=2)) == ["reports: recovered (failed)"]
+    assert other.told(NOON + timedelta(minutes=1)) == []
+    other.database.close()

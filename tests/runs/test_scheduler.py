@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -284,3 +285,17 @@ def test_runs_at_the_start_wait_for_the_state(daemon: Daemon) -> None:
     flaky.loses_answers = False
     assert sorted(run.job for run in daemon.takes(NOON + MINUTE)) == ["job0", "job1"]
     assert daemon.takes(NOON + MINUTE) == []
+
+
+def test_a_daemon_that_was_held_up_takes_no_time_back(state_url: str) -> None:
+    """Frozen after it read the clock, it does not take what others did meanwhile for the future."""
+    slow, quick = Daemon(state_url, "a"), Daemon(state_url, "b")
+    minutely = hourly(schedule=parse_schedule("* * * * *", UTC))
+    for daemon in (slow, quick):
+        daemon.takes(NOON, minutely)
+    for minute in range(1, 6):
+        [run] = quick.takes(NOON + minute * MINUTE)
+        quick.finishes(run, NOON + minute * MINUTE)
+    assert slow.scheduler.tick(NOON + MINUTE, time.monotonic() - 4 * 60) == []
+    facts = slow.history.facts("job0")
+    assert facts and facts.due == NOON + 5 * MINUTE

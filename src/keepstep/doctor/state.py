@@ -137,7 +137,7 @@ def _history(practice: Practice, patient: Patient) -> list[Check]:
         return [ok("history", name, "has not run yet")]
     with closing(database):
         history, now = History(database), practice.clock.now()
-        found = list(conditions(watch, history.last_ended(name, now), history, now)) if watch else []
+        found = list(conditions(watch, history.last_told(name, now), history, now)) if watch else []
     if not found:
         return [ok("history", name, "nothing is the matter with its last runs")]
     return [fail("history", name, each.what, f"{each.todo}; {each.command}") for each in found]

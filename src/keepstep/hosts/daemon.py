@@ -140,15 +140,15 @@ class Daemon:
 
     async def _tick(self) -> None:
         while True:
-            now = self._clock.now()
             await self._runner.catch_up()
             if not self._is_draining:
                 async with self._scheduling:
                     if not self._has_started:
-                        started = await self._asked(self.scheduler.startup, now)
+                        started = await self._asked(self.scheduler.startup, self._clock.now())
                         self._has_started = started is not None
                         self._runner.start(started or [])
-                    self._runner.start(await self._asked(self.scheduler.tick, now) or [])
+                    since, now = self._clock.monotonic(), self._clock.now()
+                    self._runner.start(await self._asked(self.scheduler.tick, now, since) or [])
             self._ticked = time.monotonic()
             wake = self.scheduler.wake()
             pause = (wake - self._clock.now()).total_seconds() if wake else _LOOK
@@ -245,7 +245,8 @@ class Daemon:
         self._log.info("configuration reloaded", jobs=len(work.config.job))
 
     def _set_jobs(self, work: Work) -> bool:
-        self.scheduler.set_jobs(work.timings, self._clock.now())
+        since, now = self._clock.monotonic(), self._clock.now()
+        self.scheduler.set_jobs(work.timings, now, since)
         return True
 
     def _with_places(self, config: Any) -> Any:

@@ -53,7 +53,7 @@ class Alerting:
         told = []
         known = self.active()
         for watch in watches:
-            last = self._history.last_ended(watch.job, now)
+            last = self._history.last_told(watch.job, now)
             found = {condition.name: condition for condition in conditions(watch, last, self._history, now)}
             before = {name: alert for (job, name), alert in known.items() if job == watch.job}
             for name in sorted(before.keys() | found.keys()):
@@ -154,13 +154,13 @@ def _is_anothers(alert: Alert, last: Run | None, now: datetime) -> bool:
 
     What has changed with a run since then is over for everybody.
     """
-    if alert.seen is None or not timedelta(0) <= now - alert.seen < _CONFIRMED:
+    if alert.seen is None or abs(now - alert.seen) >= _CONFIRMED:
         return False
     return last is None or last.finished is None or last.finished <= alert.seen
 
 
 def _is_unseen(alert: Alert | None, now: datetime) -> bool:
-    return alert is None or alert.seen is None or not timedelta(0) <= now - alert.seen < _CONFIRMED / 10
+    return alert is None or alert.seen is None or abs(now - alert.seen) >= _CONFIRMED / 10
 
 
 def _seen(query: Query) -> dict[tuple[str, str], datetime | None]:

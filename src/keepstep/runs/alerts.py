@@ -15,6 +15,8 @@ from keepstep.text import shown
 
 _LONGEST = timedelta(days=7)
 """Between reminders."""
+_SLACK = timedelta(hours=1)
+"""Another process that looks at the same time may be this far ahead, as answers of the state may take long."""
 _LINE = 1000
 """Characters of one line of a message."""
 
@@ -75,7 +77,8 @@ def decide(
     if alert is None:
         alert = Alert(since=condition.since, told=now, times=1, text=shown(condition.what, _LINE))
         return _message(condition, alert, now), alert
-    if alert.told <= now < next_time(alert, repeat):  # told in the future: by a wrong clock
+    is_from_the_future = alert.told - now > _SLACK  # told by a wrong clock
+    if now < next_time(alert, repeat) and not is_from_the_future:
         return None, alert
     alert = replace(alert, told=now, times=alert.times + 1, text=shown(condition.what, _LINE))
     return _message(condition, alert, now), alert

@@ -16,9 +16,8 @@ from keepstep.runs.schedule import Schedule
 
 _TIMES = 3
 _PATIENCE = timedelta(hours=1)
-_STOPPED = ("interrupted", "terminated", "lost")
-"""Outcomes that say nothing of the job: somebody stopped it, or its machine went. Its next run will tell."""
-
+_SLACK = timedelta(hours=1)
+"""A run may have ended after the moment that is called now, as answers of the state may take long."""
 _COMMANDS = {"sync": "keepstep sync", "secrets": "keepstep secrets apply", "rotate": "keepstep rotate"}
 _MEANS = {
     "sync": "the target has what earlier runs brought; nothing is deleted by a run that failed to list",
@@ -46,9 +45,9 @@ class Watch:
 
 
 def conditions(watch: Watch, last: Run | None, history: History, now: datetime) -> Iterator[Condition]:
-    """Everything that is the matter with a job now, whose last run that really ran is ``last``."""
+    """Everything that is the matter with a job now; ``last`` is its last run that tells something of it."""
     facts = history.facts(watch.job)
-    is_failing = last is not None and not last.is_good and last.outcome not in _STOPPED
+    is_failing = last is not None and not last.is_good
     if last and is_failing:
         yield _failed(watch, last, history)
     if facts and not is_failing:
@@ -97,7 +96,7 @@ def _past(*moments: datetime | None) -> datetime:
     """The first that is not in the future, where only a wrong clock could have put it; the last is now."""
     now = moments[-1]
     assert now
-    return next(each for each in moments if each and each <= now)
+    return next(each for each in moments if each and each <= now + _SLACK)
 
 
 @lru_cache(1024)

@@ -12,7 +12,7 @@ from keepstep.runs import lifecycle
 from keepstep.runs.database import Database, Query
 from keepstep.runs.lifecycle import FUTURE, Line
 from keepstep.runs.rows import COLUMNS, moment, moment_or_none, quoted, run_of
-from keepstep.runs.run import IDLE, OPEN, Run
+from keepstep.runs.run import IDLE, OPEN, STOPPED, Run
 
 KEPT = timedelta(days=90)
 
@@ -78,7 +78,14 @@ class History:
 
     def last_ended(self, job: str, now: datetime | None = None) -> Run | None:
         """The latest that really ran. Those that a wrong clock put after ``now`` come last."""
-        where = f"WHERE job = ? AND outcome NOT IN ({quoted((*OPEN, *IDLE))})"
+        return self._last(job, (*OPEN, *IDLE), now)
+
+    def last_told(self, job: str, now: datetime | None = None) -> Run | None:
+        """The latest whose outcome tells something of the job: that a run was stopped, or lost, does not."""
+        return self._last(job, (*OPEN, *IDLE, *STOPPED), now)
+
+    def _last(self, job: str, without: Iterable[str], now: datetime | None) -> Run | None:
+        where = f"WHERE job = ? AND outcome NOT IN ({quoted(without)})"
         limit = now.timestamp() + FUTURE if now else 1e18
         order = "ORDER BY CASE WHEN finished > ? THEN 1 ELSE 0 END, finished DESC LIMIT 1"
         return next(iter(self._runs(f"{where} {order}", job, limit)), None)

@@ -16,6 +16,9 @@ GOOD = ("done", "changed", "skipped")
 IDLE = ("overlapped", "locked")
 """Outcomes of runs that never began, because another one of the job was under way."""
 
+STOPPED = ("interrupted", "terminated", "lost")
+"""Outcomes that say nothing of the job: somebody stopped it, or its machine went. What was the matter still is."""
+
 MEANINGS = {
     "queued": "about to start",
     "running": "under way",

@@ -8,12 +8,13 @@ with its machine or daemon is written down as lost, and its job runs again at on
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from keepstep.errors import Error
-from keepstep.runs.claims import Claim, claim, pass_over
+from keepstep.runs.claims import Belief, Claim, claim, pass_over
 from keepstep.runs.history import History
 from keepstep.runs.members import Members, hold, shares
 from keepstep.runs.reaper import Reaper
@@ -74,13 +75,15 @@ class Scheduler:
         self._unsure: dict[str, Run] = {}
         """Claims whose answer the state did not give."""
         self._last: datetime | None = None
+        self._since = time.monotonic()
         self.overlapped = 0
 
-    def set_jobs(self, jobs: Mapping[str, Timing], now: datetime) -> None:
+    def set_jobs(self, jobs: Mapping[str, Timing], now: datetime, since: float | None = None) -> None:
         """Takes jobs on, at the start and after a reload: all of them, or, when the state is away, none.
 
-        Those whose timing is the same keep their next time.
+        Those whose timing is the same keep their next time. ``since`` as for :meth:`tick`.
         """
+        self._since = time.monotonic() if since is None else since
         known = {name: self._next.get(name) for name in jobs if self._jobs.get(name) == jobs[name]}
         new = {name: self._first(name, timing, now) for name, timing in jobs.items() if name not in known}
         self._next = {name: each for name, each in (known | new).items() if each}
@@ -104,8 +107,13 @@ class Scheduler:
         """When there is something to do next."""
         return min((upcoming.wakes for upcoming in self._next.values()), default=None)
 
-    def tick(self, now: datetime) -> list[Run]:
-        """Takes on what is due, and returns the runs that are to be started here. Raises :class:`Error`."""
+    def tick(self, now: datetime, since: float | None = None) -> list[Run]:
+        """Takes on what is due, and returns the runs that are to be started here. Raises :class:`Error`.
+
+        ``since`` is what the monotonic clock said before ``now`` was read: a process that is frozen in between, or
+        a state that answers late, must not take what others did meanwhile for the future.
+        """
+        self._since = time.monotonic() if since is None else since
         if self._last and now < self._last:
             self._set_back(now)
         self._last = now
@@ -174,8 +182,7 @@ class Scheduler:
         left = []
         for name in due:
             upcoming, timing = self._next[name], self._jobs[name]
-            horizon = timing.schedule.after(now) if timing.schedule else None
-            if horizon and upcoming.due <= taken.get(name, _NEVER) <= horizon:
+            if upcoming.due <= taken.get(name, _NEVER) and self._belief(timing, now)(taken[name]):
                 self._go_on(name, taken[name])
             else:
                 left.append(name)
@@ -193,12 +200,11 @@ class Scheduler:
         """A job that is new here goes on where it was left, by whichever daemon; one that was changed, from now."""
         if timing.schedule is None or timing.schedule.is_startup:
             return None
-        facts, horizon = self._history.facts(name), timing.schedule.after(now)
-        is_known = facts is not None and facts.due is not None and (not horizon or facts.due <= horizon)
-        if not is_known:
+        facts, is_believed = self._history.facts(name), self._belief(timing, now)
+        if facts is None or facts.due is None or not is_believed(facts.due):
             # A daemon that dies before the first time knows at its return what it missed.
-            pass_over(self._history.database, name, now, horizon=horizon)
-        elif name not in self._jobs and facts and facts.due:
+            pass_over(self._history.database, name, now, is_believed=is_believed)
+        elif name not in self._jobs:
             return self._upcoming(name, timing, facts.due)
         return self._upcoming(name, timing, now)
 
@@ -214,14 +220,14 @@ class Scheduler:
         timing = self._jobs[name]
         assert timing.schedule
         due = timing.schedule.latest(upcoming.due, now) or upcoming.due
-        horizon = timing.schedule.after(now)
+        is_believed = self._belief(timing, now)
         is_missed = now - due > _LATE + timing.jitter
         if is_missed and not timing.makes_up:
-            pass_over(self._history.database, name, due, horizon=horizon)
+            pass_over(self._history.database, name, due, is_believed=is_believed)
             run = None
         else:
             new = replace(self._new(name, "missed" if is_missed else "schedule", now), due=due)
-            run = self._claimed(new, horizon)
+            run = self._claimed(new, is_believed)
         self._go_on(name, due)
         return run
 
@@ -239,10 +245,20 @@ class Scheduler:
             id=new_id(now), job=job, kind=kind, host=self._host, cause=cause, queued=now, seen=now, outcome="queued"
         )
 
-    def _claimed(self, run: Run, horizon: datetime | None) -> Run | None:
+    def _belief(self, timing: Timing, now: datetime) -> Belief:
+        """No daemon takes a time on before it has come: one after the schedule's own next is of a wrong clock."""
+
+        def is_believed(due: datetime) -> bool:
+            present = now + timedelta(seconds=time.monotonic() - self._since)
+            following = timing.schedule.after(present) if timing.schedule else None
+            return following is None or due <= following
+
+        return is_believed
+
+    def _claimed(self, run: Run, is_believed: Belief | None) -> Run | None:
         daemon = self._members.id if self._members else self._host
         try:
-            outcome = claim(self._history.database, run, daemon=daemon, horizon=horizon)
+            outcome = claim(self._history.database, run, daemon=daemon, is_believed=is_believed)
         except Error:
             self._unsure[run.id] = run
             raise
