@@ -35,7 +35,7 @@ REFUSED: frozenset[str] = frozenset(
     always-520 always-521 always-522 always-523 always-524
     always-525 always-526 always-527 redirect-301 redirect-302
     redirect-303 redirect-307 redirect-308 redirect-without-location region-in-unknown-words
-    region-hostile date-9999 expired-once denied message-forges
+    region-hostile expired-once denied message-forges
     message-huge endless-headers endless-header-line endless-reason endless-informational
     endless-trailers endless-extension endless-body not-http drips
     late-error late-cut late-nothing late-html delete-bare-error
