@@ -139,7 +139,9 @@ def expected(case: Case) -> Outcome:
     """By the model."""
     source, target = case.source.things, case.target.things
     includes = Filters(_rules(case)).includes
-    strays = sum(includes(_SHOWN[stray]) for stray in case.source.bucket.strays)
+    # At the target they cannot be deleted, which is said where deleting is asked for.
+    unread = [*case.source.bucket.strays, *(case.target.bucket.strays if case.asked.delete else ())]
+    strays = sum(includes(_SHOWN[stray]) for stray in unread)
     unholdable = frozenset() if case.target.prefix else frozenset({""})
     spared = frozenset(key for key in target if case.source.bucket.strays and _may_be_copy(key))
     return outcome(source, target, case.asked, strays=strays, unholdable=unholdable, spared=spared)

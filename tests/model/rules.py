@@ -58,8 +58,8 @@ def outcome(
 ) -> Outcome:
     """What a sync has to do.
 
-    ``strays``: names in scope at the source that are no keys. ``unholdable``: keys that the target cannot have.
-    ``spared``: keys of the target that may be copies of strays.
+    ``strays``: how many names in scope are no keys and have to be named. ``unholdable``: keys that the target
+    cannot have. ``spared``: keys of the target that may be copies of strays.
     """
     ours, theirs = _in_scope(source, asked), _in_scope(target, asked)
     result = Outcome({key: thing.data for key, thing in target.items()}, skipped=strays)
