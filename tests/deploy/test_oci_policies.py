@@ -181,6 +181,7 @@ def test_the_cost_reports_module(clouds: Clouds, tmp_path: Path, monkeypatch: py
             "oci_identity_dynamic_group.machine[0].name": "machine",
             "var.compartment_ocid": "c",
             "values(local.delivered)": ["ocid1.vaultsecret.oc1.iad.aaaa"],
+            "oci_kms_key.this.id": KEY,
         },
     )
     endorsements = [text for text in statements if text.startswith("endorse")]

@@ -117,7 +117,7 @@ class Trials:
             return "refused"
         try:
             # By its plain beginning: SeaweedFS repeats an odd prefix in the keys that it lists.
-            query = [("list-type", "2"), ("prefix", plain), ("max-keys", "10")]
+            query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", plain), ("max-keys", "10")]
             response = await self._client.call("ListObjectsV2", "GET", None, query=query)
             page = parse(response.document, "").page
             sizes = dict(zip(page.keys, page.sizes, strict=True))
