@@ -12,7 +12,7 @@ import pytest
 
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.delivery import Look
-from keepstep.secrets.folders import opened, printable
+from keepstep.secrets.folders import opened
 
 OURS = Look(0o600)
 NOBODY = 65534
@@ -148,9 +148,3 @@ def test_what_is_no_folder(root: Path, make: Callable[[Path], None]) -> None:
     make(root / "thing")
     with pytest.raises(ConfigError, match="thing is not a folder"):
         enter(root / "thing" / "in")
-
-
-def test_names_are_shown_safely() -> None:
-    """Nothing in a path reaches a terminal as a control character, and bytes that are no text can be shown."""
-    assert printable("a\n\x1b[31m\udce9b") == "a\\n\\x1b[31m\\xe9b"
-    assert printable("caf\u00e9") == "caf\u00e9"

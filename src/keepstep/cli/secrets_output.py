@@ -9,7 +9,6 @@ import click
 
 from keepstep.runs.report import Action, Failure
 from keepstep.secrets.drift import FileState, State
-from keepstep.secrets.folders import printable as printable_path
 from keepstep.text import printable, printable_lines
 
 
@@ -77,4 +76,4 @@ def _versions(state: FileState) -> str:
 
 
 def _shown(path: str | None) -> str:
-    return printable_path(path or "")
+    return printable(path or "")

@@ -12,9 +12,10 @@ from keepstep.doctor.patient import Patient
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import Error, NotFound
 from keepstep.secrets.delivery import Look, Target
-from keepstep.secrets.folders import opened, printable
+from keepstep.secrets.folders import opened
 from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.place import folder_of
+from keepstep.text import printable
 
 
 def probes(patient: Patient) -> Iterator[Probe]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from keepstep.errors import ConfigError
 from keepstep.secrets.delivery import Content, Delivery, path_of
 from keepstep.secrets.fetch import Fetcher
-from keepstep.secrets.folders import printable
 from keepstep.secrets.plan import Plan
+from keepstep.text import printable
 from keepstep.vaults.interface import Vault
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

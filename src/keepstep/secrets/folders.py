@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.delivery import Look
+from keepstep.text import printable
 
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -114,14 +115,6 @@ def _trusted_link(name: str, folder: int, path: str) -> str:
             hint="name the folder that the link leads to",
         )
     return os.readlink(name, dir_fd=folder)
-
-
-def printable(name: str) -> str:
-    """The name as it can be shown: control characters and bytes that are no text are escaped."""
-    if name.isprintable():
-        return name
-    escaped = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
 
 
 def hint_for(exc: OSError) -> str | None:

@@ -12,10 +12,11 @@ from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.delivery import Delivery, Look, Target
 from keepstep.secrets.diff import Decision, Is, Observed, Verdict, decide
 from keepstep.secrets.files import observe, replace, sweep
-from keepstep.secrets.folders import hint_for, opened, printable
+from keepstep.secrets.folders import hint_for, opened
 from keepstep.secrets.markers import clear, due, hand_over, set_markers
 from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.sets import has_strays, observe_set, sweep_set, switch
+from keepstep.text import printable
 
 _CHANGES = (Verdict.CREATE, Verdict.REPLACE)
 

@@ -14,11 +14,11 @@ from keepstep.containers.signals import signal_name
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
 from keepstep.secrets.delivery import Content, Delivery, Look, Target, path_of
-from keepstep.secrets.folders import printable
 from keepstep.secrets.map import Map, Mistake, Row
 from keepstep.secrets.recipes import RECIPES
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 from keepstep.secrets.templates import Template
+from keepstep.text import printable
 from keepstep.vaults.address import parse
 
 
