@@ -25,6 +25,7 @@ def session(profile: str | None) -> Any:
     """A ``botocore.session.Session`` that keeps to the rules; nothing is asked over a network."""
     import botocore.session
 
+    guard()
     _prepare()
     made = botocore.session.Session(profile=profile)
     made.user_agent_name, made.user_agent_version = "keepstep", __version__
@@ -33,7 +34,6 @@ def session(profile: str | None) -> Any:
 
 @cache
 def _prepare() -> None:
-    guard()
     http, credentials, utils = (_module(name) for name in ("httpsession", "credentials", "utils"))
     http.create_urllib3_context = _named(http.create_urllib3_context)
     http.ProxyConfiguration.proxy_url_for = lambda self, url: proxy_url(url)

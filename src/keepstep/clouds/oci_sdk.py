@@ -16,13 +16,18 @@ from keepstep.clouds.sdk_guard import guard_requests
 from keepstep.errors import ConfigError
 
 
-@cache
 def prepare() -> None:
     """From now on, in this process; called before anything of the SDK is used."""
     from oci._vendor import requests
-    from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
 
     guard_requests(requests)
+    _prepare(requests)
+
+
+@cache
+def _prepare(requests: Any) -> None:
+    from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
+
     session = requests.sessions.Session
     session.get_redirect_target = _refuse
     session.prepare_request = _signed(session.prepare_request)
