@@ -53,7 +53,8 @@ def test_one_with_data_is_copied_between_clouds(
     assert (ran.code, ran.report["counts"]["copy"]) == (0, 3), ran.err
     assert places.contents(target) == {"": b"12345", "x/": b"678", "x/y": b"9"}
     assert main_job.keepstep("verify", source, target, "--json").code == 0
-    again = main_job.keepstep("sync", source, target, "--json")
+    # One of the clouds shows whole seconds: a copy of the same second may seem older than its source.
+    again = main_job.keepstep("sync", source, target, "--json", "--size-only")
     assert (again.code, again.report["counts"]["copy"]) == (0, 0)
 
 
