@@ -23,20 +23,20 @@ demo: venv  ## cost reports travel from a local OCI to a local S3
 test: venv lint  ## everything CI runs
 	@tools/debian.sh
 	@tools/database-servers.sh mysql
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-databases: venv  ## the databases' tests on every server: MySQL, two releases of PostgreSQL and of MariaDB
 	@tools/debian.sh
 	@tools/database-servers.sh
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "long or not long" \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "long or not long" \
 	  tests/contract/test_databases.py tests/databases tests/doctor/test_rotation.py
 
 test-long: venv  ## the tests that make test leaves out to stay short: daemon, image, logins under fire, the aws CLI ...
 	@tools/database-servers.sh
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
 
 coverage: venv  ## the tests, and which lines they did not reach (takes a third longer)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term
 
 test-secrets-full: venv  ## secrets: killed also at the calls that change nothing (about a minute)
 	FULL=1 $(BIN)/python -m pytest -n auto tests/secrets/test_kills.py

@@ -42,13 +42,6 @@ def pytest_report_header() -> str:
     return report()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one worker, so that what they share is made once; heavy servers have groups."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def sdks_of_their_own() -> Iterator[None]:
     """What one file's tests let keepstep limit of other clients in this process does not limit the next file's."""

@@ -105,9 +105,10 @@ def test_logins_at_servers_of_their_own(database_folder: Path, authority: Author
     folder.mkdir()
     with postgres(folder, authority, more="max_connections = 4\nsuperuser_reserved_connections = 3\n") as server:
         server.execute(f"CREATE ROLE m_plain LOGIN PASSWORD '{FIRST}'")
-        held = [connected(server, "m_plain", FIRST)]
+        held = [at_last(lambda: connected(server, "m_plain", FIRST))]
         login(refusal(server), Answer.ACCEPT)
-        held += [connected(server, server.superuser.username, server.superuser.password.reveal()) for _ in range(3)]
+        root = server.superuser.username, server.superuser.password.reveal()
+        held += [at_last(lambda: connected(server, *root)) for _ in range(3)]
         login(refusal(server), Answer.UNREACHABLE)
         for connection in held[1:]:
             connection.close()
@@ -136,6 +137,18 @@ def refused_tls(folder: Path, authority: Authority) -> str:
             host="localhost", port=port, sslmode="verify-full", sslrootcert=str(authority.write(folder / "x.pem"))
         )
     return str(caught.value)
+
+
+def at_last(connect: Callable[[], Connection]) -> Connection:
+    """A connection, once the server has let go of those that were closed before."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return connect()
+        except psycopg.OperationalError as exc:
+            if "slots are reserved" not in str(exc) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def connected(server: PostgresServer, username: str, password: str) -> Connection:
