@@ -111,19 +111,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None, r
     trash = _trash(options["trash"], assembly, source, target)
     assembly = replace(assembly, places=(source, target, *([trash] if trash else [])))
     journal = Journal(notes, identity(source), identity(target))
-    with (
-        closing(journal),
-        Terminal(
-            dryrun=options["dryrun"],
-            quiet=options["quiet"],
-            only_errors=options["only_show_errors"] or options["as_json"],
-            explain=options["explain"],
-            progress=not options["no_progress"],
-            frequency=options["progress_frequency"],
-            multiline=options["progress_multiline"],
-            verbose=options["verbose"] or options["debug"],
-        ) as terminal,
-    ):
+    with closing(journal), terminal_of(options) as terminal:
         for name in filter(options.get, NO_EFFECT):
             terminal.noted(f"{NO_EFFECT[name]} has no effect: keepstep has no such output")
         if "s3" in (source.kind, target.kind):
@@ -237,3 +225,17 @@ def overridden(settings: CloudSettings, options: dict[str, Any]) -> CloudSetting
     said = {name: options[name] for name in names if options[name]}
     timeouts = {"read_timeout": options["cli_read_timeout"], "connect_timeout": options["cli_connect_timeout"]}
     return replace(settings, **said, **timeouts, no_sign_request=options["no_sign_request"])
+
+
+def terminal_of(options: dict[str, Any]) -> Terminal:
+    """What ``sync`` and ``verify`` say on a terminal, by their common options."""
+    return Terminal(
+        dryrun=options.get("dryrun", False),
+        quiet=options["quiet"],
+        only_errors=options["only_show_errors"] or options["as_json"],
+        explain=options["explain"],
+        progress=not options["no_progress"],
+        frequency=options["progress_frequency"],
+        multiline=options["progress_multiline"],
+        verbose=options["verbose"] or options["debug"],
+    )

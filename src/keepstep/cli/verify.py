@@ -14,7 +14,7 @@ import click
 from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.cli import sync
 from keepstep.cli.options import OrderedFilters, merge_globals
-from keepstep.cli.output import Terminal, hand_in
+from keepstep.cli.output import hand_in
 from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_job import completed, configured, words_of
 from keepstep.cli.transfer_options import transfer_options
@@ -70,18 +70,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None) -
     journal = Journal(notes, identity(source), identity(target))
     if target.kind == "local" and not os.path.isdir(target.path):
         raise NotFound(f"the folder {target.path} does not exist", hint="check the path")
-    with (
-        closing(journal),
-        Terminal(
-            quiet=options["quiet"],
-            only_errors=options["only_show_errors"] or options["as_json"],
-            explain=options["explain"],
-            progress=not options["no_progress"],
-            frequency=options["progress_frequency"],
-            multiline=options["progress_multiline"],
-            verbose=options["verbose"] or options["debug"],
-        ) as terminal,
-    ):
+    with closing(journal), sync.terminal_of(options) as terminal:
         if "s3" in (source.kind, target.kind):
             assembly = sync.with_s3_block(assembly, options)
         wanted = VerifyOptions(
