@@ -79,7 +79,7 @@ def moto(_moto: Aws) -> Iterator[Aws]:
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    """A fast S3 (mark heavy tests ``xdist_group("seaweedfs")``). It makes one ``/`` of several in a key."""
+    """A fast S3. It makes one ``/`` of several in a key."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
 

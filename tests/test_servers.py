@@ -163,7 +163,6 @@ def test_nobodys_variables_are_seen(nobodys_machine: Path) -> None:
     assert list(nobodys_machine.iterdir()) == []
 
 
-@pytest.mark.xdist_group("seaweedfs")
 def test_seaweedfs_serves(seaweed: Aws, proxied: Proxied) -> None:
     """SeaweedFS takes and gives objects, and checks signatures, which the proxy leaves right."""
     client = Aws(proxied(seaweed.url).url, seaweed.env).client("s3")

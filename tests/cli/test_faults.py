@@ -55,7 +55,6 @@ def unharmed(places: Places, target: str, result: Ran, code: int) -> None:
     assert result.report["failures"]
 
 
-@pytest.mark.xdist_group("delete-matrix")
 class TestDeleteMatrix:
     """The four faults under which other tools delete what they should keep."""
 

@@ -13,8 +13,6 @@ from keepstep.containers.interface import RESTART, Kind, Notice
 from keepstep.errors import NotFound, Transient
 from tests.containers.podman import Podman
 
-pytestmark = pytest.mark.xdist_group("podman")
-
 
 def tell(addresses: list[str], kind: Kind, whom: str, what: str, *files: str) -> list[str]:
     async def work() -> list[str]:

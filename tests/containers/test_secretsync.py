@@ -11,8 +11,6 @@ from keepstep.localcloud.server import LocalCloud
 from tests.containers.podman import Podman
 from tests.secrets.hosts import CloudSecrets, Host
 
-pytestmark = pytest.mark.xdist_group("podman")
-
 
 @pytest.fixture(scope="module")
 def vault() -> Iterator[CloudSecrets]:

@@ -13,8 +13,6 @@ from keepstep.localcloud.server import LocalCloud
 from tests.containers.systemd import REPOSITORY, Machine, analyze, machine
 from tests.secrets.hosts import CloudSecrets
 
-pytestmark = pytest.mark.xdist_group("podman")
-
 UNITS = REPOSITORY / "deploy" / "systemd"
 SEED = {
     "run-secrets.mount": """[Unit]

@@ -63,12 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "ground" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("grounds")
-    heavy = pytest.mark.xdist_group("seaweedfs")
-    kinds = [
-        pytest.param(kind, marks=heavy) if kind == "s3-seaweedfs" else kind
-        for kind in (marker.args if marker else KINDS)
-    ]
-    metafunc.parametrize("ground", kinds, indirect=True)
+    metafunc.parametrize("ground", marker.args if marker else KINDS, indirect=True)
 
 
 @pytest.fixture

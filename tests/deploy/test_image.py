@@ -13,7 +13,7 @@ import pytest
 from tests.deploy.images import CONTAINERFILE, REPOSITORY, UV_CACHE, Images, pins
 from tests.servers import program
 
-pytestmark = [pytest.mark.xdist_group("images"), pytest.mark.long]
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize(

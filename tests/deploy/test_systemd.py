@@ -16,7 +16,7 @@ from keepstep.localcloud.server import LocalCloud
 from tests.containers.systemd import OURS, VENV, Machine, analyze, machine
 from tests.deploy.images import REPOSITORY
 
-pytestmark = [pytest.mark.xdist_group("podman"), pytest.mark.long]
+pytestmark = pytest.mark.long
 
 UNIT = REPOSITORY / "deploy" / "systemd" / "keepstep.service"
 TOML = """

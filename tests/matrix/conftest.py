@@ -34,8 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _marks(server: str) -> list[pytest.MarkDecorator]:
     """moto is also what the local AWS is made of."""
-    group = pytest.mark.xdist_group("seaweedfs" if server == "seaweedfs" else f"matrix-{server}")
-    return [group, pytest.mark.long] if server == "moto" else [group]
+    return [pytest.mark.long] if server == "moto" else []
 
 
 @pytest.fixture(scope="session")

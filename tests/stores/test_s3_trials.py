@@ -20,7 +20,6 @@ def paths(seaweed: Aws, monkeypatch: pytest.MonkeyPatch) -> Ground:
     return _s3("s3-seaweedfs", seaweed, monkeypatch)
 
 
-@pytest.mark.xdist_group("seaweedfs")
 @pytest.mark.parametrize("key", AS_PATHS)
 def test_a_name_that_would_become_another_is_refused(paths: Ground, key: str) -> None:
     """Nothing is written, nothing of the trial stays, and the object whose name it would take is untouched."""
@@ -42,7 +41,6 @@ def test_a_name_that_would_become_another_is_refused(paths: Ground, key: str) ->
     run(main())
 
 
-@pytest.mark.xdist_group("seaweedfs")
 def test_an_empty_object_of_a_folders_name_is_kept(paths: Ground) -> None:
     """A folder marker loses nothing where a store keeps nothing of what is in it."""
 

@@ -12,8 +12,6 @@ import pytest
 from tests.deploy.images import REPOSITORY, Images, pins
 from tests.servers import Aws
 
-pytestmark = pytest.mark.xdist_group("images")
-
 _INSTALLED = """
 import importlib.metadata as m, re
 for d in m.distributions():

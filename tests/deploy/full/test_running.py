@@ -15,8 +15,6 @@ from keepstep.localcloud.server import LocalCloud
 from tests.deploy.images import Images
 from tests.servers import Aws, program, running, wait_until
 
-pytestmark = pytest.mark.xdist_group("images")
-
 
 def until(is_so: Callable[[], bool], what: Callable[[], object], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds

@@ -12,8 +12,6 @@ from tests.deploy.images import Images
 from tests.hosts.serverless import Function, _listens, emulator
 from tests.servers import Aws, free_ports, program, running, wait_until
 
-pytestmark = pytest.mark.xdist_group("images")
-
 _TOML = """
 [job.copy]
 kind = "sync"
