@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -53,6 +54,10 @@ class LazyGroup(Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         secure()
+        if os.getpid() == 1:
+            from keepstep.hosts.init import be_init
+
+            be_init()
         return super().main(*args, **extra)
 
     def make_context(

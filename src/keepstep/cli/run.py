@@ -20,9 +20,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     SIGHUP reloads the file. /healthz, /readyz and /metrics are served where [dashboard] listen says.
     """
     path = needed_config_file(ctx)
-    from keepstep.hosts.init import be_init
-
-    be_init()
     try:
         from keepstep.hosts.service import serve
     except ModuleNotFoundError as exc:

@@ -11,6 +11,8 @@ import sys
 from typing import Never
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_OF_A_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+"""The kernel sends these to every process in the foreground: to this one, and to the one that it watches over."""
 
 
 def be_init() -> None:
@@ -31,9 +33,11 @@ def be_init() -> None:
 def _watch_over(process: int, watched: set[signal.Signals]) -> Never:
     """Ends as the process ends: with its exit code, or 128 and the number of its signal."""
     while True:
-        number = signal.sigwait(watched)
-        if number != signal.SIGCHLD:
-            os.kill(process, number)
+        received = signal.sigwaitinfo(watched)
+        if received.si_signo != signal.SIGCHLD:
+            is_from_the_kernel = received.si_code > 0
+            if not (is_from_the_kernel and received.si_signo in _OF_A_TERMINAL):
+                os.kill(process, received.si_signo)
             continue
         for ended, status in _reaped():
             if ended == process:
@@ -52,3 +56,8 @@ def _reaped() -> list[tuple[int, int]]:
         if not ended:
             return found
         found.append((ended, status))
+
+
+if __name__ == "__main__":
+    be_init()
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - an init for the program that it is given
