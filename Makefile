@@ -45,7 +45,7 @@ test-rotation-full: venv  ## rotation: the whole model, kills of every strategy,
 	FULL=1 $(BIN)/python -m pytest -q tests/rotation -m "long or not long" --timeout 7200
 
 test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
-	$(BIN)/python -m tests.runs.soak
+	$(BIN)/python -m tests.schedules.soak
 
 test-deploy-full: venv  ## deployments: every image built from Debian and run, modules applied to a local AWS (half an hour)
 	@tools/debian.sh

@@ -25,7 +25,7 @@ from keepstep.rotation.credential import partner
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer, mariadb
 from tests.database_servers.postgres import PostgresServer, postgres
-from tests.rotation.scene import Clouds, Scene, Server
+from tests.rotation.fixture import Clouds, Scene, Server
 from tests.rotation.test_fire import under_fire
 from tests.servers import local_aws
 

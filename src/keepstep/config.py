@@ -29,14 +29,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from keepstep import units as durations
 from keepstep.errors import ConfigError
-from keepstep.runs import durations
-from keepstep.runs.channels import Channel, named
-from keepstep.runs.listen import Listen
-from keepstep.runs.place import DEFAULT, StatePlace, default_place, parse_place
-from keepstep.runs.schedule import parse_schedule, zone_of
+from keepstep.monitoring.channels import Channel, named
+from keepstep.monitoring.listen import Listen
+from keepstep.schedules.schedule import parse_schedule, zone_of
 from keepstep.secret import Secret
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
+from keepstep.state.place import DEFAULT, StatePlace, default_place, parse_place
 from keepstep.text import shown
 from keepstep.trust import exposure, trusted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.objects.keylog import KeyLog
-from keepstep.runs.spool import Spool
+from keepstep.spool import Spool
 from tests.cli.buckets import Buckets
 from tests.cli.test_options_own import contents
 from tests.servers import absent

@@ -12,8 +12,8 @@ from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefus
 from keepstep.databases.interface import Answer, Database, Engine, Login, Session, Slot
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
-from tests.contract.database_grounds import KINDS, REMOTE, TWO, DatabaseGround, fresh
-from tests.contract.database_grounds import database_ground as database_ground
+from tests.contract.database_backends import KINDS, REMOTE, TWO, DatabaseGround, fresh
+from tests.contract.database_backends import database_ground as database_ground
 from tests.database_servers.certificates import Authority
 from tests.database_servers.relay import Cut, relay
 

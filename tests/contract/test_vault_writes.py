@@ -23,10 +23,10 @@ from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.interface import Stage, Vault, VersionId
 from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
 from keepstep.vaults.oci_staging import OciVaultStages
-from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
-from tests.contract.vault_grounds import AwsSide, OciWriter
-from tests.contract.vault_grounds import _aws_side as _aws_side
-from tests.contract.vault_grounds import _vault_cloud as _vault_cloud
+from keepstep.vaults.staging import LabelledVault, RevisedVault, SecretState
+from tests.contract.vault_backends import AwsSide, OciWriter
+from tests.contract.vault_backends import _aws_side as _aws_side
+from tests.contract.vault_backends import _vault_cloud as _vault_cloud
 from tests.servers import Aws
 
 V = TypeVar("V", bound=Vault)
@@ -114,7 +114,7 @@ def token() -> str:
     return str(uuid.uuid4())
 
 
-def stands(look: Look, stage: Stage) -> VersionId | None:
+def stands(look: SecretState, stage: Stage) -> VersionId | None:
     return look.stages.get(stage)
 
 
@@ -227,7 +227,7 @@ def test_a_key_that_may_not_encrypt_is_named(aws: Labels) -> None:
 def test_staging_adds_a_pending_version(revisions: Revisions) -> None:
     """A staged version is PENDING under its name; CURRENT stays."""
 
-    async def work(vault: RevisedVault) -> Look:
+    async def work(vault: RevisedVault) -> SecretState:
         await vault.stage(await vault.look(revisions.name), "rot-g2-abc", Secret("second"))
         return await vault.look(revisions.name)
 
@@ -241,7 +241,7 @@ def test_staging_adds_a_pending_version(revisions: Revisions) -> None:
 def test_promotion_moves_the_stages(revisions: Revisions) -> None:
     """The promoted version is CURRENT, the one before PREVIOUS, none PENDING; and it can be taken back."""
 
-    async def work(vault: RevisedVault) -> list[Look]:
+    async def work(vault: RevisedVault) -> list[SecretState]:
         looks = [await vault.look(revisions.name)]
         await vault.stage(looks[0], "two", Secret("second"))
         looks.append(await vault.look(revisions.name))
@@ -259,7 +259,7 @@ def test_promotion_moves_the_stages(revisions: Revisions) -> None:
 def test_a_secret_that_changed_is_not_written_to(revisions: Revisions) -> None:
     """Staging and promoting what was looked at before somebody else's write are conflicts, and change nothing."""
 
-    async def work(vault: RevisedVault) -> tuple[Look, Look]:
+    async def work(vault: RevisedVault) -> tuple[SecretState, SecretState]:
         stale = await vault.look(revisions.name)
         await vault.stage(stale, "theirs", Secret("theirs"))
         before = await vault.look(revisions.name)
@@ -290,7 +290,7 @@ def test_deprecated_versions_can_be_pruned(revisions: Revisions) -> None:
     """A version that a newer pending one replaced is deprecated, and its deletion can be scheduled."""
     at = datetime.now(UTC) + timedelta(days=1, hours=1)
 
-    async def work(vault: RevisedVault) -> Look:
+    async def work(vault: RevisedVault) -> SecretState:
         for name in ("two", "three"):
             await vault.stage(await vault.look(revisions.name), name, Secret(name))
         look = await vault.look(revisions.name)
@@ -316,7 +316,7 @@ def test_a_change_under_way_is_waited_for(oci: Revisions) -> None:
     cloud, _ = oci.server
     _configure(cloud, 700)
 
-    async def work(vault: RevisedVault) -> Look:
+    async def work(vault: RevisedVault) -> SecretState:
         await vault.stage(await vault.look(oci.name), "two", Secret("second"))
         look = await vault.look(oci.name)
         await vault.promote(look, look.stages[Stage.PENDING])
@@ -352,7 +352,7 @@ def test_a_lost_answer_is_not_repeated(oci: Revisions) -> None:
     cloud, _ = oci.server
     cloud.fault("UpdateSecret", lose_reply=True)
 
-    async def work(vault: RevisedVault) -> Look:
+    async def work(vault: RevisedVault) -> SecretState:
         with pytest.raises(Transient):
             await vault.stage(await vault.look(oci.name), "rot-g2-abc", Secret("second"))
         return await vault.look(oci.name)

@@ -11,10 +11,10 @@ import pytest
 from keepstep.errors import ConfigError, Denied, NotFound, Transient
 from keepstep.vaults.interface import Stage, Vault, VersionId
 from keepstep.vaults.retrying import Retrying
-from tests.contract.vault_grounds import KINDS, VaultGround
-from tests.contract.vault_grounds import _aws_side as _aws_side
-from tests.contract.vault_grounds import _vault_cloud as _vault_cloud
-from tests.contract.vault_grounds import vault_ground as vault_ground
+from tests.contract.vault_backends import KINDS, VaultGround
+from tests.contract.vault_backends import _aws_side as _aws_side
+from tests.contract.vault_backends import _vault_cloud as _vault_cloud
+from tests.contract.vault_backends import vault_ground as vault_ground
 
 STAGED = ("memory", "oci-vault", "aws-sm")
 REMOTE = ("oci-vault", "aws-sm", "aws-ssm")

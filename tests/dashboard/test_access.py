@@ -9,7 +9,7 @@ import pytest
 
 from keepstep.dashboard.access import is_loopback
 from tests.dashboard.worlds import Place
-from tests.hosts.worlds import Place as HostPlace
+from tests.hosts.fixtures import Place as HostPlace
 
 TOKEN = "a-token-of-sixteen-or-more"
 

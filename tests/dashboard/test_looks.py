@@ -8,16 +8,16 @@ import re
 import time
 from pathlib import Path
 
-from keepstep.assembly import Assembly, CloudSettings
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog
 from keepstep.clock import SystemClock
+from keepstep.jobs.assembly import Assembly, CloudSettings
 from keepstep.stores.address import parse
 from keepstep.stores.interface import Appendable
 from keepstep.vaults.address import parse as parse_secret
 from tests.audit.worlds import facts
 from tests.dashboard.worlds import Place, Site
-from tests.rotation.scene import Clouds
+from tests.rotation.fixture import Clouds
 
 VALUE = "s3cret-Value-on-no-page"
 

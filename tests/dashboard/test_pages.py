@@ -15,8 +15,8 @@ import pytest
 
 from keepstep.runs.lifecycle import Line
 from tests.dashboard.worlds import JOBS, NASTY, Place
-from tests.hosts.worlds import COPY
-from tests.hosts.worlds import Place as HostPlace
+from tests.hosts.fixtures import COPY
+from tests.hosts.fixtures import Place as HostPlace
 
 FAILURE = {"action": "copy", "source": None, "target": f"s3://b/{NASTY}", "error": f"no {NASTY}", "hint": "do this"}
 ACTION = {"action": "copy", "source": "a", "target": "s3://b/k{}", "size": 10, "reason": "only at the source"}

@@ -15,8 +15,8 @@ from keepstep.dashboard.pages import Dashboard
 from keepstep.hosts.web import Web, bind
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
-from keepstep.runs.place import place_of
 from keepstep.runs.run import Run, new_id
+from keepstep.state.place import place_of
 
 JOBS = """
 [job.reports]

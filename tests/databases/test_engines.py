@@ -21,7 +21,7 @@ from keepstep.databases.postgres import PostgresDatabase
 from keepstep.databases.postgres_errors import answer_of
 from keepstep.errors import ConfigError, Conflict
 from keepstep.secret import Secret
-from tests.contract.database_grounds import fresh
+from tests.contract.database_backends import fresh
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer, mariadb
 from tests.database_servers.mysql import MysqlServer

@@ -17,8 +17,8 @@ from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.interface import Database, Login
 from keepstep.errors import Error
 from keepstep.secret import Secret
-from tests.contract.database_grounds import REMOTE, DatabaseGround, fresh
-from tests.contract.database_grounds import database_ground as database_ground
+from tests.contract.database_backends import REMOTE, DatabaseGround, fresh
+from tests.contract.database_backends import database_ground as database_ground
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.mysql import MysqlServer

@@ -13,7 +13,7 @@ from keepstep.databases.interface import Account, Answer, Engine, Finding, Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.errors import ConfigError, Unsupported
 from keepstep.secret import Secret
-from tests.contract.database_grounds import fresh
+from tests.contract.database_backends import fresh
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer, mariadb
 from tests.database_servers.mysql import MysqlServer

@@ -14,7 +14,7 @@ from keepstep.databases.interface import Answer, Finding, Login, PasswordPolicy
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.errors import Denied, Error
 from keepstep.secret import Secret
-from tests.contract.database_grounds import fresh
+from tests.contract.database_backends import fresh
 from tests.database_servers.certificates import Authority
 from tests.database_servers.oracle import OracleServer, oracle
 

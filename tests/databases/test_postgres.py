@@ -15,7 +15,7 @@ from keepstep.databases.interface import Account, Answer, Finding, Login, Probe
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import ConfigError, Denied
 from keepstep.secret import Secret
-from tests.contract.database_grounds import fresh
+from tests.contract.database_backends import fresh
 from tests.database_servers.certificates import Authority
 from tests.database_servers.postgres import PostgresServer, postgres
 

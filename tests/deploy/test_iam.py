@@ -16,7 +16,7 @@ from tests.deploy.iam import granted, in_the_code, observed
 from tests.rotation.conftest import clouds as clouds
 from tests.rotation.conftest import rotation_cloud as rotation_cloud
 from tests.rotation.conftest import session_clouds as session_clouds
-from tests.rotation.scene import Clouds, Scene, called
+from tests.rotation.fixture import Clouds, Scene, called
 
 _RARE = {"AbortMultipartUpload", "ListParts"}
 """After a run that was cut short; what these need is taken from the code."""

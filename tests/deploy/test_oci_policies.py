@@ -18,7 +18,7 @@ from tests.deploy.oci_policies import in_document, in_module, superfluous
 from tests.rotation.conftest import clouds as clouds
 from tests.rotation.conftest import rotation_cloud as rotation_cloud
 from tests.rotation.conftest import session_clouds as session_clouds
-from tests.rotation.scene import Clouds, Scene, called
+from tests.rotation.fixture import Clouds, Scene, called
 
 KEY = "ocid1.key.oc1.iad.k"
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.deploy.images import REPOSITORY
-from tests.hosts.worlds import Place
+from tests.hosts.fixtures import Place
 from tests.servers import free_port, program, running, wait_until
 
 RULES = REPOSITORY / "deploy" / "prometheus" / "keepstep.rules.yml"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.assembly import CloudSettings
 from keepstep.config import Config
 from keepstep.doctor import exposure
 from keepstep.doctor.catalogue import CHECKS, TROUBLES
 from keepstep.doctor.check import Check, Verdict, ok
 from keepstep.doctor.probe import Probe, examine
 from keepstep.errors import ConfigError, NotFound
+from keepstep.jobs.assembly import CloudSettings
 from tests.cli.inprocess import keepstep
 from tests.doctor.worlds import configure, doctor
 

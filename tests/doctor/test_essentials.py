@@ -13,7 +13,7 @@ from tests.doctor.test_rotation import written
 from tests.doctor.test_sync import DENIED
 from tests.doctor.test_sync import look as look_at_sync
 from tests.doctor.worlds import Report
-from tests.rotation.scene import Clouds, Scene
+from tests.rotation.fixture import Clouds, Scene
 
 __all__ = ["look_at_rotation", "look_at_sync", "scene"]
 

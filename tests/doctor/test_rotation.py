@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.assembly import CloudSettings
 from keepstep.cli.running import run
 from keepstep.config import Config, RotateJob
 from keepstep.doctor.check import Check, Verdict
-from keepstep.doctor.examination import examined
-from keepstep.doctor.patient import Patient
+from keepstep.doctor.checks import examined
+from keepstep.doctor.context import JobUnderTest
 from keepstep.errors import ExitCode
+from keepstep.jobs.assembly import CloudSettings
 from keepstep.rotation.changes import Strategy
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
@@ -24,7 +24,7 @@ from tests.database_servers.oracle import SERVICE, OracleServer
 from tests.database_servers.postgres import PostgresServer
 from tests.databases.test_wallet import pem_of
 from tests.doctor.worlds import Clock, Report, doctor
-from tests.rotation.scene import FIRST, Clouds, Scene
+from tests.rotation.fixture import FIRST, Clouds, Scene
 
 pytestmark = pytest.mark.long
 
@@ -185,7 +185,7 @@ def at(clouds: Clouds, tmp_path: Path) -> Callable[..., dict[str, Check]]:
     def visit(ahead: timedelta, **member: object) -> dict[str, Check]:
         arn, ocid = clouds.create('{"username": "u", "password": "p"}')
         fields = {"kind": "rotate", "aws_secret": arn, "oci_secret": ocid, "database": [member]}
-        patient = Patient(name="app", job=RotateJob.model_validate(fields), settings=CloudSettings())
+        patient = JobUnderTest(name="app", job=RotateJob.model_validate(fields), settings=CloudSettings())
         found = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, clock=Clock(ahead)))
         return {check.name: check for check in found}
 

@@ -17,7 +17,7 @@ from keepstep.doctor.containers import listens
 from keepstep.secrets.memory_fs import is_in_memory
 from tests.containers.podman import Podman
 from tests.doctor.worlds import Report, doctor
-from tests.rotation.scene import Clouds
+from tests.rotation.fixture import Clouds
 
 VALUE = "s3cret-Value-of-the-test"
 Look = Callable[..., Report]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.worlds import Place
-from tests.runs.conftest import _postgres as _postgres
-from tests.runs.conftest import shared_url as shared_url
+from tests.hosts.fixtures import Place
+from tests.state.conftest import _postgres as _postgres
+from tests.state.conftest import shared_url as shared_url
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from pathlib import Path
 
 from keepstep.runs.run import Run
 from tests.cutter import Cutter
-from tests.hosts.worlds import Place, Service
-from tests.runs.postgres import Server, postgres_server
+from tests.hosts.fixtures import Place, Service
+from tests.state.postgres import Server, postgres_server
 
 _LOOK = 15.0
 _FREEZE = 140.0

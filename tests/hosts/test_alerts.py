@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.runs.alerts import Message
-from keepstep.runs.channels import channels_of, named
+from keepstep.monitoring.alerts import Message
+from keepstep.monitoring.channels import channels_of, named
 from keepstep.secret import Secret
+from tests.hosts.fixtures import COPY, Place, until
 from tests.hosts.mail import PASSWORD, Hook, Mailbox, mail_server, webhook
-from tests.hosts.worlds import COPY, Place, until
 
 BAD = Message(title="reports: failed", body="it failed\n\nCommand: keepstep status", is_bad=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.worlds import COPY, Place, Service, service, until
+from tests.hosts.fixtures import COPY, Place, Service, service, until
 from tests.servers import Aws
 
 COMMAND = [sys.executable, "-m", "keepstep.hosts.container"]

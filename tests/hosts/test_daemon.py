@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.worlds import COPY, HANG, Place, Service, until
+from tests.hosts.fixtures import COPY, HANG, Place, Service, until
 
 pytestmark = pytest.mark.long
 

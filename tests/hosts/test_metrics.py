@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepstep.hosts.emf import emf_line
-from tests.hosts.worlds import COPY, Place
+from tests.hosts.fixtures import COPY, Place
 
 
 def samples(text: str) -> dict[tuple[str, str], float]:

@@ -7,9 +7,9 @@ import socket
 
 import psycopg
 
-from keepstep.runs.place import place_of
+from keepstep.state.place import place_of
+from tests.hosts.fixtures import COPY, Place, until
 from tests.hosts.test_daemon import EVERY_SECOND, running_pid
-from tests.hosts.worlds import COPY, Place, until
 
 STUCK = """
 [job.stuck]

@@ -13,10 +13,10 @@ import structlog
 from keepstep.clock import SystemClock
 from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
-from keepstep.runs.claims import Claim, claim
 from keepstep.runs.history import History
-from keepstep.runs.place import place_of
 from keepstep.runs.run import Run
+from keepstep.schedules.claims import Claim, claim
+from keepstep.state.place import place_of
 
 
 def test_an_end_that_the_state_could_not_take_is_written_later(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from keepstep.runs.lifecycle import Line
-from tests.hosts.worlds import COPY, Place
+from tests.hosts.fixtures import COPY, Place
 from tests.runs.test_history import NOW, a_run, ended
 
 

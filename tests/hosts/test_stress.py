@@ -23,12 +23,12 @@ import pytest
 from keepstep.errors import NotFound
 from keepstep.hosts.children import Child, Launch
 from keepstep.runs.history import History
-from keepstep.runs.place import place_of
+from keepstep.state.place import place_of
 from tests.cutter import Cutter
+from tests.hosts.fixtures import COPY, Place, Service, service, until
 from tests.hosts.test_daemon import EVERY_SECOND, is_running
-from tests.hosts.worlds import COPY, Place, Service, service, until
-from tests.runs.postgres import Server, postgres_server
 from tests.servers import free_port, program
+from tests.state.postgres import Server, postgres_server
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.worlds import COPY, Place
+from tests.hosts.fixtures import COPY, Place
 from tests.unprivileged import run_unprivileged
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs two users")

@@ -118,13 +118,13 @@ def test_one_storm_is_one_retreat() -> None:
     """Objects that were in flight when the number fell, and meet the same trouble, do not make it fall again."""
 
     async def main() -> list[int]:
-        strains = 0
-        slots = Concurrency(None, lambda: strains, Pacer(first=100))
+        throttle_count = 0
+        slots = Concurrency(None, lambda: throttle_count, Pacer(first=100))
         limits = []
         for number in range(400):
             await asyncio.sleep(0.001)
             if 150 <= number < 290:  # a store objects, and those that it objected to are still coming in
-                strains += 1
+                throttle_count += 1
             slots.done(1)
             limits.append(slots._limit)
         return sorted(set(limits))

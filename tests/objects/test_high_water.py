@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepstep.objects.held import Held
+from keepstep.objects.held import TargetState
 from keepstep.objects.high_water import HighWater, Marks, Pace, family_of
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
@@ -83,17 +83,17 @@ def test_a_target_that_holds_something_else_is_not_believed() -> None:
     first = HighWater(PACE, NOW)
     first.see(page_of(items), page_of({"own.txt": NOW}))
     marks = first.marks()
-    there = Held()
+    there = TargetState()
     there.add_all(page_of(items | {"own.txt": NOW}))
     assert HighWater(PACE, NOW, marks).believes(there)
     for changed in ({}, {"own.txt": NOW}, items):
-        other = Held()
+        other = TargetState()
         other.add_all(page_of(changed))
         run = HighWater(PACE, NOW, marks)
         assert not run.believes(other)
         assert run.spans() == EVERYTHING
     assert not HighWater(PACE, NOW, marks).believes(None)
-    assert not HighWater(PACE, NOW, Marks(NOW, marks.first)).believes(Held())
+    assert not HighWater(PACE, NOW, Marks(NOW, marks.first)).believes(TargetState())
 
 
 @settings(deadline=None)
@@ -110,7 +110,7 @@ def test_what_is_held_is_reckoned_run_by_run(runs: list[dict[str, int]]) -> None
         theirs = Page(sorted(target), [target[k] for k in sorted(target)], [0] * len(target), [""] * len(target))
         run.see(page, theirs)
         target |= source
-        expected = Held()
+        expected = TargetState()
         for key, size in target.items():
             expected.add(key, size)
         marks = run.marks()

@@ -150,7 +150,7 @@ class Generated:
     def __init__(self, count: int, name: str) -> None:
         self.address = Address("s3", bucket="b", prefix="a-prefix/of-some/length/")
         self.requests: dict[str, int] = {}
-        self.strains = 0
+        self.throttle_count = 0
         self.notices: list[str] = []
         self._count, self._name = count, name
 

@@ -18,7 +18,7 @@ from tests.database_servers.fixtures import oracle_server as oracle_server
 from tests.database_servers.fixtures import postgres_server as postgres_server
 from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.postgres import PostgresServer
-from tests.rotation.scene import Clouds, Scene
+from tests.rotation.fixture import Clouds, Scene
 from tests.servers import Aws
 
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from keepstep.databases.interface import Database, Engine, Login, Session
 from keepstep.databases.memory import MemoryDatabase
+from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation, Tick
-from keepstep.rotation.trail import Append
 from keepstep.runs.report import Report, action_log
 from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
-from tests.rotation.silence import Silence
+from tests.rotation.null_watcher import Silence
 from tests.rotation.wiring import admin_of, base_of
 
 Gate = Callable[[str], Awaitable[None]]
@@ -80,7 +80,7 @@ class MemoryScene:
     has_admin: bool = True
     interval: timedelta = timedelta(hours=24)
     grace: timedelta = timedelta(hours=1)
-    append: Append | None = None
+    append: AppendEntry | None = None
     others: dict[str, Any] = field(default_factory=dict)
     labels: MemoryLabels = field(default_factory=MemoryLabels)
     revisions: MemoryRevisions = field(default_factory=MemoryRevisions)

@@ -21,7 +21,7 @@ from keepstep.rotation import failures as memory
 from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step
 from keepstep.rotation.credential import Credential, partner
 from keepstep.rotation.failures import Failed, Weight
-from keepstep.rotation.rows import Act, Held, Member, Row, Seen, Stages, decide
+from keepstep.rotation.rows import Act, DecisionInput, Member, Row, StagedCredential, Stages, decide
 from keepstep.rotation.tokens import name_of, token_of
 from keepstep.secret import Secret
 from keepstep.vaults.interface import VersionId
@@ -50,7 +50,7 @@ def forget() -> None:
 class Store(NamedTuple):
     """A secret: its versions, and the ids that the stages stand on."""
 
-    versions: tuple[Held, ...]
+    versions: tuple[StagedCredential, ...]
     current: str
     pending: str = ""
     previous: str = ""
@@ -59,7 +59,7 @@ class Store(NamedTuple):
     noted: str = ""
     """The version that "all are retired" is noted on."""
 
-    def find(self, id_: str) -> Held | None:
+    def find(self, id_: str) -> StagedCredential | None:
         return next((held for held in self.versions if held.id == id_), None) if id_ else None
 
     @property
@@ -72,7 +72,7 @@ class Store(NamedTuple):
         return Stages(current, self.find(self.pending), self.find(self.previous))
 
     @property
-    def deprecated(self) -> list[Held]:
+    def deprecated(self) -> list[StagedCredential]:
         return [held for held in self.versions if held.id not in (self.current, self.pending, self.previous)]
 
 
@@ -236,8 +236,15 @@ def start(setting: Setting) -> World:
     users = (partner(USER), USER) if setting.alternates else (USER, USER)
     before = Credential(gens[0], users[0], Secret("before"))
     now = Credential(gens[1], users[1], Secret("now"))
-    a = Store((Held(VersionId("a1"), before), Held(VersionId("a2"), now)), "a2", previous="a1")
-    o = Store((Held(VersionId("1"), before), Held(VersionId("2"), now)), "2", previous="1", names=frozenset("12"))
+    a = Store(
+        (StagedCredential(VersionId("a1"), before), StagedCredential(VersionId("a2"), now)), "a2", previous="a1"
+    )
+    o = Store(
+        (StagedCredential(VersionId("1"), before), StagedCredential(VersionId("2"), now)),
+        "2",
+        previous="1",
+        names=frozenset("12"),
+    )
     bases = [Base(_accounts(strategy, before, now)) for strategy in setting.strategies]
     return World(a, o, tuple(bases), (Worker(),) * setting.workers)
 
@@ -341,7 +348,7 @@ class Stepper:
         else:
             yield from getattr(self, f"_{row.act.name.lower()}")(row)
 
-    def _asked(self, member: int, held: Held, weight: Weight) -> Step:
+    def _asked(self, member: int, held: StagedCredential, weight: Weight) -> Step:
         """As the guard does it: remembered, seen without a login, withheld, or tried and noted."""
         login, base, limit = held.credential.login, self.world.bases[member], self.setting.limit
         account = memory.account_of(str(member), login.username)
@@ -370,7 +377,7 @@ class Stepper:
     def _is_shown(self) -> bool:
         return self.setting.is_shown and self.setting.has_admin
 
-    def _answered(self, member: int, held: Held, answer: Answer) -> World:
+    def _answered(self, member: int, held: StagedCredential, answer: Answer) -> World:
         login, worker = held.credential.login, self.worker
         pair = frozenset({(member, login)})
         if answer is Answer.ACCEPT:
@@ -428,13 +435,13 @@ class Stepper:
         labelling = self.worker._replace(at="label", row=replace(row, version=VersionId(token)))
         yield f"{row.name} put", self.world._replace(a=a).worker(self.number, labelling)
 
-    def _fresh(self, row: Row, made: Held) -> frozenset[tuple[int, Login]]:
+    def _fresh(self, row: Row, made: StagedCredential) -> frozenset[tuple[int, Login]]:
         """A password that was made a moment ago is taken to be rejected everywhere."""
         if row.what:
             return self.worker.rejected
         return self.worker.rejected | {(each, made.credential.login) for each in range(len(self.world.bases))}
 
-    def _is_wanted(self, row: Row, known: Held) -> bool:
+    def _is_wanted(self, row: Row, known: StagedCredential) -> bool:
         return known.credential == self._new(row, known.id).credential if row.what else known.gen == row.gen
 
     def _label(self) -> Iterator[Step]:
@@ -444,13 +451,13 @@ class Stepper:
             a = a._replace(pending=row.version)
         yield f"{row.name} label", self._again(self.world._replace(a=a))
 
-    def _new(self, row: Row, token: str) -> Held:
+    def _new(self, row: Row, token: str) -> StagedCredential:
         if row.what:
-            return Held(VersionId(token), replace(row.what.credential, gen=row.gen))
+            return StagedCredential(VersionId(token), replace(row.what.credential, gen=row.gen))
         assert self.worker.a
         user = self.worker.a.current.credential.username
         user = partner(user) if self.setting.alternates else user
-        return Held(VersionId(token), Credential(row.gen, user, Secret(f"{token} by {self.number}")))
+        return StagedCredential(VersionId(token), Credential(row.gen, user, Secret(f"{token} by {self.number}")))
 
     def _stage_o(self, row: Row) -> Iterator[Step]:
         assert row.what
@@ -463,7 +470,7 @@ class Stepper:
             return
         id_ = VersionId(str(len(o.names) + 1))
         changed = o._replace(
-            versions=(*o.versions, Held(id_, row.what.credential)),
+            versions=(*o.versions, StagedCredential(id_, row.what.credential)),
             pending=id_,
             etag=o.etag + 1,
             names=o.names | {name if self.setting.fences.if_match else name + id_},
@@ -603,7 +610,7 @@ class Stepper:
         assert self.worker.row
         return self.world.bases[self.worker.row.member]
 
-    def _account_of(self, what: Held) -> Account:
+    def _account_of(self, what: StagedCredential) -> Account:
         return dict(self._base.users)[what.credential.username]
 
     def _changing(self) -> Iterator[Step]:
@@ -622,7 +629,7 @@ class Stepper:
         else:
             yield stepper._let_in(row.what)._unlocked(f"{row.name} change")
 
-    def _let_in(self, what: Held) -> Stepper:
+    def _let_in(self, what: StagedCredential) -> Stepper:
         """What was set is logged in with, which is certain to succeed."""
         assert self.worker.row
         number, login = self.worker.row.member, what.credential.login
@@ -657,7 +664,7 @@ def _changed(strategy: Strategy, account: Account, change: Change) -> Account:
     return account._replace(newest=new)
 
 
-def _was_rejected(worker: Worker, member: int, held: Held) -> bool:
+def _was_rejected(worker: Worker, member: int, held: StagedCredential) -> bool:
     login = held.credential.login
     if (member, login) in worker.accepted:
         return False
@@ -669,7 +676,7 @@ def _was_rejected(worker: Worker, member: int, held: Held) -> bool:
 
 def _row(setting: Setting, worker: Worker) -> Row:
     assert worker.a and worker.o
-    seen = Seen(
+    seen = DecisionInput(
         primary=worker.a,
         secondary=worker.o,
         members=tuple(Member(str(number), setting.has_admin) for number in range(len(setting.strategies))),
@@ -706,7 +713,7 @@ def _set_everywhere(world: World, password: Secret) -> World:
 
 def _edited(store: Store, credential: Credential, id_: str) -> Store:
     return store._replace(
-        versions=(*store.versions, Held(VersionId(id_), credential)),
+        versions=(*store.versions, StagedCredential(VersionId(id_), credential)),
         current=id_,
         previous=store.current,
         etag=store.etag + 1,
@@ -779,7 +786,7 @@ def _stray(setting: Setting, world: World) -> World | None:
     stray = replace(world.a.stages.current.credential, gen=9, password=Secret("stray"))
     o = world.o
     id_ = VersionId(str(len(o.names) + 1))
-    versions = (*o.versions, Held(id_, stray))
+    versions = (*o.versions, StagedCredential(id_, stray))
     return world._replace(o=o._replace(versions=versions, pending=id_, etag=o.etag + 1, names=o.names | {id_}))
 
 

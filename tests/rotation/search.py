@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keepstep.databases.interface import Answer
-from keepstep.rotation.rows import Held
+from keepstep.rotation.rows import StagedCredential
 from tests.rotation.model import Setting, Store, World, forget, starts, steps
 
 SOLO = 200
@@ -144,7 +144,7 @@ def _row_done(before: World, number: int, name: str) -> tuple[Any, ...] | None:
     return name, worker.row.member if worker and worker.row else -1, before.a, before.o
 
 
-def lets_in(world: World, number: int, held: Held | None) -> bool:
+def lets_in(world: World, number: int, held: StagedCredential | None) -> bool:
     return held is not None and world.bases[number].says(held.credential.login) is Answer.ACCEPT
 
 

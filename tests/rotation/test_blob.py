@@ -16,7 +16,7 @@ from keepstep.secret import Secret
 from keepstep.vaults.interface import SecretValue
 from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
 from tests.rotation.memory import MemoryScene
-from tests.rotation.silence import Silence
+from tests.rotation.null_watcher import Silence
 
 Keep = Callable[..., Coroutine[Any, Any, bool]]
 

@@ -19,22 +19,22 @@ from keepstep.databases.interface import Answer, Login, Probe
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import Error, ExitCode, Transient
-from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import is_pair, partner
+from keepstep.rotation.member import DatabaseMember
 from keepstep.rotation.pace import IN_USE, Pace, room_of
 from keepstep.rotation.passwords import fits, fresh_password
 from keepstep.rotation.tick import Tick
 from keepstep.secret import Secret
 from keepstep.vaults.interface import Stage, VersionId
 from keepstep.vaults.memory_staging import MemoryRevisions
-from keepstep.vaults.staging import Look, Stored
+from keepstep.vaults.staging import SecretState, VersionInfo
 from tests.database_servers.certificates import Authority
 from tests.database_servers.postgres import PostgresServer
+from tests.rotation.fixture import Clouds, Scene
 from tests.rotation.memory import FIRST, USER, MemoryScene
-from tests.rotation.scene import Clouds, Scene
-from tests.rotation.silence import Silence
+from tests.rotation.null_watcher import Silence
 
 Real = Callable[..., Scene]
 
@@ -195,13 +195,15 @@ def test_f8_a_locked_account() -> None:
 def test_f10_versions_run_out() -> None:
     """F10: a full secret is pruned before it is rotated; where nothing may be pruned, it is known until when."""
     now = datetime.now(UTC)
-    held = [Stored(id=VersionId(str(n)), is_deprecated=n < IN_USE - 1) for n in range(IN_USE, 0, -1)]
-    look = Look(name="s", id="s", stages={}, versions=tuple(held))
+    held = [VersionInfo(id=VersionId(str(n)), is_deprecated=n < IN_USE - 1) for n in range(IN_USE, 0, -1)]
+    look = SecretState(name="s", id="s", stages={}, versions=tuple(held))
     assert (room_of(look).has_room, room_of(look).prunable) == (False, "1")
-    waiting = [Stored(id=VersionId(str(n)), is_deprecated=True, deletion=now + timedelta(n)) for n in range(1, 30)]
+    waiting = [
+        VersionInfo(id=VersionId(str(n)), is_deprecated=True, deletion=now + timedelta(n)) for n in range(1, 30)
+    ]
     full = room_of(replace(look, versions=(*held, *waiting)))
     assert (full.has_room, full.prunable, full.next) == (False, None, now + timedelta(1))
-    few = tuple(Stored(id=VersionId(str(n)), is_deprecated=n < 6) for n in range(7, 0, -1))
+    few = tuple(VersionInfo(id=VersionId(str(n)), is_deprecated=n < 6) for n in range(7, 0, -1))
     assert room_of(replace(look, versions=few)).prunable is None
 
 
@@ -403,7 +405,7 @@ def test_f21_a_server_that_cannot_prove_its_name(
         report = Report("rotate", "a", "o", datetime.now(UTC))
         async with AsyncExitStack() as stack:
             rotation = scene.rotation(stack)
-            bases = (Base(PostgresDatabase(where), Strategy.ALTERNATING, rotation.bases[0].admin),)
+            bases = (DatabaseMember(PostgresDatabase(where), Strategy.ALTERNATING, rotation.bases[0].admin),)
             await Tick(replace(rotation, bases=bases), report, heard, is_forced=True).run()
         return report.exit_code
 

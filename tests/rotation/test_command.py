@@ -12,7 +12,7 @@ import pytest
 
 from keepstep.rotation.changes import Strategy
 from tests.database_servers.postgres import PostgresServer
-from tests.rotation.scene import FIRST, Clouds, Scene, called, in_process
+from tests.rotation.fixture import FIRST, Clouds, Scene, called, in_process
 
 Real = Callable[..., Scene]
 

@@ -18,7 +18,7 @@ from keepstep.errors import ExitCode
 from keepstep.rotation.changes import Strategy
 from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
-from tests.rotation.scene import Clouds, Scene, Server, log_in
+from tests.rotation.fixture import Clouds, Scene, Server, log_in
 
 pytestmark = pytest.mark.long
 

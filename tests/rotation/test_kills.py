@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from keepstep.rotation.changes import Strategy
-from tests.rotation.scene import Clouds, Scene, lets_in
+from tests.rotation.fixture import Clouds, Scene, lets_in
 
 Real = Callable[..., Scene]
 FULL = bool(os.environ.get("FULL"))

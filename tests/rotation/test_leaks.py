@@ -15,7 +15,7 @@ import pytest
 
 from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.postgres import PostgresServer
-from tests.rotation.scene import FIRST, Scene
+from tests.rotation.fixture import FIRST, Scene
 from tests.secrets.test_leaks import command_lines
 
 Real = Callable[..., Scene]

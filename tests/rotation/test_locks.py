@@ -15,7 +15,7 @@ from keepstep.rotation.changes import Strategy
 from keepstep.secret import Secret
 from keepstep.vaults.memory_staging import MemoryRevisions
 from tests.rotation.memory import ENGINES, USER, MemoryScene
-from tests.rotation.silence import Silence
+from tests.rotation.null_watcher import Silence
 
 KEEPS_TWO = [Strategy.DUAL, Strategy.ROLLOVER]
 

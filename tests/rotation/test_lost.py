@@ -15,8 +15,8 @@ from tests.database_servers.mariadb import MariadbServer
 from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer
-from tests.rotation.scene import FIRST, Clouds, Scene, Server
-from tests.rotation.silence import Silence
+from tests.rotation.fixture import FIRST, Clouds, Scene, Server
+from tests.rotation.null_watcher import Silence
 
 ALTERNATING, DUAL, ROLLOVER, SINGLE = Strategy.ALTERNATING, Strategy.DUAL, Strategy.ROLLOVER, Strategy.SINGLE
 CASES = [

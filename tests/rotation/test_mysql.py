@@ -17,8 +17,8 @@ from keepstep.rotation.changes import Strategy
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.relay import Cut, Relay, relay
-from tests.rotation.scene import FIRST, Clouds, Scene, lets_in
-from tests.rotation.silence import Silence
+from tests.rotation.fixture import FIRST, Clouds, Scene, lets_in
+from tests.rotation.null_watcher import Silence
 from tests.rotation.test_kills import FULL, Killer
 from tests.rotation.test_kills import killer as killer
 

@@ -9,18 +9,28 @@ import pytest
 
 from keepstep.databases.interface import Answer, Login
 from keepstep.rotation.credential import Credential
-from keepstep.rotation.rows import WORDS, Act, Held, Member, Row, Seen, Stages, decide, words_of
+from keepstep.rotation.rows import (
+    WORDS,
+    Act,
+    DecisionInput,
+    Member,
+    Row,
+    StagedCredential,
+    Stages,
+    decide,
+    words_of,
+)
 from keepstep.secret import Secret
 from keepstep.vaults.interface import VersionId
 
 
-def held(text: str) -> Held | None:
+def held(text: str) -> StagedCredential | None:
     """``c2`` is the password c of generation 2; ``c2@u_b`` is of another user; empty is none."""
     if not text:
         return None
     name, _, user = text.partition("@")
     credential = Credential(int(name[1:]), user or "u_a", Secret(name[0]))
-    return Held(VersionId(name), credential)
+    return StagedCredential(VersionId(name), credential)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ CASES = {
 }
 
 
-def seen_of(case: Case) -> Seen:
+def seen_of(case: Case) -> DecisionInput:
     options = dict(case.options)
     for name in ("unfit", "reused"):
         if name in options:
@@ -115,7 +125,7 @@ def seen_of(case: Case) -> Seen:
             known = Answer.ACCEPT if one.credential.password.reveal() in let_in else Answer.REJECT
             answers[member, one.credential.login] = Answer.UNREACHABLE if let_in == "?" else known
     options.setdefault("members", (Member("0"), Member("1")))
-    return Seen(primary=stores[0], secondary=stores[1], answers=answers, **options)
+    return DecisionInput(primary=stores[0], secondary=stores[1], answers=answers, **options)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -135,7 +145,7 @@ def test_every_row_is_in_the_table() -> None:
 def test_a_question_before_a_row() -> None:
     """Where an answer is not known, it is asked for, and nothing else is said."""
     seen = seen_of(CASES["idle"])
-    row = decide(Seen(primary=seen.primary, secondary=seen.secondary, members=seen.members))
+    row = decide(DecisionInput(primary=seen.primary, secondary=seen.secondary, members=seen.members))
     assert row == Row(name="", act=Act.PROBE, what=seen.primary.current, member=0)
 
 
@@ -146,5 +156,7 @@ def test_what_says_nothing_of_the_password_stops(answer: Answer) -> None:
     login = seen.primary.current.credential.login
     for number, expected in ((answer, "X3"), (Answer.EXPIRED, "D7")):
         answers = {**seen.answers, (1, login): number}
-        row = decide(Seen(primary=seen.primary, secondary=seen.secondary, members=seen.members, answers=answers))
+        row = decide(
+            DecisionInput(primary=seen.primary, secondary=seen.secondary, members=seen.members, answers=answers)
+        )
         assert row.name == expected

@@ -10,7 +10,7 @@ import pytest
 
 from tests.database_servers.postgres import PostgresServer
 from tests.hosts.serverless import lambda_function, oci_function
-from tests.rotation.scene import FIRST, Clouds, Scene
+from tests.rotation.fixture import FIRST, Clouds, Scene
 
 pytestmark = pytest.mark.long
 

@@ -8,7 +8,7 @@ import pytest
 
 from keepstep.errors import ExitCode
 from keepstep.rotation.changes import Strategy
-from tests.rotation.scene import FIRST, Scene
+from tests.rotation.fixture import FIRST, Scene
 
 Real = Callable[..., Scene]
 

@@ -18,8 +18,8 @@ import pytest
 from keepstep.errors import ExitCode
 from keepstep.rotation.changes import Strategy
 from keepstep.runs.report import Report
+from tests.rotation.fixture import Scene
 from tests.rotation.memory import Died, Gate, MemoryScene, Turns
-from tests.rotation.scene import Scene
 
 FULL = bool(os.environ.get("FULL"))
 SEEDS = range(1000 if FULL else 5)

@@ -14,8 +14,8 @@ from keepstep.databases.interface import Database, Engine, Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.databases.postgres import PostgresDatabase
-from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
+from keepstep.rotation.member import DatabaseMember
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation
@@ -41,15 +41,15 @@ def wired(described: Described, stack: AsyncExitStack, identity: AwsIdentity | N
     )
 
 
-def _base(member: Described, strategy: Strategy) -> Base:
+def _base(member: Described, strategy: Strategy) -> DatabaseMember:
     return base_of(database_of(member), strategy, admin_of(*member["admin"]) if member["admin"] else None)
 
 
-def base_of(database: Database, strategy: Strategy, admin: Callable[[], Awaitable[Login]] | None) -> Base:
+def base_of(database: Database, strategy: Strategy, admin: Callable[[], Awaitable[Login]] | None) -> DatabaseMember:
     """Each engine's own way to keep two passwords."""
     if strategy.keeps_two:
         strategy = Strategy.ROLLOVER if database.engine is Engine.ORACLE else Strategy.DUAL
-    return Base(database, strategy, admin)
+    return DatabaseMember(database, strategy, admin)
 
 
 def admin_of(username: str, password: str) -> Callable[[], Awaitable[Login]]:

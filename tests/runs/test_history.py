@@ -13,10 +13,10 @@ import pytest
 from keepstep.errors import ConfigError, NotFound
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
-from keepstep.runs.place import place_of
 from keepstep.runs.recording import Recording
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.runs.run import Run, new_id, outcome_of
+from keepstep.state.place import place_of
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

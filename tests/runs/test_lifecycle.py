@@ -26,14 +26,14 @@ from hypothesis.stateful import (
 from keepstep.errors import Error
 from keepstep.runs import lifecycle
 from keepstep.runs.history import History
-from keepstep.runs.members import Members, hold
-from keepstep.runs.place import place_of
-from keepstep.runs.reaper import LOOKS
+from keepstep.runs.liveness import LOOKS
 from keepstep.runs.run import MEANINGS, OPEN, Run
-from keepstep.runs.schedule import parse_schedule
-from keepstep.runs.scheduler import Scheduler, Timing
-from tests.runs.flaky import Flaky
+from keepstep.schedules.members import Members, hold
+from keepstep.schedules.schedule import parse_schedule
+from keepstep.schedules.scheduler import Scheduler, Timing
+from keepstep.state.place import place_of
 from tests.runs.test_history import NOW, a_run, ended
+from tests.state.flaky import Flaky
 
 STEPS: dict[str, tuple[tuple[str, ...], Callable[[History, Run], bool]]] = {
     "start": (("queued",), lambda history, run: history.start(replace(run, started=NOW))),

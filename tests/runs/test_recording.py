@@ -14,13 +14,13 @@ import pytest
 
 from keepstep.errors import Error, Locked, Transient
 from keepstep.runs import recording as module
-from keepstep.runs.claims import Claim, claim
 from keepstep.runs.history import History
-from keepstep.runs.place import place_of
 from keepstep.runs.recording import CAUSE, RUN, Recording
 from keepstep.runs.report import Report
-from tests.runs.flaky import Flaky
+from keepstep.schedules.claims import Claim, claim
+from keepstep.state.place import place_of
 from tests.runs.test_history import NOW, a_run
+from tests.state.flaky import Flaky
 
 
 @pytest.fixture

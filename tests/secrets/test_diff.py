@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 from keepstep.secrets.diff import Is, Observed, Verdict, decide
 
-OURS = Look(0o600)
-APPS = Look(0o640, 1000, 1001)
+OURS = FileAttributes(0o600)
+APPS = FileAttributes(0o640, 1000, 1001)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ APPS = Look(0o640, 1000, 1001)
         (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, Verdict.KEEP),
     ],
 )
-def test_the_table(observed: Observed, look: Look, verdict: Verdict) -> None:
+def test_the_table(observed: Observed, look: FileAttributes, verdict: Verdict) -> None:
     """One case for each row; an owner that nobody asked for is nobody's business."""
     assert decide(observed, b"new", look).verdict is verdict
 
@@ -40,11 +40,13 @@ def test_the_table(observed: Observed, look: Look, verdict: Verdict) -> None:
 files = st.builds(
     Observed, st.just(Is.FILE), st.binary(max_size=4), st.integers(0, 0o777), st.integers(0, 2), st.integers(0, 2)
 )
-looks = st.builds(Look, st.integers(0, 0o777), st.none() | st.integers(0, 2), st.none() | st.integers(0, 2))
+looks = st.builds(
+    FileAttributes, st.integers(0, 0o777), st.none() | st.integers(0, 2), st.none() | st.integers(0, 2)
+)
 
 
 @given(files, st.binary(max_size=4), looks)
-def test_what_is_kept_is_right(observed: Observed, content: bytes, look: Look) -> None:
+def test_what_is_kept_is_right(observed: Observed, content: bytes, look: FileAttributes) -> None:
     """A file is kept if and only if content, mode and the owners that were asked for are right."""
     is_right = (
         observed.content == content
@@ -56,7 +58,7 @@ def test_what_is_kept_is_right(observed: Observed, content: bytes, look: Look) -
 
 
 @given(st.builds(Observed, st.sampled_from(Is), st.just(b"S3cr3t-old")), looks)
-def test_reasons_hold_no_content(observed: Observed, look: Look) -> None:
+def test_reasons_hold_no_content(observed: Observed, look: FileAttributes) -> None:
     """What people read of a decision has nothing of either content."""
     decision = decide(observed, b"S3cr3t-new", look)
     assert "S3cr3t" not in decision.reason + repr(observed)

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from keepstep.errors import ConfigError, Error, NotFound
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 from keepstep.secrets.folders import opened
 
-OURS = Look(0o600)
+OURS = FileAttributes(0o600)
 NOBODY = 65534
 
 
-def enter(path: Path, look: Look = OURS, *, create: bool = True) -> Path:
+def enter(path: Path, look: FileAttributes = OURS, *, create: bool = True) -> Path:
     """Where the way leads."""
     with opened(str(path), look, create=create) as folder:
         return Path(os.readlink(f"/proc/self/fd/{folder}"))
@@ -29,8 +29,8 @@ def test_missing_folders_are_made_for_us_alone(root: Path) -> None:
     old = os.umask(0)
     try:
         assert enter(root / "a" / "b") == root / "a" / "b"
-        assert enter(root / "c", Look(0o640)) == root / "c"
-        assert enter(root / "d", Look(0o600, NOBODY)) == root / "d"
+        assert enter(root / "c", FileAttributes(0o640)) == root / "c"
+        assert enter(root / "d", FileAttributes(0o600, NOBODY)) == root / "d"
     finally:
         os.umask(old)
     modes = [stat.S_IMODE((root / name).stat().st_mode) for name in ("a", "a/b", "c", "d")]
@@ -54,12 +54,12 @@ def test_a_new_folder_has_its_mode_from_the_start(root: Path, umask: int, monkey
 
     before = os.umask(umask)
     try:
-        enter(root / "plain", Look(0o640))
+        enter(root / "plain", FileAttributes(0o640))
         monkeypatch.setattr(os, "mkdir", swapped)
         with contextlib.suppress(ConfigError):
-            enter(root / "link", Look(0o640))
+            enter(root / "link", FileAttributes(0o640))
         assert stat.S_IMODE(ours.stat().st_mode) == 0o700
-        enter(root / "folder", Look(0o640))
+        enter(root / "folder", FileAttributes(0o640))
     finally:
         os.umask(before)
     assert stat.S_IMODE((root / "folder").stat().st_mode) == 0o700
@@ -103,7 +103,7 @@ def test_somebody_elses_folder(root: Path) -> None:
     os.chown(folder, NOBODY, NOBODY)
     with pytest.raises(ConfigError, match=f"belongs to the user {NOBODY}"):
         enter(folder)
-    assert enter(folder, Look(0o600, NOBODY)) == folder
+    assert enter(folder, FileAttributes(0o600, NOBODY)) == folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root's links")

@@ -14,7 +14,7 @@ import pytest
 from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
-from keepstep.secrets.delivery import Delivery, Look, Target
+from keepstep.secrets.delivery import Delivery, FileAttributes, Target
 from keepstep.secrets.diff import Is, Verdict
 from keepstep.secrets.place import delivered, observe_target, place, preview, still_due, tidy
 from keepstep.vaults.address import parse
@@ -24,7 +24,9 @@ HUP = Notice(Kind.CONTAINER, "web", "SIGHUP")
 
 
 def one(path: Path, mode: int = 0o600, *notices: Notice) -> Target:
-    return Target(deliveries=(Delivery(path=str(path), content=CONTENT, look=Look(mode)),), notices=notices)
+    return Target(
+        deliveries=(Delivery(path=str(path), content=CONTENT, look=FileAttributes(mode)),), notices=notices
+    )
 
 
 def names(folder: Path) -> list[str]:
@@ -87,7 +89,7 @@ def test_a_wrong_mode_is_a_change(root: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
 def test_owner_and_group(root: Path) -> None:
     """The file belongs to whom it should; one that was given to somebody else is given back."""
-    look = Look(0o440, 1234, 4321)
+    look = FileAttributes(0o440, 1234, 4321)
     target = Target(deliveries=(Delivery(path=str(root / "x"), content=CONTENT, look=look),))
     place(target, [b"value"])
     state = (root / "x").stat()

@@ -12,7 +12,7 @@ import pytest
 from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import ConfigError
 from keepstep.secrets.content import Whole
-from keepstep.secrets.delivery import Delivery, Look, Target
+from keepstep.secrets.delivery import Delivery, FileAttributes, Target
 from keepstep.secrets.place import delivered, place
 from keepstep.vaults.address import parse
 
@@ -24,7 +24,7 @@ def pair(folder: Path, *names: str, notices: tuple[Notice, ...] = ()) -> Target:
         Delivery(
             path=f"{folder}/{name}",
             content=Whole(parse(f"aws-sm:{name}")),
-            look=Look(0o644 if name == "crt" else 0o600),
+            look=FileAttributes(0o644 if name == "crt" else 0o600),
         )
         for name in names or ("crt", "key")
     )

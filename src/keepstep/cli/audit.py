@@ -11,16 +11,16 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
-from keepstep.audit_settings import Places, bucket_of, key_of, places_of
 from keepstep.cli.options import Group, config_file, global_options, merge_globals
 from keepstep.cli.rotate_job import NAME
 from keepstep.cli.running import run
 from keepstep.config import Audit, Config, RotateJob, load
 from keepstep.errors import ConfigError, Error, ExitCode
+from keepstep.jobs.assembly import Assembly, CloudSettings, settings_of
+from keepstep.jobs.audit import Places, bucket_of, key_of, places_of
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
 from keepstep.stores.interface import Store

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from keepstep.assembly import Assembly, schedule_of, settings_of
 from keepstep.cli.sync_job import checked, words_of
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.config import Config, RotateJob, SecretsJob, SyncJob
 from keepstep.errors import ConfigError, Error
-from keepstep.runs.channels import service_of
+from keepstep.jobs.assembly import Assembly, schedule_of, settings_of
+from keepstep.monitoring.channels import service_of
 from keepstep.secrets.map import Map, read_map
 from keepstep.secrets.plan import make_plan
 from keepstep.stores.address import Address, parse
@@ -118,7 +118,7 @@ def _secrets(name: str, job: SecretsJob) -> None:
 
 async def _rotation(config: Config, name: str, job: RotateJob) -> None:
     """Wires it, and asks nobody: wallets, which may be elsewhere, are left out."""
-    from keepstep.rotation_assembly import RotationAssembly
+    from keepstep.jobs.rotate import RotationAssembly
 
     async with AsyncExitStack() as stack:
         assembly = Assembly(settings_of(job.identity or config.identity))

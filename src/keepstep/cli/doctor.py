@@ -13,16 +13,16 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.cli.options import Command, config_file, global_options, merge_globals
 from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, job_of, load
 from keepstep.doctor.check import Check, Verdict, exit_code, of_error
-from keepstep.doctor.examination import examined
-from keepstep.doctor.patient import Patient
+from keepstep.doctor.checks import examined
+from keepstep.doctor.context import JobUnderTest
 from keepstep.errors import ConfigError, Error
+from keepstep.jobs.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.secrets.map import DEFAULT_PATHS, Map, find_map, read_map
 from keepstep.secrets.plan import make_plan
 from keepstep.stores.address import parse
@@ -77,7 +77,7 @@ _NOTHING = "write a keepstep.toml with jobs, name a map file, or set SYNC_FROM a
 
 def _patients(
     ctx: click.Context, config: Config, name: str | None, *, is_configured: bool
-) -> tuple[list[Patient], list[Check]]:
+) -> tuple[list[JobUnderTest], list[Check]]:
     """The jobs that are meant, and what is wrong with those that make no sense. Raises :class:`ConfigError`."""
     if name is None and not (is_configured and config.job):
         return _of_environment(ctx, config), []
@@ -94,16 +94,16 @@ def _patients(
     return patients, checks
 
 
-def _patient(ctx: click.Context, config: Config, name: str) -> Patient:
+def _patient(ctx: click.Context, config: Config, name: str) -> JobUnderTest:
     job = config.job[name]
     if isinstance(job, SyncJob):
         return _of_sync(ctx, config, job, name)
     if isinstance(job, SecretsJob):
         return _of_secrets(config, job, name)
-    return Patient(name=name, job=job, settings=settings_of(job.identity or config.identity))
+    return JobUnderTest(name=name, job=job, settings=settings_of(job.identity or config.identity))
 
 
-def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> Patient:
+def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> JobUnderTest:
     """With the options that the job's params stand for."""
     from keepstep.cli.sync import command as sync
 
@@ -116,7 +116,7 @@ def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> Pat
         if options[word]
     }
     settings: CloudSettings = settings_of(job.identity or config.identity)
-    return Patient(
+    return JobUnderTest(
         name=name,
         job=job,
         settings=replace(settings, **said, no_sign_request=options["no_sign_request"]),
@@ -126,13 +126,13 @@ def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> Pat
     )
 
 
-def _of_secrets(config: Config, job: SecretsJob, name: str) -> Patient:
+def _of_secrets(config: Config, job: SecretsJob, name: str) -> JobUnderTest:
     map_ = read_map(Path(job.map)) if job.map else Map()
     settings = instance_by_default(settings_of(job.identity or config.identity))
-    return Patient(name=name, job=job, settings=settings, plan=make_plan(map_, job.file, job.set))
+    return JobUnderTest(name=name, job=job, settings=settings, plan=make_plan(map_, job.file, job.set))
 
 
-def _of_environment(ctx: click.Context, config: Config) -> list[Patient]:
+def _of_environment(ctx: click.Context, config: Config) -> list[JobUnderTest]:
     """What the replaced tools' variables and files say."""
     if os.environ.get("SYNC_FROM"):
         from keepstep.hosts.container import read_settings
@@ -144,7 +144,7 @@ def _of_environment(ctx: click.Context, config: Config) -> list[Patient]:
         return [replace(patient, settings=replace(patient.settings, role_arn=roles))]
     if os.environ.get("AWS_SECRET_ID"):
         rotation: RotateJob = job_of_environment(os.environ)
-        return [Patient(name=NAME, job=rotation, settings=settings_of(config.identity))]
+        return [JobUnderTest(name=NAME, job=rotation, settings=settings_of(config.identity))]
     found = str(find_map()) if any(os.path.exists(path) for path in DEFAULT_PATHS) else None
     return [_of_secrets(config, SecretsJob(kind="secrets", map=found), found)] if found else []
 

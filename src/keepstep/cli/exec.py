@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import click
 
-from keepstep.assembly import Assembly
 from keepstep.cli.options import Command
 from keepstep.cli.secrets_job import Work, ask, work_of
 from keepstep.errors import Error
+from keepstep.jobs.assembly import Assembly
 from keepstep.secrets.environment import chosen, environment_of
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126

@@ -14,8 +14,8 @@ from keepstep.cli.progress_lines import ProgressLines
 from keepstep.cli.running import late_signal
 from keepstep.errors import ExitCode
 from keepstep.runs.report import Action, Failure, Report
-from keepstep.runs.words import size_in_words
 from keepstep.text import printable, printable_lines
+from keepstep.units import size_in_words
 
 
 class Terminal:

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from keepstep.runs.words import size_in_words
+from keepstep.units import size_in_words
 
 
 class ProgressLines:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import Error, Locked, Transient
+from keepstep.jobs.assembly import alerting_of, watches_of
 from keepstep.runs.history import History
 from keepstep.runs.recording import RUN, Recording
-from keepstep.runs.state_clock import StateClock
+from keepstep.state.clock import StateClock
 from keepstep.text import printable
 
 if TYPE_CHECKING:
     from keepstep.config import Config
-    from keepstep.runs.place import StatePlace
+    from keepstep.state.place import StatePlace
 
 _PATIENCE = {"secrets": 60.0}
 """Seconds that a run waits for another one of its job to end, by kind."""
@@ -136,7 +136,7 @@ def _tell(config: Config, job: str, history: History, clock: Clock) -> None:
                 printable(f"warning: an alert could not be sent by {trouble.channel}: {trouble.error}"), err=True
             )
         if config.metrics.textfile:
-            from keepstep.runs.metrics import render, write_textfile
+            from keepstep.monitoring.metrics import render, write_textfile
 
             write_textfile(Path(config.metrics.textfile), render(history, alerting, watches_of(config), now))
     except (Error, ModuleNotFoundError) as exc:

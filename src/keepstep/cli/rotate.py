@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, settings_of
 from keepstep.cli.options import Command, global_options, merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import Work, work_of
@@ -17,8 +16,9 @@ from keepstep.cli.rotate_output import Lines
 from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.clock import SystemClock
 from keepstep.errors import ExitCode
+from keepstep.jobs.assembly import Assembly, settings_of
+from keepstep.jobs.rotate import RotationAssembly
 from keepstep.rotation.tick import Tick
-from keepstep.rotation_assembly import RotationAssembly
 from keepstep.runs.report import Report, action_log
 
 

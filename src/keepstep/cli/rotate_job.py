@@ -16,7 +16,7 @@ from keepstep.cli.options import config_file
 from keepstep.config import Config, Identities, RotateJob, job_of, load
 from keepstep.errors import ConfigError
 from keepstep.rotation.settings import Called, as_key, as_variable
-from keepstep.runs.durations import bounded
+from keepstep.units import bounded
 
 NAME = "rotation"
 """What a rotation without a configuration is called, also in its audit log."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, recipients
 from keepstep.cli.options import Group, global_options, merge_globals
 from keepstep.cli.recording import alone, recording_of
 from keepstep.cli.running import Interruption, late_signal, run
@@ -22,6 +21,7 @@ from keepstep.cli.secrets_output import Lines, table
 from keepstep.clock import SystemClock
 from keepstep.config import parse_duration
 from keepstep.errors import ExitCode
+from keepstep.jobs.assembly import Assembly, recipients
 from keepstep.runs.report import Report, action_log
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.apply import Apply, ApplyOptions

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 import click
 
-from keepstep.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.cli.options import config_file
 from keepstep.cli.running import run
 from keepstep.config import Config, Identities, SecretsJob, job_of, load
 from keepstep.errors import ConfigError, ExitCode
-from keepstep.runs.place import StatePlace, is_usable
+from keepstep.jobs.assembly import CloudSettings, instance_by_default, settings_of
 from keepstep.secrets.map import Map, find_map, read_map
 from keepstep.secrets.plan import Plan, make_plan
+from keepstep.state.place import StatePlace, is_usable
 
 T = TypeVar("T")
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import alerting_of, schedule_of
 from keepstep.cli.options import Command, global_options, merge_globals, needed_config_file
 from keepstep.clock import SystemClock
 from keepstep.config import Config, job_of, load
-from keepstep.runs.alerting import Alerting
-from keepstep.runs.durations import in_words
+from keepstep.jobs.assembly import alerting_of, schedule_of
+from keepstep.monitoring.alerting import Alerting
+from keepstep.monitoring.overview import Overview, overview
+from keepstep.monitoring.words import achievement
 from keepstep.runs.history import History
-from keepstep.runs.overview import Overview, overview
 from keepstep.runs.run import MEANINGS, Run
-from keepstep.runs.words import achievement
 from keepstep.text import shown
+from keepstep.units import in_words
 
 _SHOWN = 20
 """Runs of one job."""

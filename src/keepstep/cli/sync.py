@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings, direction, settings_of
 from keepstep.cli.aws_options import NO_EFFECT, aws_options
 from keepstep.cli.options import OrderedFilters, global_options, merge_globals
 from keepstep.cli.output import Terminal, hand_in
@@ -21,6 +20,7 @@ from keepstep.cli.sync_job import configured, with_params
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.cli.values import DeleteCap, Duration, Rate
 from keepstep.errors import ExitCode, Misuse
+from keepstep.jobs.assembly import Assembly, CloudSettings, direction, settings_of
 from keepstep.limits import raise_open_files
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
@@ -29,10 +29,10 @@ from keepstep.objects.high_water import Pace
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync, SyncOptions
-from keepstep.runs.place import own_folder
 from keepstep.runs.progress import Observer, Progress
 from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
+from keepstep.state.place import own_folder
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 from keepstep.stores.places import identity

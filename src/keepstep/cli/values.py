@@ -16,8 +16,8 @@ import click
 from keepstep.clouds.s3_block import size_of
 from keepstep.errors import ConfigError, Misuse
 from keepstep.objects.guard import Cap
-from keepstep.runs.durations import parse_duration
 from keepstep.secret import Secret
+from keepstep.units import parse_duration
 
 _PAIR = re.compile(
     r"""\s*(?P<key>[A-Za-z0-9_.\#/:-]*)\s*=\s*

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.cli import sync
 from keepstep.cli.options import OrderedFilters, merge_globals
 from keepstep.cli.output import hand_in
@@ -19,13 +18,14 @@ from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_job import completed, configured, words_of
 from keepstep.cli.transfer_options import transfer_options
 from keepstep.errors import ExitCode, NotFound
+from keepstep.jobs.assembly import Assembly, CloudSettings, settings_of
 from keepstep.limits import raise_open_files
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.journal import Journal
 from keepstep.objects.verify import Verify, VerifyOptions
-from keepstep.runs.place import own_folder
 from keepstep.runs.progress import Observer
 from keepstep.runs.report import Report
+from keepstep.state.place import own_folder
 from keepstep.stores.address import Address, parse
 from keepstep.stores.places import identity
 

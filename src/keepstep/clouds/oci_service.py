@@ -40,7 +40,7 @@ class OciService:
         self.identity = identity
         self.requests: Counter[str] = Counter()
         """By operation."""
-        self.strains = 0
+        self.throttle_count = 0
         """How often a request had to be repeated because the service was overtaxed, or away."""
         self._workers: Workers | None = None
         self._service = service
@@ -52,7 +52,7 @@ class OciService:
         self._base = ""
 
     def _strained(self) -> None:
-        self.strains += 1
+        self.throttle_count += 1
 
     def _threads(self) -> Workers:
         """For signatures: as many as there are processors pay off."""

@@ -21,15 +21,15 @@ from keepstep.clock import Clock, SystemClock
 from keepstep.config import Config
 from keepstep.dashboard.access import HEADERS, Access
 from keepstep.dashboard.chart import bars
-from keepstep.dashboard.looks import Looks
+from keepstep.dashboard.snapshots import SnapshotCache
 from keepstep.dashboard.spend import Books
 from keepstep.dashboard.views import Views, moment, tone_of
 from keepstep.errors import Error
-from keepstep.runs.durations import in_words
+from keepstep.monitoring.words import achievement
 from keepstep.runs.history import History
-from keepstep.runs.words import achievement, size_in_words
 from keepstep.secret import Secret
 from keepstep.text import shown
+from keepstep.units import in_words, size_in_words
 
 _LOOK = 2.0
 """Seconds between looks at the state for those who follow."""
@@ -55,7 +55,7 @@ class Dashboard:
         token = self.config().dashboard.token
         self._access = Access(self.host, Secret(token.get_secret_value()) if token else None)
         self._views = Views(self.history)
-        self._looks = Looks(self.config, self.clock)
+        self._looks = SnapshotCache(self.config, self.clock)
         self._books = Books(self.config, self.clock)
         self._followers = 0
         loader = PackageLoader("keepstep.dashboard")

@@ -14,11 +14,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-from keepstep.assembly import Assembly, CloudSettings, settings_of
 from keepstep.clock import Clock
 from keepstep.config import Config, SyncJob
 from keepstep.dashboard.focus import Cost, costs_in
 from keepstep.errors import Error
+from keepstep.jobs.assembly import Assembly, CloudSettings, settings_of
 from keepstep.stores import bling
 from keepstep.stores.address import parse
 from keepstep.stores.interface import Entry, Store

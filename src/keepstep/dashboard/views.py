@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from keepstep.assembly import schedule_of
 from keepstep.config import Config
-from keepstep.runs.alerting import Alerting
+from keepstep.jobs.assembly import schedule_of
+from keepstep.monitoring.alerting import Alerting
+from keepstep.monitoring.overview import Overview, is_silent, overview
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
-from keepstep.runs.overview import Overview, is_silent, overview
 from keepstep.runs.run import GOOD, IDLE, MEANINGS, OPEN, Run
 
 STRIP = 30

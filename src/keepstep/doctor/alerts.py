@@ -11,7 +11,7 @@ from keepstep.clouds.tls import verified
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.probe import Probe, blocking
-from keepstep.runs.channels import Channel, meaning, service_of
+from keepstep.monitoring.channels import Channel, meaning, service_of
 
 _PATIENCE = 10.0
 _PORTS = {"insecure": 25, "starttls": 587, "ssl": 465}

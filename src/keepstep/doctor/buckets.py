@@ -12,9 +12,9 @@ import json
 import secrets
 from typing import Protocol
 
-from keepstep.assembly import Assembly
 from keepstep.clouds.sigv4 import encode_query, quote_path
 from keepstep.errors import Conflict, Error, NotFound
+from keepstep.jobs.assembly import Assembly
 from keepstep.stores.address import Address
 from keepstep.stores.oci_client import OciClient
 from keepstep.stores.oci_headers import oci_headers

@@ -17,11 +17,11 @@ from keepstep.databases.endpoint import PORTS, Endpoint, trust
 from keepstep.databases.interface import Engine
 from keepstep.databases.wallet import Wallet
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.probe import Probe
 from keepstep.errors import ConfigError, Error, Transient
-from keepstep.rotation_assembly import RotationAssembly
-from keepstep.runs.durations import in_words
+from keepstep.jobs.rotate import RotationAssembly
+from keepstep.units import in_words
 
 SOON = timedelta(days=14)
 """Less than this, and somebody has to renew it now."""
@@ -33,7 +33,7 @@ _PROTOCOL_41, _SSL, _SECURE = 0x200, 0x800, 0x8000
 """Capabilities of MySQL's protocol (SSLRequest)."""
 
 
-def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
     assert isinstance(patient.job, RotateJob)
     for member in patient.job.database:
         about = f"{member.engine} {member.host or member.dsn or ''}"
@@ -47,14 +47,14 @@ def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
 class _Wallets(RotationAssembly):
     """Reads a wallet from wherever it is, as a rotation does."""
 
-    def __init__(self, practice: Practice, patient: Patient) -> None:
+    def __init__(self, practice: ProbeContext, patient: JobUnderTest) -> None:
         super().__init__(practice.assembly(patient.settings), practice.stack, lambda text: None)
 
     async def get(self, address: str) -> Wallet:
         return await self._wallet(address)
 
 
-async def _tls(practice: Practice, patient: Patient, member: Database, about: str) -> Check:
+async def _tls(practice: ProbeContext, patient: JobUnderTest, member: Database, about: str) -> Check:
     context, dsn = None, member.dsn
     if member.wallet:
         wallet = await _Wallets(practice, patient).get(member.wallet)
@@ -66,7 +66,7 @@ async def _tls(practice: Practice, patient: Patient, member: Database, about: st
     return _judged("tls", f"{about}:{port}", _end_of(der), practice.clock.now(), "renew the server's certificate")
 
 
-async def _ca(practice: Practice, path: str) -> Check:
+async def _ca(practice: ProbeContext, path: str) -> Check:
     from cryptography import x509
 
     try:
@@ -80,7 +80,7 @@ async def _ca(practice: Practice, path: str) -> Check:
     return _judged("ca", path, ends, practice.clock.now(), "get the new CA bundle; for RDS: global-bundle.pem")
 
 
-async def _wallet(practice: Practice, patient: Patient, address: str) -> Check:
+async def _wallet(practice: ProbeContext, patient: JobUnderTest, address: str) -> Check:
     wallet = await _Wallets(practice, patient).get(address)
     wallet.trust()
     fix = "download a new wallet (oci db autonomous-database generate-wallet), and put it where this one is"

@@ -13,7 +13,7 @@ from keepstep.containers.interface import RELOAD, RESTART, Kind, Notice
 from keepstep.containers.signals import signal_number
 from keepstep.containers.systemd import SystemdUnits
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown
-from keepstep.doctor.patient import Patient
+from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import Error
 from keepstep.secrets.delivery import Target
@@ -41,7 +41,7 @@ class Engines(ContainerEngines):
         return (await asyncio.to_thread(self._running, notice))[0]
 
 
-def probes(patient: Patient) -> Iterator[Probe]:
+def probes(patient: JobUnderTest) -> Iterator[Probe]:
     assert patient.plan
     told = _told(patient.plan.targets)
     engines = Engines()

@@ -8,12 +8,12 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_regions import home_in
 from keepstep.clouds.oci_service import OciService, quoted
 from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.identity import refusal
-from keepstep.doctor.patient import Patient, Practice
 from keepstep.errors import Denied
-from keepstep.runs.durations import in_words
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Span
+from keepstep.units import in_words
 
 _LATE = timedelta(hours=48)
 """Reports may be late by so much ("Accessing Cost and Usage Reports")."""
@@ -43,7 +43,7 @@ async def home_region(identity: OciIdentity, tenancy: str) -> Check:
     return ok("region", tenancy, f"{ours} is the tenancy's home region")
 
 
-async def newest(practice: Practice, patient: Patient, address: Address) -> Check:
+async def newest(practice: ProbeContext, patient: JobUnderTest, address: Address) -> Check:
     """The newest report of the last days, by a listing of these days alone."""
     store = practice.assembly(patient.settings).source(address)
     now = practice.clock.now()

@@ -9,32 +9,32 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keepstep.assembly import Assembly
 from keepstep.audit.verify import chains_in
-from keepstep.audit_settings import Places, places_of
 from keepstep.config import Audit, Config, RotateJob
 from keepstep.doctor.buckets import bucket_of
 from keepstep.doctor.check import Check, fail, ok, warn
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.databases import can_be_changed, logs_in
 from keepstep.doctor.objects import write
-from keepstep.doctor.patient import Patient, Practice
 from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe
 from keepstep.doctor.quotas import forecast
 from keepstep.errors import Conflict, Refused
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.audit import Places, places_of
+from keepstep.jobs.rotate import RotationAssembly
 from keepstep.rotation.credential import partner
 from keepstep.rotation.failures import Weight
-from keepstep.rotation.guard import Guard
+from keepstep.rotation.lockout_guard import Guard
 from keepstep.rotation.notes import Notes
 from keepstep.rotation.pace import room_of
-from keepstep.rotation.rows import Held
+from keepstep.rotation.rows import StagedCredential
 from keepstep.rotation.settings import as_key, as_variable
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Rotation
-from keepstep.rotation_assembly import RotationAssembly
 from keepstep.stores.options import TransferOptions
 from keepstep.vaults.interface import Stage
-from keepstep.vaults.staging import Look
+from keepstep.vaults.staging import SecretState
 
 _NOBODY = "keepstep-doctor"
 """An ETag that no secret has."""
@@ -43,7 +43,7 @@ _NOBODY = "keepstep-doctor"
 class Credential:
     """One rotate job, wired as the job itself would be, once for all probes."""
 
-    def __init__(self, practice: Practice, patient: Patient) -> None:
+    def __init__(self, practice: ProbeContext, patient: JobUnderTest) -> None:
         assert isinstance(patient.job, RotateJob)
         self._practice = practice
         self._patient = patient
@@ -81,7 +81,7 @@ class Credential:
         self._stores = self._stores or self._parts.stores(self.job)
         return self._stores
 
-    async def _look(self, *, is_aws: bool) -> Look:
+    async def _look(self, *, is_aws: bool) -> SecretState:
         stores = self.stores
         return await (stores.look_again() if is_aws else stores.look_at_secondary())
 
@@ -157,12 +157,12 @@ class Credential:
             return warn("quota", look.name, found.text, fix)
         return ok("quota", look.name, found.text)
 
-    async def _guarded(self) -> tuple[Rotation, Guard, Held]:
+    async def _guarded(self) -> tuple[Rotation, Guard, StagedCredential]:
         """With the same memory of failed logins as rotations have: what fails here is noted there too."""
         rotation = await self._rotation()
         look = await self._look(is_aws=True)
         version = look.stages[Stage.CURRENT]
-        held = Held(version, (await self.stores.primary_content(version)).payload.credential)
+        held = StagedCredential(version, (await self.stores.primary_content(version)).payload.credential)
         notes = Notes(self.stores)
         guard = Guard(rotation.bases, self._practice.clock, notes.write)
         guard.remember(notes.read(look))

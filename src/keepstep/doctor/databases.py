@@ -8,16 +8,16 @@ from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Answer, Finding, Probe, Session
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
 from keepstep.errors import Error
-from keepstep.rotation.base import Base, remedy_of
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.credential import Credential, partner
-from keepstep.rotation.guard import more_failures
+from keepstep.rotation.lockout_guard import more_failures
+from keepstep.rotation.member import DatabaseMember, remedy_of
 from keepstep.rotation.passwords import fresh_password
 
 _AWAY = (Answer.UNREACHABLE, Answer.TLS_ERROR)
 
 
-def logs_in(base: Base, probe: Probe, current: Credential, job: str) -> Check:
+def logs_in(base: DatabaseMember, probe: Probe, current: Credential, job: str) -> Check:
     """What the answer to the current password means."""
     name, user = base.database.name, current.username
     why = f": {probe.why}" if probe.why else ""
@@ -38,7 +38,7 @@ def logs_in(base: Base, probe: Probe, current: Credential, job: str) -> Check:
 
 
 async def can_be_changed(
-    base: Base, current: Credential, opened: AbstractAsyncContextManager[Session]
+    base: DatabaseMember, current: Credential, opened: AbstractAsyncContextManager[Session]
 ) -> list[Check]:
     """What a rotation's own preflight finds, for the user whose password is set next."""
     name, is_pair = base.database.name, base.strategy is Strategy.ALTERNATING
@@ -60,7 +60,7 @@ async def can_be_changed(
     return checks or [ok("change", name, f"the password of {user} could be set")]
 
 
-async def _limits(base: Base, session: Session, user: str, current: Credential) -> list[Finding]:
+async def _limits(base: DatabaseMember, session: Session, user: str, current: Credential) -> list[Finding]:
     """An account that a single failed login locks has none to spare for a rotation."""
     account = await session.account(user)
     if account is None or account.failures_allowed != 1:
@@ -71,7 +71,7 @@ async def _limits(base: Base, session: Session, user: str, current: Credential) 
     return [Finding(text, more_failures(base, user))]
 
 
-def _not_logged_in(base: Base, error: NotLoggedIn) -> Check:
+def _not_logged_in(base: DatabaseMember, error: NotLoggedIn) -> Check:
     if base.admin and error.answer is Answer.REJECT:
         fix = f"put the administrator's present password into the secret that {base.called('admin')} names"
         return fail("change", base.database.name, f"the administrator: {error.message}", fix)

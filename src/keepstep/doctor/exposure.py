@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from keepstep.assembly import CloudSettings
 from keepstep.clouds.oci_config import OciSettings, read_profile
 from keepstep.config import Config
 from keepstep.doctor.check import Check, ok, warn
 from keepstep.doctor.probe import Probe, blocking
+from keepstep.jobs.assembly import CloudSettings
 from keepstep.trust import exposure
 
 

@@ -13,24 +13,24 @@ import uuid
 from collections.abc import Awaitable, Iterable, Iterator
 from functools import partial
 
-from keepstep.assembly import CloudSettings
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.probe import Probe
 from keepstep.doctor.vaults import addresses
 from keepstep.errors import Conflict, NotFound, Refused
+from keepstep.jobs.assembly import CloudSettings
 from keepstep.secret import Secret
 from keepstep.vaults.address import SecretAddress, parse
 from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.interface import Stage, VersionId
 from keepstep.vaults.oci_staging import OciVaultStages
-from keepstep.vaults.staging import Look
+from keepstep.vaults.staging import SecretState
 
 _STOP = "do not rotate with this vault: two workers could undo each other"
 
 
 def probes(
-    practice: Practice, settings: CloudSettings, scratch: Iterable[str], patients: list[Patient]
+    practice: ProbeContext, settings: CloudSettings, scratch: Iterable[str], patients: list[JobUnderTest]
 ) -> Iterator[Probe]:
     """Raises :class:`Refused` for a secret that a job uses, and :class:`ConfigError` for what is none."""
     used = {address.name for patient in patients for address in addresses(patient)}
@@ -43,7 +43,7 @@ def probes(
         yield Probe("fencing", text, partial(_probe, practice, settings, address))
 
 
-async def _probe(practice: Practice, settings: CloudSettings, address: SecretAddress) -> list[Check]:
+async def _probe(practice: ProbeContext, settings: CloudSettings, address: SecretAddress) -> list[Check]:
     assembly = practice.assembly(settings)
     if address.vault == "oci-vault":
         oci = OciVaultStages(assembly.oci)
@@ -72,7 +72,7 @@ async def _oci(vault: OciVaultStages, name: str) -> list[Check]:
     ]
 
 
-async def _until_seen(vault: OciVaultStages, name: str, look: Look, began: float) -> float:
+async def _until_seen(vault: OciVaultStages, name: str, look: SecretState, began: float) -> float:
     """Seconds until the retrieval plane gave the version that the management plane took."""
     newest: VersionId = look.stages[Stage.PENDING]
     while True:

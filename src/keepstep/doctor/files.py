@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown
+from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.objects import existing
-from keepstep.doctor.patient import Patient
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import Error, NotFound
-from keepstep.secrets.delivery import Look, Target
+from keepstep.secrets.delivery import FileAttributes, Target
 from keepstep.secrets.folders import opened
 from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.place import folder_of
 from keepstep.text import printable
 
 
-def probes(patient: Patient) -> Iterator[Probe]:
+def probes(patient: JobUnderTest) -> Iterator[Probe]:
     assert patient.plan
     plan = patient.plan
     yield Probe("map", patient.name, blocking(_map, patient))
@@ -35,14 +35,14 @@ def by_folder(targets: list[Target]) -> dict[str, list[Target]]:
     return found
 
 
-def _map(patient: Patient) -> list[Check]:
+def _map(patient: JobUnderTest) -> list[Check]:
     assert patient.plan
     wrong = [of_error("map", mistake.where, mistake.error) for mistake in patient.plan.mistakes]
     return wrong or [ok("map", patient.name, f"{len(patient.plan.targets)} files or sets make sense")]
 
 
 def _folder(folder: str, targets: list[Target]) -> Check:
-    look: Look = max((d.look for t in targets for d in t.deliveries), key=lambda each: each.folder_mode)
+    look: FileAttributes = max((d.look for t in targets for d in t.deliveries), key=lambda each: each.folder_mode)
     about = printable(folder)
     try:
         with opened(folder, look, create=False):

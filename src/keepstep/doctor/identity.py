@@ -12,16 +12,16 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_service import OciService, quoted
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.patient import Practice
+from keepstep.doctor.context import ProbeContext
 from keepstep.errors import ConfigError, Denied, Error, Transient
-from keepstep.runs.durations import in_words
+from keepstep.units import in_words
 from keepstep.vaults.aws_calls import AwsCalls
 
 _SHORT = timedelta(minutes=5)
 """Credentials that nobody renews and that end sooner than this are of no use to a run."""
 
 
-async def on_aws(practice: Practice, identity: AwsIdentity) -> Check:
+async def on_aws(practice: ProbeContext, identity: AwsIdentity) -> Check:
     """GetCallerIdentity needs no permission (STS API reference)."""
     credentials = await identity.credentials()
     if credentials is None:

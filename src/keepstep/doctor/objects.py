@@ -10,14 +10,14 @@ from keepstep.config import SyncJob
 from keepstep.doctor import costs
 from keepstep.doctor.buckets import Bucket, bucket_of
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 
 
-def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
     job = patient.job
     assert isinstance(job, SyncJob)
     source, target = parse(job.source), parse(job.target)
@@ -34,7 +34,7 @@ def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
         yield Probe("cost-reports", str(source), ask, after="source-list")
 
 
-def _side(practice: Practice, patient: Patient, address: Address, side: str) -> Iterator[Probe]:
+def _side(practice: ProbeContext, patient: JobUnderTest, address: Address, side: str) -> Iterator[Probe]:
     if address.kind == "local":
         look = _local_source if side == "source" else _local_target
         name = "source-list" if side == "source" else "target-write"
@@ -51,7 +51,7 @@ def _side(practice: Practice, patient: Patient, address: Address, side: str) -> 
 
 
 def _written(
-    practice: Practice, patient: Patient, address: Address, name: str, *, after: str = ""
+    practice: ProbeContext, patient: JobUnderTest, address: Address, name: str, *, after: str = ""
 ) -> Iterator[Probe]:
     if address.kind == "local":
         yield Probe(name, address.path, blocking(_local_target, address.path))
@@ -61,7 +61,7 @@ def _written(
 
 
 def _asking(
-    practice: Practice, patient: Patient, address: Address, *, is_target: bool
+    practice: ProbeContext, patient: JobUnderTest, address: Address, *, is_target: bool
 ) -> Callable[[Callable[[Bucket], Awaitable[Check]]], Awaitable[Check]]:
     async def ask(question: Callable[[Bucket], Awaitable[Check]]) -> Check:
         assembly = practice.assembly(patient.settings)
@@ -93,7 +93,7 @@ async def write(bucket: Bucket, name: str, address: Address) -> Check:
     return ok(name, str(address), "would take an object (it refused only an upload that was never begun)")
 
 
-async def _delete(practice: Practice, patient: Patient, target: Address) -> Check:
+async def _delete(practice: ProbeContext, patient: JobUnderTest, target: Address) -> Check:
     assembly = practice.assembly(patient.settings)
     bucket = bucket_of(assembly, target, patient.transfer, is_target=True)
     try:

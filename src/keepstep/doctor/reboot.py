@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keepstep.containers.systemd import SystemdUnits
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.patient import Patient
+from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.probe import Probe
 
 _RUNNING = Path("/run/systemd/system")
@@ -27,7 +27,7 @@ class Units(SystemdUnits):
         return (await self._run("is-active", "--quiet", "--", unit))[0] == 0
 
 
-def probes(patient: Patient) -> Iterator[Probe]:
+def probes(patient: JobUnderTest) -> Iterator[Probe]:
     yield Probe(
         "reboot", patient.name, lambda: check(patient.name, Units(), booted=_RUNNING.is_dir()), is_needed=False
     )

@@ -9,18 +9,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 
-from keepstep.assembly import schedule_of, watches_of
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.objects import existing
-from keepstep.doctor.patient import Patient, Practice
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import ConfigError, NotFound
-from keepstep.runs.conditions import conditions
-from keepstep.runs.durations import in_words
+from keepstep.jobs.assembly import schedule_of, watches_of
+from keepstep.monitoring.conditions import conditions
+from keepstep.monitoring.listen import Listen
 from keepstep.runs.history import History
-from keepstep.runs.listen import Listen
-from keepstep.runs.place import StatePlace
+from keepstep.state.place import StatePlace
+from keepstep.units import in_words
 
 
 def probes_of_state(config: Config) -> Iterator[Probe]:
@@ -28,7 +28,7 @@ def probes_of_state(config: Config) -> Iterator[Probe]:
     yield Probe("state", place.shown, blocking(_file if place.path else _server, place))
 
 
-def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
     yield Probe("schedule", patient.name, lambda: _schedule(practice, patient))
     yield Probe("history", patient.name, blocking(_history, practice, patient))
 
@@ -90,7 +90,7 @@ def _first_row(place: StatePlace) -> tuple[str, bool]:
     return user, may_create
 
 
-async def _schedule(practice: Practice, patient: Patient) -> list[Check]:
+async def _schedule(practice: ProbeContext, patient: JobUnderTest) -> list[Check]:
     name, config = patient.name, practice.config
     schedule = schedule_of(patient.job)
     if schedule is None:
@@ -127,7 +127,7 @@ def _daemon_answers(listen: str) -> bool:
         return False
 
 
-def _history(practice: Practice, patient: Patient) -> list[Check]:
+def _history(practice: ProbeContext, patient: JobUnderTest) -> list[Check]:
     """What alerts would say now; the state is only read."""
     name = patient.name
     watch = next((each for each in watches_of(practice.config) if each.job == name), None)

@@ -8,14 +8,14 @@ from functools import partial
 from keepstep.config import RotateJob, SecretsJob
 from keepstep.doctor import kms
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.patient import Patient, Practice
+from keepstep.doctor.context import JobUnderTest, ProbeContext
 from keepstep.doctor.probe import Probe
 from keepstep.errors import ConfigError
 from keepstep.vaults.address import SecretAddress, parse
 from keepstep.vaults.fields import field_of
 
 
-def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
+def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
     for address in dict.fromkeys(addresses(patient)):
         yield Probe("secret", str(address), partial(_read, practice, patient, address))
         if address.vault == "aws-sm":
@@ -28,7 +28,7 @@ def probes(practice: Practice, patient: Patient) -> Iterator[Probe]:
             )
 
 
-def addresses(patient: Patient) -> Iterator[SecretAddress]:
+def addresses(patient: JobUnderTest) -> Iterator[SecretAddress]:
     """Those that the job names, in its order. What makes no sense is passed over: other checks name it."""
     job = patient.job
     if isinstance(job, SecretsJob) and patient.plan:
@@ -61,7 +61,7 @@ def secret_of(text: str, vault: str) -> SecretAddress | None:
         return None
 
 
-async def _read(practice: Practice, patient: Patient, address: SecretAddress) -> Check:
+async def _read(practice: ProbeContext, patient: JobUnderTest, address: SecretAddress) -> Check:
     value = await practice.vault(patient.settings, address.vault).get(address.name)
     field_of(value.content.reveal_bytes(), address)
     version = value.version

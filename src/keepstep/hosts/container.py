@@ -17,9 +17,9 @@ from glob import escape
 
 from keepstep.config import find
 from keepstep.errors import ConfigError, Error, ExitCode
-from keepstep.hosts.aftercare import Aftercare
 from keepstep.hosts.children import Child
 from keepstep.hosts.init import be_init
+from keepstep.hosts.post_run import PostRunHook
 from keepstep.hosts.work import Work, with_launch, work_of
 from keepstep.stores.address import Address, parse
 from keepstep.streams import secure
@@ -191,7 +191,7 @@ def _work(settings: Settings) -> Work:
             message = message.replace(key, variable)
         raise ConfigError(message, hint="see docs/container.md for the variables") from None
     launch = work.launches["sync"]
-    care = Aftercare(settings.target.path, settings.local, settings.mode, settings.owner, settings.completion)
+    care = PostRunHook(settings.target.path, settings.local, settings.mode, settings.owner, settings.completion)
     words = [word for word in launch.words if word != "--quiet"]
     named = {PARAMS_NAME: "SYNC_PARAMS"}
     return with_launch(work, "sync", words=words, says_itself=True, after=care, environment=named)

@@ -18,19 +18,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import Clock
 from keepstep.errors import Error
 from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
 from keepstep.hosts.supervisor import Supervisor
 from keepstep.hosts.work import Work
+from keepstep.jobs.assembly import alerting_of, watches_of
 from keepstep.runs.history import History
-from keepstep.runs.members import Members
-from keepstep.runs.place import StatePlace
 from keepstep.runs.run import Run
-from keepstep.runs.scheduler import Scheduler
-from keepstep.runs.state_clock import StateClock
+from keepstep.schedules.members import Members
+from keepstep.schedules.scheduler import Scheduler
+from keepstep.state.clock import StateClock
+from keepstep.state.place import StatePlace
 
 T = TypeVar("T")
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keepstep.assembly import alerting_of, watches_of
 from keepstep.clock import SystemClock
 from keepstep.config import Config
 from keepstep.dashboard.pages import Dashboard
@@ -18,8 +17,9 @@ from keepstep.hosts.daemon import Daemon
 from keepstep.hosts.logs import configure_logs, dropped_lines
 from keepstep.hosts.web import Web, application, bind
 from keepstep.hosts.work import Work, read_work
+from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.monitoring.metrics import MEDIA_TYPE, render
 from keepstep.runs.history import History
-from keepstep.runs.metrics import MEDIA_TYPE, render
 
 _FRESH = 1.0
 """Seconds."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from keepstep.assembly import Assembly, CloudSettings
 from keepstep.clouds.aws_errors import translated
 from keepstep.errors import Error
+from keepstep.jobs.assembly import Assembly, CloudSettings
 
 
 def session_lines(role: str) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keepstep.assembly import Assembly
 from keepstep.errors import ConfigError
+from keepstep.jobs.assembly import Assembly
 from keepstep.stores.address import parse
 from keepstep.stores.interface import Entry
 

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from keepstep.errors import ConfigError, Error
-from keepstep.runs.listen import Listen
+from keepstep.monitoring.listen import Listen
 
 _CONNECTIONS = 64
 """Open at a time."""

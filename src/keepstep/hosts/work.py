@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from keepstep.assembly import schedule_of
 from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, load
 from keepstep.errors import ConfigError
 from keepstep.hosts.children import Launch
-from keepstep.runs.scheduler import Timing
+from keepstep.jobs.assembly import schedule_of
+from keepstep.schedules.scheduler import Timing
 
 _WORDS = {"sync": ("sync",), "secrets": ("secrets", "apply"), "rotate": ("rotate",)}
 

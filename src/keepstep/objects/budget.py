@@ -14,9 +14,9 @@ class Budget:
         self._free = size
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def hold(self, size: int) -> Held:
+    def hold(self, size: int) -> Reservation:
         """``async with`` waits until ``size`` bytes are free. More than there is means all of it, alone."""
-        return Held(self, min(size, self._size))
+        return Reservation(self, min(size, self._size))
 
     async def _take(self, size: int) -> None:
         if self._waiters or size > self._free:
@@ -51,7 +51,7 @@ class Budget:
             self._waiters.popleft()
 
 
-class Held:
+class Reservation:
     """Some of it, for as long as a block of code takes. A class: there is one for every object that moves."""
 
     __slots__ = ("_budget", "_size")

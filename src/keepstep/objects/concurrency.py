@@ -93,11 +93,11 @@ class Concurrency:
     is given. ``strains()`` counts how often a store has asked for less so far.
     """
 
-    def __init__(self, fixed: int | None, strains: Callable[[], int], pacer: Pacer | None = None) -> None:
+    def __init__(self, fixed: int | None, throttle_count: Callable[[], int], pacer: Pacer | None = None) -> None:
         pacer = pacer or Pacer()
         self.most = fixed or pacer.most
         self._pacer = None if fixed else pacer
-        self._strains = strains
+        self._strains = throttle_count
         self._strains_before = 0
         self._has_retreated = False
         self._limit = fixed or pacer.limit
@@ -156,11 +156,11 @@ class Concurrency:
             self._has_retreated, self._strains_before = False, self._strains()
 
     def _close_window(self, pacer: Pacer, now: float) -> None:
-        strains = self._strains()
+        throttle_count = self._strains()
         rate = self._units / (now - self._started)
-        self._has_retreated = strains > self._strains_before
+        self._has_retreated = throttle_count > self._strains_before
         before, self._limit = self._limit, pacer.next(rate, is_strained=self._has_retreated)
-        self._strains_before = strains
+        self._strains_before = throttle_count
         self._started, self._units, self._finished = now, 0, 0
         if self._limit != before:
             # Those that are in flight now say nothing of the new number.
@@ -175,9 +175,9 @@ class Concurrency:
                 future.set_result(None)
 
 
-def objects_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
+def objects_in_flight(jobs: int | None, throttle_count: Callable[[], int]) -> Concurrency:
     """Slots for objects: as many as pay, or ``jobs``; in no case more than may be open at a time."""
-    return Concurrency(objects_at_once(jobs) if jobs else None, strains, Pacer(most=objects_at_once(MOST)))
+    return Concurrency(objects_at_once(jobs) if jobs else None, throttle_count, Pacer(most=objects_at_once(MOST)))
 
 
 class Slot:

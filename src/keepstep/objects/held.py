@@ -14,7 +14,7 @@ _BITS = 128
 
 
 @dataclass
-class Held:
+class TargetState:
     """A sum over keys and sizes, in any order; two places of one sum hold the same keys of the same sizes."""
 
     count: int = 0
@@ -34,7 +34,7 @@ class Held:
         return f"{self.count}-{self.total:032x}"
 
     @classmethod
-    def parse(cls, text: str) -> Held:
+    def parse(cls, text: str) -> TargetState:
         count, _, total = text.partition("-")
         return cls(int(count), int(total, 16)) if total else cls()
 
@@ -43,7 +43,7 @@ class Held:
 class Look:
     """A listing that has been read to its end: its sum, and again, as a listing, what the spans hold of it."""
 
-    held: Held = field(default_factory=Held)
+    held: TargetState = field(default_factory=TargetState)
     holes: list[tuple[str, Error]] = field(default_factory=list)
     strays: list[tuple[str, str]] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)

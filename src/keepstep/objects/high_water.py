@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from keepstep.objects.held import Held
+from keepstep.objects.held import TargetState
 from keepstep.objects.reach import before, beginning_with, intersection, union
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
@@ -54,10 +54,10 @@ class HighWater:
     earlier: Marks | None = None
     _days: dict[str, dict[int, str]] = field(default_factory=dict)
     """By family and day of writing: the first key."""
-    _held: Held = field(init=False)
+    _held: TargetState = field(init=False)
 
     def __post_init__(self) -> None:
-        self._held = Held() if self.is_full or self.earlier is None else Held.parse(self.earlier.held)
+        self._held = TargetState() if self.is_full or self.earlier is None else TargetState.parse(self.earlier.held)
 
     @property
     def is_full(self) -> bool:
@@ -73,11 +73,11 @@ class HighWater:
         ours = [Span(before(first), beginning_with(family).until) for family, first in self.earlier.first.items()]
         return intersection(within, union(ours))
 
-    def believes(self, held: Held | None) -> bool:
+    def believes(self, held: TargetState | None) -> bool:
         """Whether a target that holds this holds what the marks say. If it does not, everything is listed."""
         if held is not None and self.earlier is not None and self.earlier.held == str(held):
             return True
-        self.earlier, self._held = None, Held()
+        self.earlier, self._held = None, TargetState()
         return False
 
     def see(self, ours: Page, theirs: Page | None = None) -> None:

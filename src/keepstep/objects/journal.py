@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keepstep.objects.high_water import Marks
-from keepstep.runs.place import is_usable
+from keepstep.state.place import is_usable
 
 if TYPE_CHECKING:
     import sqlite3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from keepstep.runs.spool import Spool
+from keepstep.spool import Spool
 
 _IN_MEMORY = 8 * 1024 * 1024
 _LENGTH = 4

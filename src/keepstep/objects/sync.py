@@ -351,7 +351,7 @@ class Sync:
             self._account.warn(f"what an interrupted run left behind could not be removed: {exc.message}")
 
     def _strains(self) -> int:
-        return self._source.strains + self._target.strains
+        return self._source.throttle_count + self._target.throttle_count
 
     def _account_for(self, side: Side, store: Store) -> None:
         """A listing that broke is a failure of the run, and so is each hole in it."""

@@ -46,11 +46,11 @@ _RANKS = itertools.count()
 """Of objects that travel in parts, in the order in which they begin."""
 
 
-def parts_in_flight(jobs: int | None, strains: Callable[[], int]) -> Concurrency:
-    """Slots for parts: as many as pay, or ``jobs``. ``strains`` counts how often a store asked for less."""
+def parts_in_flight(jobs: int | None, throttle_count: Callable[[], int]) -> Concurrency:
+    """Slots for parts: as many as pay, or ``jobs``. ``throttle_count`` counts how often a store asked for less."""
     fixed = min(jobs, _MOST_PARTS_AT_ONCE) if jobs else None
     pacer = Pacer(first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN, misses=_MISSES)
-    return Concurrency(fixed, strains, pacer)
+    return Concurrency(fixed, throttle_count, pacer)
 
 
 class Vanished(NotFound):

@@ -71,7 +71,9 @@ class Verify:
         self._places = Places.of(source.address, target.address)
         self._left = Side(source.list(spans), "source", self._places.source_filters(options.filters))
         self._right = Side(target.list(spans), "target", self._places.target_filters(options.filters))
-        self._pipeline = Pipeline(objects_in_flight(options.jobs, lambda: source.strains + target.strains))
+        self._pipeline = Pipeline(
+            objects_in_flight(options.jobs, lambda: source.throttle_count + target.throttle_count)
+        )
         self._comparison = Comparison(
             source,
             target,

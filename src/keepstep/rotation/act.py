@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from keepstep.databases.interface import PasswordPolicy
 from keepstep.errors import Conflict
 from keepstep.rotation.credential import Credential, Payload, partner
-from keepstep.rotation.observe import Sight
+from keepstep.rotation.observe import Observation
 from keepstep.rotation.passwords import fresh_password
-from keepstep.rotation.rows import Act, Held, Row
+from keepstep.rotation.rows import Act, Row, StagedCredential
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tokens import name_of, token_of
 from keepstep.vaults.interface import VersionId
@@ -36,14 +36,14 @@ class Writer:
         self.policy = PasswordPolicy()
         """What a fresh password has to meet."""
 
-    async def do(self, row: Row, sight: Sight) -> Credential | None:
+    async def do(self, row: Row, sight: Observation) -> Credential | None:
         """The fresh credential, where one was made and is now pending.
 
         Raises :class:`Conflict` when somebody was faster, and what the vaults raise. Repeating is safe.
         """
         if row.act is Act.STAGE_A:
             return await self._stage_in_primary(row, sight)
-        deeds: dict[Act, Callable[[Row, Sight], Awaitable[None]]] = {
+        deeds: dict[Act, Callable[[Row, Observation], Awaitable[None]]] = {
             Act.STAGE_O: self._stage_in_secondary,
             Act.PROMOTE_A: self._promote_in_primary,
             Act.PROMOTE_O: self._promote_in_secondary,
@@ -54,7 +54,7 @@ class Writer:
         await deeds[row.act](row, sight)
         return None
 
-    async def _stage_in_primary(self, row: Row, sight: Sight) -> Credential | None:
+    async def _stage_in_primary(self, row: Row, sight: Observation) -> Credential | None:
         """A rotation that is due labels with the put itself; what heals labels afterwards, where that compares.
 
         Only from the state that a due rotation begins in do all ways lead over the same token.
@@ -72,7 +72,7 @@ class Writer:
         await self._stores.move(PENDING, to=VersionId(token), away_from=away_from)
         return made
 
-    async def _version_there(self, row: Row, sight: Sight, token: str) -> str:
+    async def _version_there(self, row: Row, sight: Observation, token: str) -> str:
         """The token is taken: by what is wanted (its label was taken off), or by something else."""
         known = (await self._stores.primary_content(VersionId(token))).payload.credential
         is_wanted = known == replace(row.what.credential, gen=row.gen) if row.what else known.gen == row.gen
@@ -83,14 +83,14 @@ class Writer:
             await self._stores.put(other, self._payload(row, sight).content(), STAGED)
         return other
 
-    def _payload(self, row: Row, sight: Sight) -> Payload:
+    def _payload(self, row: Row, sight: Observation) -> Payload:
         current = sight.payload_of_a(sight.a.current)
         if row.what:
             return current.with_credential(replace(row.what.credential, gen=row.gen))
         user = next_user(sight.a.current, alternates=self._alternates)
         return current.with_credential(Credential(row.gen, user, fresh_password(user, self.policy)))
 
-    async def _stage_in_secondary(self, row: Row, sight: Sight) -> None:
+    async def _stage_in_secondary(self, row: Row, sight: Observation) -> None:
         assert row.what
         taken = {version.name for version in sight.secondary.versions}
         name, number = name_of(row.what), 1
@@ -100,29 +100,29 @@ class Writer:
         content = sight.payload_of_o(sight.o.current).with_credential(row.what.credential).content()
         await self._stores.stage(sight.secondary, name, content)
 
-    async def _promote_in_secondary(self, row: Row, sight: Sight) -> None:
+    async def _promote_in_secondary(self, row: Row, sight: Observation) -> None:
         waiting = (sight.o.pending, sight.o.previous)
         meant = next(held for held in waiting if held and held.same(row.what))
         await self._stores.promote(sight.secondary, meant.id)
 
-    async def _promote_in_primary(self, row: Row, sight: Sight) -> None:
+    async def _promote_in_primary(self, row: Row, sight: Observation) -> None:
         assert row.what
         await self._stores.move(CURRENT, to=row.what.id, away_from=sight.a.current.id)
 
-    async def _unlabel(self, row: Row, sight: Sight) -> None:
+    async def _unlabel(self, row: Row, sight: Observation) -> None:
         assert row.what
         await self._stores.move(PENDING, to=None, away_from=row.what.id)
 
-    async def _note_retired(self, row: Row, sight: Sight) -> None:
+    async def _note_retired(self, row: Row, sight: Observation) -> None:
         holder = sight.primary.labels.get(RETIRED)
         await self._stores.move(RETIRED, to=sight.a.current.id, away_from=holder)
 
-    async def _prune(self, row: Row, sight: Sight) -> None:
+    async def _prune(self, row: Row, sight: Observation) -> None:
         assert row.version
         await self._stores.prune(sight.secondary, row.version, self._now() + _MARGIN)
 
 
-def next_user(current: Held, *, alternates: bool) -> str:
+def next_user(current: StagedCredential, *, alternates: bool) -> str:
     """Whose password is changed next."""
     user = current.credential.username
     return partner(user) if alternates else user

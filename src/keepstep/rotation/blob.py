@@ -20,7 +20,7 @@ from keepstep.errors import Conflict
 from keepstep.rotation.credential import SCHEMA, Credential
 from keepstep.secret import Secret
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
+from keepstep.vaults.staging import LabelledVault, RevisedVault, SecretState
 
 _NAMESPACE = uuid.UUID("0c5d3f3a-6f0b-5b43-8a43-6d5c5f0a9be1")
 
@@ -84,7 +84,7 @@ async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret, confirm: C
     return True
 
 
-async def _unchanged(vault: RevisedVault, name: str, current: VersionId) -> Look:
+async def _unchanged(vault: RevisedVault, name: str, current: VersionId) -> SecretState:
     look = await vault.look(name)
     if look.stages[Stage.CURRENT] != current:
         raise Conflict(f"{name} has changed meanwhile")

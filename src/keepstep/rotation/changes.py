@@ -40,7 +40,7 @@ from enum import StrEnum
 
 from keepstep.databases.interface import Slot
 from keepstep.rotation.failures import Weight
-from keepstep.rotation.rows import Held, Stages
+from keepstep.rotation.rows import StagedCredential, Stages
 from keepstep.vaults.interface import VersionId
 
 
@@ -65,7 +65,7 @@ class Strategy(StrEnum):
 class Change:
     """One statement: a password set, or (``what`` None) the second one retired."""
 
-    what: Held | None
+    what: StagedCredential | None
     keep_old: bool = False
 
 
@@ -76,7 +76,7 @@ RETIRE = Change(None)
 class Ask:
     """A login that has to be tried before it is known what to change."""
 
-    what: Held
+    what: StagedCredential
     weight: Weight = Weight.LIGHT
     """Where it is not LIGHT, nothing can be done before the answer is known."""
 
@@ -95,7 +95,9 @@ class Standing:
     """Credentials that were rejected lately, when nobody had the lock."""
 
 
-def next_step(strategy: Strategy, new: Held, seen: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
+def next_step(
+    strategy: Strategy, new: StagedCredential, seen: Stages, standing: Standing
+) -> Ask | tuple[Change, ...]:
     """A login to try, or the changes to make, in their order; no changes where the new one is there already.
 
     Logins are asked for in the order in which they are likely to succeed: in a healthy rotation none fails.
@@ -109,7 +111,7 @@ def next_step(strategy: Strategy, new: Held, seen: Stages, standing: Standing) -
     return () if standing.answers.get(new.id) else (Change(new),)
 
 
-def _beside_current(new: Held, seen: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
+def _beside_current(new: StagedCredential, seen: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
     current, answers = seen.current, standing.answers
     if current.id not in answers:
         return Ask(current, Weight.HEAVY)
@@ -140,7 +142,9 @@ def _beside_current(new: Held, seen: Stages, standing: Standing) -> Ask | tuple[
             return (Change(current), RETIRE, Change(new, keep_old=True))
 
 
-def _reassertion(strategy: Strategy, current: Held, seen: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
+def _reassertion(
+    strategy: Strategy, current: StagedCredential, seen: Stages, standing: Standing
+) -> Ask | tuple[Change, ...]:
     if not strategy.keeps_two:
         return (Change(current),)
     previous = _previous(seen)
@@ -152,13 +156,13 @@ def _reassertion(strategy: Strategy, current: Held, seen: Stages, standing: Stan
     return (Change(current),) if is_previous_in else (Change(current), RETIRE)
 
 
-def _previous(seen: Stages) -> Held | None:
+def _previous(seen: Stages) -> StagedCredential | None:
     """The previous credential, where it is of the same user."""
     is_same_user = seen.previous and seen.previous.credential.username == seen.current.credential.username
     return seen.previous if is_same_user else None
 
 
-def without_current(new: Held) -> tuple[Change, ...]:
+def without_current(new: StagedCredential) -> tuple[Change, ...]:
     """Instead of the first table's last row, where a password history does not take the current password again.
 
     The current password is most likely the newest one then: a database that lost it got it back as the newest, and

@@ -7,17 +7,17 @@ from datetime import datetime
 
 from keepstep.databases.interface import Account
 from keepstep.errors import Error
-from keepstep.rotation.base import Base
-from keepstep.rotation.bases import look_at
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.guard import Guard
-from keepstep.rotation.observe import Sight
+from keepstep.rotation.lockout_guard import Guard
+from keepstep.rotation.member import DatabaseMember
+from keepstep.rotation.members import look_at
+from keepstep.rotation.observe import Observation
 from keepstep.rotation.pace import room_of
 from keepstep.runs.report import Concern
 
 
 async def concerns(
-    name: str, sight: Sight, bases: tuple[Base, ...], guard: Guard, now: datetime
+    name: str, sight: Observation, bases: tuple[DatabaseMember, ...], guard: Guard, now: datetime
 ) -> AsyncIterator[Concern]:
     """Of what was seen last, when the tick had ended."""
     command = f"keepstep rotate {name} --plan"
@@ -49,7 +49,7 @@ async def concerns(
         )
 
 
-def _half_gone(base: Base, until: datetime, since: datetime, command: str) -> Concern:
+def _half_gone(base: DatabaseMember, until: datetime, since: datetime, command: str) -> Concern:
     return Concern(
         "oracle-window",
         since,
@@ -61,7 +61,7 @@ def _half_gone(base: Base, until: datetime, since: datetime, command: str) -> Co
 
 
 async def _window(
-    number: int, base: Base, guard: Guard, sight: Sight, since: datetime, now: datetime
+    number: int, base: DatabaseMember, guard: Guard, sight: Observation, since: datetime, now: datetime
 ) -> datetime | None:
     """When the old password dies, once half of its time is gone; None also where that cannot be had now."""
     try:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from keepstep.errors import Conflict, Error
 from keepstep.rotation.blob import Confirm, Place, build, keep_on_aws, keep_on_oci
 from keepstep.rotation.credential import read_payload
-from keepstep.rotation.observe import Sight
-from keepstep.rotation.rows import Held
+from keepstep.rotation.observe import Observation
+from keepstep.rotation.rows import StagedCredential
 from keepstep.runs.report import Failure
 from keepstep.secret import Secret
 from keepstep.vaults.interface import Vault
@@ -26,7 +26,7 @@ class Connections:
     aws: str | None = None
     oci: str | None = None
 
-    async def keep(self, sight: Sight) -> AsyncIterator[Failure]:
+    async def keep(self, sight: Observation) -> AsyncIterator[Failure]:
         """Gives what went wrong; somebody who was faster did the same, or knew of a later generation."""
 
         is_current_on_aws = confirmed(self.primary, sight.primary.name, sight.a.current)
@@ -43,7 +43,9 @@ class Connections:
         if self.oci and (failure := await self._kept(self.oci, sight.o.current, on_oci)):
             yield failure
 
-    async def _kept(self, name: str, held: Held, keep: Callable[[str, Secret], Awaitable[None]]) -> Failure | None:
+    async def _kept(
+        self, name: str, held: StagedCredential, keep: Callable[[str, Secret], Awaitable[None]]
+    ) -> Failure | None:
         try:
             await keep(name, build(held.credential, self.places))
         except Conflict:
@@ -54,7 +56,7 @@ class Connections:
         return None
 
 
-def confirmed(vault: Vault, name: str, held: Held) -> Confirm:
+def confirmed(vault: Vault, name: str, held: StagedCredential) -> Confirm:
     """A tick that stalled has an old view; a credential that was made again starts with low generations."""
 
     async def confirm() -> bool:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepstep.rotation.base import Base
-from keepstep.rotation.observe import Sight
-from keepstep.rotation.rows import Act, Held, Row, Stages
+from keepstep.rotation.member import DatabaseMember
+from keepstep.rotation.observe import Observation
+from keepstep.rotation.rows import Act, Row, StagedCredential, Stages
 from keepstep.rotation.tokens import name_of, token_of
 
 
-def state(sight: Sight) -> Iterator[str]:
+def state(sight: Observation) -> Iterator[str]:
     """A line for each version that stands somewhere."""
     for store, stages in (("aws", sight.a), ("oci", sight.o)):
         for stage, held in _named(stages):
             yield f"{store} {stage}: {described(held)}, version {held.id}"
 
 
-def described(held: Held) -> str:
+def described(held: StagedCredential) -> str:
     return f"generation {held.gen} of {held.credential.username}"
 
 
-def call(row: Row, sight: Sight, bases: tuple[Base, ...]) -> str:
+def call(row: Row, sight: Observation, bases: tuple[DatabaseMember, ...]) -> str:
     """What is sent, and where; empty when nothing is."""
     aws, oci = sight.primary.name, sight.secondary.name
     etag = sight.secondary.etag
@@ -55,13 +55,13 @@ def call(row: Row, sight: Sight, bases: tuple[Base, ...]) -> str:
             return ""
 
 
-def _statement(row: Row, what: Held, base: Base) -> str:
+def _statement(row: Row, what: StagedCredential, base: DatabaseMember) -> str:
     user = what.credential.username
     if row.act is Act.RETIRE:
         return f"{base.database.name}: retire the old password of {user}"
     return f"{base.database.name}: {base.database.remedy(user)} ({base.strategy})"
 
 
-def _named(stages: Stages) -> Iterator[tuple[str, Held]]:
+def _named(stages: Stages) -> Iterator[tuple[str, StagedCredential]]:
     named = (("current", stages.current), ("pending", stages.pending), ("previous", stages.previous))
     yield from ((name, held) for name, held in named if held)

@@ -9,7 +9,7 @@ from keepstep.errors import Error
 from keepstep.rotation import failures as memory
 from keepstep.rotation.stores import Stores
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.staging import Look
+from keepstep.vaults.staging import SecretState
 
 
 class Notes:
@@ -20,7 +20,7 @@ class Notes:
         self._labels: dict[str, VersionId] = {}
         self._current: VersionId | None = None
 
-    def read(self, look: Look) -> memory.Failures:
+    def read(self, look: SecretState) -> memory.Failures:
         """What the secret remembers and this tick has not read or written yet."""
         self._current = look.stages.get(Stage.CURRENT)
         labels = {label: id_ for label, id_ in look.labels.items() if label.startswith(memory.PREFIX)}

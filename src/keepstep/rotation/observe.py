@@ -11,19 +11,19 @@ from datetime import datetime
 
 from keepstep.errors import Refused
 from keepstep.rotation.credential import Payload
-from keepstep.rotation.rows import Held, Stages
-from keepstep.rotation.stores import Kept, Stores
+from keepstep.rotation.rows import StagedCredential, Stages
+from keepstep.rotation.stores import FetchedVersion, Stores
 from keepstep.rotation.tokens import gen_in
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.staging import Look
+from keepstep.vaults.staging import SecretState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Observation:
     """Both secrets at one moment."""
 
-    primary: Look
-    secondary: Look
+    primary: SecretState
+    secondary: SecretState
     a: Stages
     o: Stages
     payloads: dict[VersionId, Payload]
@@ -38,14 +38,14 @@ class Sight:
         """Also of versions that stand on no stage, as far as their names tell."""
         return max((gen_in(version.name) for version in self.secondary.versions), default=0)
 
-    def payload_of_a(self, held: Held) -> Payload:
+    def payload_of_a(self, held: StagedCredential) -> Payload:
         return self.payloads[held.id]
 
-    def payload_of_o(self, held: Held) -> Payload:
+    def payload_of_o(self, held: StagedCredential) -> Payload:
         return self.payloads[_of_o(held.id)]
 
 
-async def glance(stores: Stores) -> Sight | None:
+async def observe_if_idle(stores: Stores) -> Observation | None:
     """Four calls that tell an idle credential: nothing pending, and both stores the same. Else None."""
     secondary = await stores.look_at_secondary(versions=False)
     primary = await stores.look_at_primary()
@@ -54,17 +54,17 @@ async def glance(stores: Stores) -> Sight | None:
     is_same = kept.payload.credential == other.payload.credential
     if Stage.PENDING in primary.stages or not is_same or not other.is_newest:
         return None
-    return Sight(
+    return Observation(
         primary=primary,
         secondary=secondary,
-        a=Stages(Held(c, kept.payload.credential)),
-        o=Stages(Held(o, other.payload.credential)),
+        a=Stages(StagedCredential(c, kept.payload.credential)),
+        o=Stages(StagedCredential(o, other.payload.credential)),
         payloads={c: kept.payload, _of_o(o): other.payload},
         created=kept.created,
     )
 
 
-async def observe(stores: Stores) -> Sight:
+async def observe(stores: Stores) -> Observation:
     """Everything. Raises :class:`Refused` for what X2 names, and what the vaults raise."""
     secondary = await stores.look_at_secondary()
     primary = await stores.look_at_primary()
@@ -76,7 +76,7 @@ async def observe(stores: Stores) -> Sight:
     _check_host(theirs, stores.secondary_name)
     payloads = {primary.stages[stage]: kept.payload for stage, kept in ours.items()}
     payloads |= {_of_o(secondary.stages[stage]): kept.payload for stage, kept in theirs.items()}
-    return Sight(
+    return Observation(
         primary=primary,
         secondary=secondary,
         a=_stages(primary, ours),
@@ -87,18 +87,18 @@ async def observe(stores: Stores) -> Sight:
     )
 
 
-def _wanted(look: Look, name: str) -> list[tuple[Stage, VersionId]]:
+def _wanted(look: SecretState, name: str) -> list[tuple[Stage, VersionId]]:
     if Stage.CURRENT not in look.stages:
         raise Refused(f"{name} has no current version", hint='store {"username": …, "password": …} in it')
     return list(look.stages.items())
 
 
-def _stages(look: Look, kept: dict[Stage, Kept]) -> Stages:
-    held = {stage: Held(look.stages[stage], one.payload.credential) for stage, one in kept.items()}
+def _stages(look: SecretState, kept: dict[Stage, FetchedVersion]) -> Stages:
+    held = {stage: StagedCredential(look.stages[stage], one.payload.credential) for stage, one in kept.items()}
     return Stages(held[Stage.CURRENT], held.get(Stage.PENDING), held.get(Stage.PREVIOUS))
 
 
-def _check_host(kept: dict[Stage, Kept], name: str) -> None:
+def _check_host(kept: dict[Stage, FetchedVersion], name: str) -> None:
     """X1: a pending version that says another host is not for these databases."""
     if Stage.PENDING not in kept:
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keepstep.vaults.interface import VersionId
-from keepstep.vaults.staging import Look, Stored
+from keepstep.vaults.staging import SecretState, VersionInfo
 
 IN_USE = 30
 """Versions in use that a secret may have ("Secret Versions")."""
@@ -42,7 +42,7 @@ class Room:
     """Where there is neither room nor something to prune: when a version will be gone."""
 
 
-def room_of(look: Look) -> Room:
+def room_of(look: SecretState) -> Room:
     waiting = [version.deletion for version in look.versions if version.deletion]
     deprecated = [version for version in look.versions if version.is_deprecated and not version.deletion]
     has_room = len(look.versions) - len(waiting) < IN_USE
@@ -52,5 +52,5 @@ def room_of(look: Look) -> Room:
     return Room(has_room, None, min(waiting, default=None))
 
 
-def _oldest(versions: list[Stored]) -> Stored:
+def _oldest(versions: list[VersionInfo]) -> VersionInfo:
     return min(versions, key=lambda version: int(version.id))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from keepstep.databases.interface import Account, PasswordPolicy, Session
 from keepstep.errors import Refused
-from keepstep.rotation.base import Base
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.guard import Guard, one_failure_locks
-from keepstep.rotation.rows import Held
+from keepstep.rotation.lockout_guard import Guard, one_failure_locks
+from keepstep.rotation.member import DatabaseMember
+from keepstep.rotation.rows import StagedCredential
 
 
-async def check(number: int, base: Base, guard: Guard, current: Held, username: str) -> PasswordPolicy:
+async def check(
+    number: int, base: DatabaseMember, guard: Guard, current: StagedCredential, username: str
+) -> PasswordPolicy:
     """What the database demands of the next password of ``username``. Changes nothing.
 
     Raises :class:`Refused` for what only people can change, with the statement.
@@ -29,7 +31,7 @@ async def check(number: int, base: Base, guard: Guard, current: Held, username: 
         return await session.policy(username)
 
 
-async def _check_two(base: Base, session: Session, account: Account, current: Held) -> None:
+async def _check_two(base: DatabaseMember, session: Session, account: Account, current: StagedCredential) -> None:
     name, username = base.database.name, account.username
     if not session.server.keeps_two_passwords or account.can_keep_two is False:
         raise Refused(
@@ -43,7 +45,7 @@ async def _check_two(base: Base, session: Session, account: Account, current: He
         raise one_failure_locks(base, username)
 
 
-async def _check_findings(base: Base, session: Session, username: str, current: Held) -> None:
+async def _check_findings(base: DatabaseMember, session: Session, username: str, current: StagedCredential) -> None:
     """What the database's own adapter finds in the way; where users take turns they must have the same rights."""
     like = current.credential.username if base.strategy is Strategy.ALTERNATING else ""
     findings = await session.preflight(username, keep_old=base.strategy.keeps_two, like=like)

@@ -66,7 +66,7 @@ from keepstep.vaults.interface import VersionId
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StagedCredential:
     """A credential as one version of a secret holds it."""
 
     id: VersionId
@@ -76,7 +76,7 @@ class Held:
     def gen(self) -> int:
         return self.credential.gen
 
-    def same(self, other: Held | None) -> bool:
+    def same(self, other: StagedCredential | None) -> bool:
         return other is not None and self.credential == other.credential
 
 
@@ -84,11 +84,11 @@ class Held:
 class Stages:
     """What stands where in one store."""
 
-    current: Held
-    pending: Held | None = None
-    previous: Held | None = None
+    current: StagedCredential
+    pending: StagedCredential | None = None
+    previous: StagedCredential | None = None
 
-    def held(self) -> Iterator[Held]:
+    def held(self) -> Iterator[StagedCredential]:
         yield from (one for one in (self.current, self.pending, self.previous) if one)
 
 
@@ -101,7 +101,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class DecisionInput:
     """Everything that a row is chosen by."""
 
     primary: Stages
@@ -188,13 +188,13 @@ class Row:
 
     name: str
     act: Act
-    what: Held | None = None
+    what: StagedCredential | None = None
     """The credential concerned; None for a fresh one."""
     gen: int = 0
     """The generation that a version staged in A gets."""
     member: int = -1
     """The database concerned."""
-    by: Held | None = None
+    by: StagedCredential | None = None
     """Whose password changes the account; None: the administrator's."""
     version: VersionId | None = None
     """The version to prune."""
@@ -202,7 +202,7 @@ class Row:
     """For people."""
 
 
-def decide(seen: Seen) -> Row:
+def decide(seen: DecisionInput) -> Row:
     """The row that fits. ``Act.PROBE`` stands for a question that has to be answered before it is known."""
     try:
         if stop := _mismatch(seen):
@@ -220,11 +220,11 @@ class _Found(Exception):
         self.row = row
 
 
-def _settled(seen: Seen) -> bool:
+def _settled(seen: DecisionInput) -> bool:
     return seen.primary.pending is None and seen.primary.current.same(seen.secondary.current)
 
 
-def _mismatch(seen: Seen) -> Row | None:
+def _mismatch(seen: DecisionInput) -> Row | None:
     a, o = seen.primary, seen.secondary
     user, other = a.current.credential.username, o.current.credential.username
     pair = {user, partner(user)}
@@ -238,7 +238,7 @@ def _mismatch(seen: Seen) -> Row | None:
     return None
 
 
-def _under_way(seen: Seen, p: Held | None) -> Row:
+def _under_way(seen: DecisionInput, p: StagedCredential | None) -> Row:
     if p is None:
         return _differing(seen)
     current, o = seen.primary.current, seen.secondary
@@ -258,14 +258,14 @@ def _under_way(seen: Seen, p: Held | None) -> Row:
     return _staged(seen, "D2", p if _some_accept(seen, p) else None, why)
 
 
-def _outdated(seen: Seen, p: Held) -> Row:
+def _outdated(seen: DecisionInput, p: StagedCredential) -> Row:
     """PENDING stands on a version that is not newer than CURRENT: somebody put it there."""
     if not _some_accept(seen, p):
         return Row(name="S5b", act=Act.UNLABEL, what=p, why="it is not newer than the current version")
     return _staged(seen, "D3", p, "a database already lets it in")
 
 
-def _to_all(seen: Seen, p: Held, name: str) -> Row | None:
+def _to_all(seen: DecisionInput, p: StagedCredential, name: str) -> Row | None:
     """The first member that rejects p gets it; None when all let it in."""
     member = _first_rejecting(seen, p)
     if member is None:
@@ -278,7 +278,7 @@ def _to_all(seen: Seen, p: Held, name: str) -> Row | None:
     return _staged(seen, "D6", None, f"{where} does not take the pending password")
 
 
-def _differing(seen: Seen) -> Row:
+def _differing(seen: DecisionInput) -> Row:
     a, o = seen.primary, seen.secondary
     if row := _orphan(seen) or _rolled_back(seen):
         return row
@@ -298,7 +298,7 @@ def _differing(seen: Seen) -> Row:
     return _staged(seen, "D2", newer, "both log in")
 
 
-def _rolled_back(seen: Seen) -> Row | None:
+def _rolled_back(seen: DecisionInput) -> Row | None:
     """One store's CURRENT is the other's PREVIOUS: the newer one is promoted again if it logs in everywhere."""
     a, o = seen.primary, seen.secondary
     if a.current.same(o.previous) and a.current.gen > o.current.gen and _accepted(seen, a.current):
@@ -308,14 +308,14 @@ def _rolled_back(seen: Seen) -> Row | None:
     return None
 
 
-def _without_primary(seen: Seen) -> Row:
+def _without_primary(seen: DecisionInput) -> Row:
     o = seen.secondary.current
     if _accepted(seen, o):
         return _staged(seen, "D3", o, "it is what logs in")
     return _staged(seen, "D4", None, "neither store's password logs in everywhere")
 
 
-def _orphan(seen: Seen) -> Row | None:
+def _orphan(seen: DecisionInput) -> Row | None:
     """A pending version of O that lost its counterpart in A, and is in use."""
     q = seen.secondary.pending
     if q is None or q.same(seen.primary.current) or q.same(seen.secondary.current):
@@ -329,7 +329,7 @@ def _orphan(seen: Seen) -> Row | None:
     return None
 
 
-def _agreeing(seen: Seen) -> Row:
+def _agreeing(seen: DecisionInput) -> Row:
     c = seen.primary.current
     if row := _orphan(seen):
         return row
@@ -345,7 +345,7 @@ def _agreeing(seen: Seen) -> Row:
     return Row(name="S0", act=Act.NOTHING)
 
 
-def _asserted(seen: Seen, member: int, c: Held) -> Row:
+def _asserted(seen: DecisionInput, member: int, c: StagedCredential) -> Row:
     where = seen.members[member].name
     if (member, c.credential.login) in seen.reused | seen.unfit:
         return _staged(seen, "D4", None, f"{where} does not take the current password again")
@@ -353,7 +353,7 @@ def _asserted(seen: Seen, member: int, c: Held) -> Row:
     return Row(name="D7", act=Act.APPLY, what=c, member=member, by=by, why=f"{where} has lost it")
 
 
-def _due(seen: Seen) -> Row:
+def _due(seen: DecisionInput) -> Row:
     if seen.has_room:
         return _staged(seen, "S1", None, "it is due")
     if seen.prunable:
@@ -361,7 +361,7 @@ def _due(seen: Seen) -> Row:
     return Row(name="S0", act=Act.NOTHING, why="paced by the OCI version quota")
 
 
-def _retired(seen: Seen) -> Row:
+def _retired(seen: DecisionInput) -> Row:
     c = seen.primary.current
     for member in range(len(seen.members)):
         if member not in seen.retired:
@@ -370,7 +370,7 @@ def _retired(seen: Seen) -> Row:
     return Row(name="S6", act=Act.NOTE_RETIRED, what=c, why="no database has an old password")
 
 
-def _staged(seen: Seen, name: str, what: Held | None, why: str) -> Row:
+def _staged(seen: DecisionInput, name: str, what: StagedCredential | None, why: str) -> Row:
     """Stages in A: a fresh credential, one of O's as it is, or an older one as the next generation."""
     a, o = seen.primary, seen.secondary
     if what is None:
@@ -380,7 +380,7 @@ def _staged(seen: Seen, name: str, what: Held | None, why: str) -> Row:
     return Row(name=name, act=Act.STAGE_A, what=what, gen=what.gen if keeps else seen.next_gen, why=why)
 
 
-def _changer(seen: Seen, member: int, x: Held) -> Held | None:
+def _changer(seen: DecisionInput, member: int, x: StagedCredential) -> StagedCredential | None:
     """Who sets x on the member: None for its administrator, else a stored credential of the same user."""
     if seen.members[member].has_admin:
         return None
@@ -392,20 +392,20 @@ def _changer(seen: Seen, member: int, x: Held) -> Held | None:
     raise _Found(_stop("X3", f"{where} lets in none of the passwords that the stores hold", member, x))
 
 
-def _accepted(seen: Seen, x: Held) -> bool:
+def _accepted(seen: DecisionInput, x: StagedCredential) -> bool:
     return _first_rejecting(seen, x) is None
 
 
-def _first_rejecting(seen: Seen, x: Held) -> int | None:
+def _first_rejecting(seen: DecisionInput, x: StagedCredential) -> int | None:
     members = range(len(seen.members))
     return next((member for member in members if _says(seen, member, x) is Answer.REJECT), None)
 
 
-def _some_accept(seen: Seen, x: Held) -> bool:
+def _some_accept(seen: DecisionInput, x: StagedCredential) -> bool:
     return any(_says(seen, member, x) is Answer.ACCEPT for member in range(len(seen.members)))
 
 
-def _says(seen: Seen, member: int, x: Held) -> Answer:
+def _says(seen: DecisionInput, member: int, x: StagedCredential) -> Answer:
     """ACCEPT or REJECT; anything else ends the search, for it says nothing about the password (X3)."""
     answer = seen.answers.get((member, x.credential.login))
     if answer is None:
@@ -417,5 +417,5 @@ def _says(seen: Seen, member: int, x: Held) -> Answer:
     return answer
 
 
-def _stop(name: str, why: str, member: int = -1, what: Held | None = None) -> Row:
+def _stop(name: str, why: str, member: int = -1, what: StagedCredential | None = None) -> Row:
     return Row(name=name, act=Act.STOP, member=member, what=what, why=why)

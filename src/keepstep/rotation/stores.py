@@ -18,7 +18,7 @@ from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.rotation.credential import Payload, read_payload
 from keepstep.secret import Secret
 from keepstep.vaults.interface import SecretValue, Stage, Vault, VersionId
-from keepstep.vaults.staging import LabelledVault, Look, RevisedVault
+from keepstep.vaults.staging import LabelledVault, RevisedVault, SecretState
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _UNLABEL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FetchedVersion:
     """One version's content, which never changes."""
 
     payload: Payload
@@ -51,18 +51,18 @@ class Stores:
     """Seconds until what was written is believed to be visible to everybody."""
     calls: Counter[str] = field(default_factory=Counter)
     """By the cloud's name of the operation."""
-    _contents: dict[tuple[bool, VersionId], Kept] = field(default_factory=dict)
+    _contents: dict[tuple[bool, VersionId], FetchedVersion] = field(default_factory=dict)
     _stages: dict[tuple[bool, VersionId], Stage] = field(default_factory=dict)
     """Where each version stood when it was looked at last, for messages."""
-    _expected: Callable[[Look], bool] = lambda look: True
+    _expected: Callable[[SecretState], bool] = lambda look: True
 
-    async def look_at_secondary(self, *, versions: bool = True) -> Look:
+    async def look_at_secondary(self, *, versions: bool = True) -> SecretState:
         self.calls.update(["GetSecret", *(["ListSecretVersions"] if versions else [])])
         look = await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
         self._stages |= {(False, id_): stage for stage, id_ in look.stages.items()}
         return look
 
-    async def look_at_primary(self) -> Look:
+    async def look_at_primary(self) -> SecretState:
         """Once our own last write is to be seen in it, or half a minute later."""
         deadline = time.monotonic() + self.patience
         while True:
@@ -72,17 +72,17 @@ class Stores:
                 return look
             await asyncio.sleep(_PAUSE)
 
-    async def look_again(self) -> Look:
+    async def look_again(self) -> SecretState:
         """Just as it is now."""
         self.calls["DescribeSecret"] += 1
         look = await retried(lambda: self.primary.look(self.primary_name))
         self._stages |= {(True, id_): stage for stage, id_ in look.stages.items()}
         return look
 
-    async def primary_content(self, version: VersionId) -> Kept:
+    async def primary_content(self, version: VersionId) -> FetchedVersion:
         return await self._content(True, version)
 
-    async def secondary_content(self, version: VersionId, *, anew: bool = False) -> Kept:
+    async def secondary_content(self, version: VersionId, *, anew: bool = False) -> FetchedVersion:
         if anew:
             self._contents.pop((False, version), None)
         return await self._content(False, version)
@@ -98,13 +98,13 @@ class Stores:
         move = self.primary.move(self.primary_name, label, to=to, away_from=away_from)
         await self._write("UpdateSecretVersionStage", move)
 
-    async def stage(self, look: Look, name: str, content: Secret) -> None:
+    async def stage(self, look: SecretState, name: str, content: Secret) -> None:
         await self._write("UpdateSecret", self.secondary.stage(look, name, content))
 
-    async def promote(self, look: Look, version: VersionId) -> None:
+    async def promote(self, look: SecretState, version: VersionId) -> None:
         await self._write("UpdateSecret", self.secondary.promote(look, version))
 
-    async def prune(self, look: Look, version: VersionId, at: datetime) -> None:
+    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
         await self._write("ScheduleSecretVersionDeletion", self.secondary.prune(look, version, at))
 
     async def _write(self, operation: str, write: Awaitable[T]) -> T:
@@ -115,7 +115,7 @@ class Stores:
             self._expected = lambda look: True
             raise
 
-    async def _content(self, is_primary: bool, version: VersionId) -> Kept:
+    async def _content(self, is_primary: bool, version: VersionId) -> FetchedVersion:
         key = (is_primary, version)
         if key not in self._contents:
             name = self.primary_name if is_primary else self.secondary_name
@@ -131,7 +131,7 @@ class Stores:
                 if is_primary and stage is Stage.PENDING:
                     exc.hint = _UNLABEL.format(name=name, version=version)
                 raise
-            self._contents[key] = Kept(payload, value.version.created, is_newest)
+            self._contents[key] = FetchedVersion(payload, value.version.created, is_newest)
         return self._contents[key]
 
     async def _found(self, get: Callable[[], Awaitable[SecretValue]]) -> SecretValue:

@@ -17,23 +17,23 @@ from keepstep.clock import Clock, SystemClock
 from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason
 from keepstep.databases.interface import Answer, Login, PasswordPolicy
 from keepstep.errors import ConfigError, Conflict, Denied, Error, ExitCode, NotFound, Refused, Transient
-from keepstep.rotation import bases as databases
 from keepstep.rotation import explain
+from keepstep.rotation import members as databases
 from keepstep.rotation.act import RETIRED, Writer, next_user
-from keepstep.rotation.base import Base, Stopped, remedy_of
+from keepstep.rotation.audit_trail import AppendEntry, AuditTrail
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.concerns import concerns
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import partner
 from keepstep.rotation.failures import PREFIX, Weight
-from keepstep.rotation.guard import Guard
+from keepstep.rotation.lockout_guard import Guard
+from keepstep.rotation.member import DatabaseMember, Stopped, remedy_of
 from keepstep.rotation.notes import Notes
-from keepstep.rotation.observe import Sight, glance, observe
+from keepstep.rotation.observe import Observation, observe, observe_if_idle
 from keepstep.rotation.pace import Pace, room_of
 from keepstep.rotation.preflight import check
-from keepstep.rotation.rows import Act, Row, Seen, decide, words_of
+from keepstep.rotation.rows import Act, DecisionInput, Row, decide, words_of
 from keepstep.rotation.stores import Stores
-from keepstep.rotation.trail import Append, Trail
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.vaults.interface import Stage, VersionId
 
@@ -67,13 +67,13 @@ class Rotation:
 
     name: str
     stores: Stores
-    bases: tuple[Base, ...]
+    bases: tuple[DatabaseMember, ...]
     """The strictest engine first."""
     pace: Pace
     strategy: Strategy = Strategy.SINGLE
     username: str | None = None
     """Secrets of another user are refused; None: whatever they say."""
-    append: Append | None = None
+    append: AppendEntry | None = None
     """The audit log, where there is one."""
     connections: Connections | None = None
 
@@ -129,7 +129,7 @@ class Tick:
         self._ends = ends
         self._memory = _Memory()
         self._is_stopped = False
-        self._sight: Sight | None = None
+        self._sight: Observation | None = None
         self._answers: dict[tuple[int, Login], Answer] = {}
         self._said: dict[str, str] = {}
         """What each database answered last."""
@@ -137,7 +137,7 @@ class Tick:
         self._notes = Notes(rotation.stores)
         self._guard = Guard(rotation.bases, self._clock, self._notes.write, is_forced=is_forced)
         self._writer = Writer(rotation.stores, alternates=alternates, now=self._clock.now)
-        self._trail = Trail(rotation.append, tuple(base.database.name for base in rotation.bases))
+        self._trail = AuditTrail(rotation.append, tuple(base.database.name for base in rotation.bases))
 
     async def run(self) -> Report:
         """Raises only what nobody foresaw."""
@@ -203,7 +203,7 @@ class Tick:
                     raise
                 self._watcher.said(f"{words_of(row.name)}: {exc}; looking again")
 
-    async def _explain_conflict(self, sight: Sight) -> None:
+    async def _explain_conflict(self, sight: Observation) -> None:
         """Another worker shows in what it changed; a conflict with nobody is a failure, and said to be one."""
         if self._memory.conflict is None:
             return
@@ -220,7 +220,7 @@ class Tick:
             ) from conflict
         await asyncio.sleep(_PAUSE * self._memory.unexplained)
 
-    def _check_progress(self, row: Row, sight: Sight) -> None:
+    def _check_progress(self, row: Row, sight: Observation) -> None:
         """No row is done twice in the same state: it would be done for ever."""
         if self._step_of(row, sight) in self._memory.done:
             raise Error(
@@ -228,7 +228,7 @@ class Tick:
                 hint=f"keepstep rotate {self._rotation.name} --plan; somebody may be undoing it on the database",
             )
 
-    def _step_of(self, row: Row, sight: Sight) -> Hashable:
+    def _step_of(self, row: Row, sight: Observation) -> Hashable:
         what = row.what.id if row.what else None
         state = (_fingerprint(sight), self._memory.unfit, self._memory.retired)
         return (row.name, row.act, what, row.gen, row.member, row.version, state)
@@ -237,7 +237,7 @@ class Tick:
         """Four calls and a login for each database where nothing is to be done."""
         if self._is_plan or self._is_forced:
             return False
-        sight = await glance(self._rotation.stores)
+        sight = await observe_if_idle(self._rotation.stores)
         if sight is None or self._is_due(sight) or self._is_grace_over(sight):
             return False
         row = await self._choose(sight)
@@ -247,7 +247,7 @@ class Tick:
         self._rested(row, sight)
         return True
 
-    def _check_user(self, sight: Sight) -> None:
+    def _check_user(self, sight: Observation) -> None:
         wanted, user = self._rotation.username, sight.a.current.credential.username
         if wanted and wanted.casefold() not in (user.casefold(), partner(user).casefold()):
             raise Refused(
@@ -255,7 +255,7 @@ class Tick:
                 hint="nothing was written; name the secrets of that user",
             )
 
-    async def _choose(self, sight: Sight) -> Row:
+    async def _choose(self, sight: Observation) -> Row:
         """The row; every login that it takes is tried now, after the stores were read."""
         self._check_user(sight)
         self._memory.first = self._memory.first or sight.a.current.id
@@ -276,7 +276,7 @@ class Tick:
             self._memory.fixes[row.member] = probe.fix
             self._said[self._rotation.bases[row.member].database.name] = str(probe.answer)
 
-    def _known_to_be_lost(self, seen: Seen) -> Row | None:
+    def _known_to_be_lost(self, seen: DecisionInput) -> Row | None:
         """What was rejected before may be set without being asked again; the lock's holder sees how things stand.
 
         Nothing else is decided by it: another worker may have set it meanwhile.
@@ -284,11 +284,11 @@ class Tick:
         row = decide(replace(seen, answers={**seen.remembered, **self._answers}))
         return row if row.act is Act.APPLY else None
 
-    def _seen(self, sight: Sight) -> Seen:
+    def _seen(self, sight: Observation) -> DecisionInput:
         room = room_of(sight.secondary)
         held = {*sight.a.held(), *sight.o.held()}
         members = range(len(self._rotation.bases))
-        return Seen(
+        return DecisionInput(
             primary=sight.a,
             secondary=sight.o,
             members=tuple(base.member for base in self._rotation.bases),
@@ -309,19 +309,19 @@ class Tick:
             retired=self._memory.retired,
         )
 
-    def _is_due(self, sight: Sight) -> bool:
+    def _is_due(self, sight: Observation) -> bool:
         if self._memory.first not in (None, sight.a.current.id):
             return False
         return self._is_forced or self._rotation.pace.is_due(sight.created, self._clock.now())
 
-    def _is_grace_over(self, sight: Sight) -> bool:
+    def _is_grace_over(self, sight: Observation) -> bool:
         look = sight.primary
         is_wanted = self._rotation.strategy.keeps_two and Stage.PREVIOUS in look.stages
         is_noted = look.labels.get(RETIRED) == sight.a.current.id
         is_over = self._rotation.pace.is_grace_over(look.changed, self._clock.now())
         return is_wanted and not is_noted and is_over
 
-    async def _do(self, row: Row, sight: Sight) -> None:
+    async def _do(self, row: Row, sight: Observation) -> None:
         if row.act is Act.STAGE_A and row.what is None:
             await self._check(sight)
         if row.act is Act.UNLABEL and row.what == sight.a.current:
@@ -337,13 +337,13 @@ class Tick:
         self._memory.done.add(self._step_of(row, sight))
         self._done(row)
 
-    async def _intend(self, row: Row, sight: Sight) -> None:
+    async def _intend(self, row: Row, sight: Observation) -> None:
         try:
             await self._trail.intend(row, sight)
         except Error as exc:
             raise Error(f"the audit log cannot be written: {exc}", hint="nothing was changed in this tick") from exc
 
-    async def _check(self, sight: Sight) -> None:
+    async def _check(self, sight: Observation) -> None:
         """Preflight: every database can be changed, before anything is staged."""
         alternates = self._rotation.strategy is Strategy.ALTERNATING
         user = next_user(sight.a.current, alternates=alternates)
@@ -352,7 +352,7 @@ class Tick:
             policy = policy.with_(await check(number, base, self._guard, sight.a.current, user))
         self._writer.policy = policy
 
-    async def _change(self, row: Row, sight: Sight) -> bool:
+    async def _change(self, row: Row, sight: Observation) -> bool:
         """False when the database does not take the password."""
         assert row.what
         base, key = self._rotation.bases[row.member], (row.member, row.what.credential.login)
@@ -392,7 +392,7 @@ class Tick:
             self.report.actions.add(action)
         self._watcher.did(action)
 
-    def _planned(self, row: Row, sight: Sight) -> str:
+    def _planned(self, row: Row, sight: Observation) -> str:
         for line in explain.state(sight):
             self._watcher.said(line)
         for (member, login), answer in self._answers.items():
@@ -405,7 +405,7 @@ class Tick:
             raise self._stop_of(row)
         return "planned"
 
-    def _rested(self, row: Row, sight: Sight) -> str:
+    def _rested(self, row: Row, sight: Observation) -> str:
         if row.why:
             next_ = room_of(sight.secondary).next
             self._warn(f"{row.why}: next at {next_:%Y-%m-%d %H:%M} UTC" if next_ else row.why)
@@ -449,7 +449,7 @@ class Tick:
         except Error as exc:
             self._failed(Error(f"the audit log has no result of this run: {exc}"))
 
-    async def _connect(self, sight: Sight) -> None:
+    async def _connect(self, sight: Observation) -> None:
         """The connection blobs; their trouble is reported, and stops nothing."""
         if self._rotation.connections is None:
             return
@@ -470,7 +470,7 @@ def _reason(row: Row) -> str:
     return f"{words_of(row.name)}: {row.why}" if row.why else words_of(row.name)
 
 
-def _fingerprint(sight: Sight) -> Fingerprint:
+def _fingerprint(sight: Observation) -> Fingerprint:
     """What a worker changes when it does something to the stores; notes of failed logins are not that."""
     labels = {item for item in sight.primary.labels.items() if not item[0].startswith(PREFIX)}
     return frozenset(labels), sight.secondary.etag, frozenset(sight.secondary.stages.items())

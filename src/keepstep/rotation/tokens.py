@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 
-from keepstep.rotation.rows import Held, Stages
+from keepstep.rotation.rows import StagedCredential, Stages
 
 _NAMESPACE = uuid.UUID("6b1f4c0e-2d64-5a57-9d5e-0f4f5f0c7a41")
 
@@ -22,7 +22,7 @@ def token_of(arn: str, stages: Stages, gen: int | None = None) -> str:
     return str(uuid.uuid5(_NAMESPACE, "|".join(parts)))
 
 
-def name_of(held: Held) -> str:
+def name_of(held: StagedCredential) -> str:
     """The name of the secondary store's version of what the primary holds as pending: ``rot-g7-1f3c9a2e``."""
     return f"rot-g{held.gen}-{held.id[:8]}"
 

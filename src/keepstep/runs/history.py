@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keepstep.runs import lifecycle
-from keepstep.runs.database import Database, Query
 from keepstep.runs.lifecycle import FUTURE, Line
 from keepstep.runs.rows import COLUMNS, moment, moment_or_none, quoted, run_of
 from keepstep.runs.run import IDLE, OPEN, STOPPED, Run
+from keepstep.state.database import Database, Query
 
 KEPT = timedelta(days=90)
 

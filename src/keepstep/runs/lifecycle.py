@@ -20,7 +20,7 @@ longer expected: another daemon has given the run up, and may have started the j
 anything more. So a daemon or a process that was frozen for an hour does no harm when it goes on.
 
 ``seen`` is compared with nothing but earlier values of itself. How long a run has been silent is counted in looks
-(:class:`keepstep.runs.reaper.Reaper`), so clocks that are wrong, jump, or differ do not matter.
+(:class:`keepstep.runs.liveness.Reaper`), so clocks that are wrong, jump, or differ do not matter.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from keepstep.runs.database import Query
 from keepstep.runs.rows import COLUMNS, quoted, values_of
 from keepstep.runs.run import OPEN, Run
+from keepstep.state.database import Query
 
 _ADD = (
     "INSERT INTO total VALUES (?, ?, ?, ?)"

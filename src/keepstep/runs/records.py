@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Generic, TextIO, TypeVar
 
 from keepstep.errors import Error
-from keepstep.runs.spool import Spool
+from keepstep.spool import Spool
 
 T = TypeVar("T")
 

@@ -21,9 +21,9 @@ from keepstep.secrets.ages import Ages, in_words
 from keepstep.secrets.delivery import Target
 from keepstep.secrets.fetch import Fetcher
 from keepstep.secrets.journal import Journal, Watcher
+from keepstep.secrets.notifier import Notifier, recipients_of
 from keepstep.secrets.place import Placed, folder_of, is_on_disk, place, preview, still_due, tidy
 from keepstep.secrets.plan import Plan
-from keepstep.secrets.tell import Telling, recipients_of
 from keepstep.vaults.interface import Vault
 
 
@@ -62,7 +62,7 @@ class Apply:
         self._plan = plan
         self._options = options or ApplyOptions()
         self._fetcher = Fetcher(vaults, self._options.jobs)
-        self._telling = Telling(recipients, self._journal)
+        self._telling = Notifier(recipients, self._journal)
         self._ages = ages or Ages(None)
         self._clock = clock or SystemClock()
         self._looked_at: set[str] = set()

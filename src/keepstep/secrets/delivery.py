@@ -56,7 +56,7 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FileAttributes:
     """What a file has besides its content."""
 
     mode: int = 0o600
@@ -78,7 +78,7 @@ class Delivery:
     path: str
     """Absolute, without ``..`` or links of its own; see :mod:`.folders`."""
     content: Content
-    look: Look = Look()
+    look: FileAttributes = FileAttributes()
 
     @property
     def origin(self) -> str:

@@ -19,7 +19,7 @@ from dataclasses import field as field_
 from enum import StrEnum
 from typing import NamedTuple
 
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 
 
 class Is(StrEnum):
@@ -57,7 +57,7 @@ class Decision(NamedTuple):
     reason: str
 
 
-def decide(observed: Observed, content: bytes, look: Look) -> Decision:
+def decide(observed: Observed, content: bytes, look: FileAttributes) -> Decision:
     """The table above. Reasons are fit for people, and hold nothing of the content."""
     match observed.kind:
         case Is.NOTHING:
@@ -70,7 +70,7 @@ def decide(observed: Observed, content: bytes, look: Look) -> Decision:
             return Decision(Verdict.REFUSE, f"{kind} stands there")
 
 
-def _of_file(observed: Observed, content: bytes, look: Look) -> Decision:
+def _of_file(observed: Observed, content: bytes, look: FileAttributes) -> Decision:
     if observed.content != content:
         return Decision(Verdict.REPLACE, "the secret has changed")
     if observed.mode != look.mode:

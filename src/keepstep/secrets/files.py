@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from keepstep.flush import flush
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 from keepstep.secrets.diff import Is, Observed
 
 _TEMPORARY = re.compile(r"\.keepstep-[0-9a-f]{16}\.part\Z")
@@ -59,7 +59,7 @@ def _read(descriptor: int) -> bytes:
     return b"".join(chunks)
 
 
-def replace(folder: int, name: str, content: bytes, look: Look, before: Callable[[], None]) -> None:
+def replace(folder: int, name: str, content: bytes, look: FileAttributes, before: Callable[[], None]) -> None:
     """Puts a file in the place of what stands there. ``before`` is called when only the last step is left.
 
     Raises ``OSError``; what stood there then still does, and nothing else is left behind.
@@ -78,7 +78,7 @@ def replace(folder: int, name: str, content: bytes, look: Look, before: Callable
         os.close(descriptor)
 
 
-def write(descriptor: int, content: bytes, look: Look) -> None:
+def write(descriptor: int, content: bytes, look: FileAttributes) -> None:
     """Content, owner and mode, all of it on the device. Nobody but us can open the file before the mode is set."""
     view = memoryview(content)
     while view:
@@ -86,7 +86,7 @@ def write(descriptor: int, content: bytes, look: Look) -> None:
     settle(descriptor, look.mode, look)
 
 
-def settle(descriptor: int, mode: int, look: Look) -> None:
+def settle(descriptor: int, mode: int, look: FileAttributes) -> None:
     """Owner first, since changing it may take bits of the mode away (chown(2))."""
     if look.uid is not None or look.gid is not None:
         os.fchown(descriptor, -1 if look.uid is None else look.uid, -1 if look.gid is None else look.gid)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError, Error, NotFound
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 from keepstep.text import printable
 
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,7 +24,7 @@ _MOST_LINKS = 40
 
 
 @contextmanager
-def opened(path: str, look: Look, *, create: bool) -> Iterator[int]:
+def opened(path: str, look: FileAttributes, *, create: bool) -> Iterator[int]:
     """A descriptor of the folder at an absolute path, for the time of the block.
 
     Raises :class:`NotFound` when it is missing and not to be made; :class:`ConfigError` when it is no folder, or
@@ -42,7 +42,7 @@ def opened(path: str, look: Look, *, create: bool) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _walk(path: str, look: Look, *, create: bool) -> int:
+def _walk(path: str, look: FileAttributes, *, create: bool) -> int:
     owners = {0, os.geteuid(), *([] if look.uid is None else [look.uid])}
     ahead = [name for name in path.split("/") if name not in ("", ".")][::-1]
     way = os.open("/", _WAY)
@@ -69,7 +69,7 @@ def _walk(path: str, look: Look, *, create: bool) -> int:
         os.close(way)
 
 
-def _enter(name: str, way: int, look: Look, *, create: bool) -> int:
+def _enter(name: str, way: int, look: FileAttributes, *, create: bool) -> int:
     try:
         return os.open(name, _WAY, dir_fd=way)
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def _enter(name: str, way: int, look: Look, *, create: bool) -> int:
     return os.open(name, _WAY, dir_fd=way)
 
 
-def make_folder(name: str, parent: int, look: Look) -> None:
+def make_folder(name: str, parent: int, look: FileAttributes) -> None:
     """Makes a folder that has its mode from the start. Raises ``OSError``.
 
     The owner of the parent could put a link, or another folder of ours, in its place before a later chmod(2).

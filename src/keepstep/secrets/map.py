@@ -16,7 +16,7 @@ from pathlib import Path
 from keepstep.containers.interface import RESTART, Kind, Notice
 from keepstep.containers.signals import signal_name
 from keepstep.errors import ConfigError, Error
-from keepstep.secrets.delivery import Look, mode_of, path_of
+from keepstep.secrets.delivery import FileAttributes, mode_of, path_of
 from keepstep.trust import trusted
 from keepstep.vaults.address import SecretAddress, parse
 
@@ -33,7 +33,7 @@ class Row:
     line: int
     address: SecretAddress
     path: str
-    look: Look
+    look: FileAttributes
     notice: Notice | None = None
 
 
@@ -99,7 +99,9 @@ def _row(number: int, line: str) -> Row:
     if not 2 <= len(fields) <= _COLUMNS:
         raise ValueError(f"{len(fields)} fields, where there must be 2 to {_COLUMNS}")
     address, path, mode, container, signal = fields + [""] * (_COLUMNS - len(fields))
-    return Row(number, parse(address), path_of(path), Look(mode_of(mode or "0600")), notice_of(container, signal))
+    return Row(
+        number, parse(address), path_of(path), FileAttributes(mode_of(mode or "0600")), notice_of(container, signal)
+    )
 
 
 def notice_of(container: str, signal: str) -> Notice | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from keepstep.containers.interface import Notice
 from keepstep.errors import ConfigError, Error, NotFound
-from keepstep.secrets.delivery import Delivery, Look, Target
+from keepstep.secrets.delivery import Delivery, FileAttributes, Target
 from keepstep.secrets.diff import Decision, Is, Observed, Verdict, decide
 from keepstep.secrets.files import observe, replace, sweep
 from keepstep.secrets.folders import hint_for, opened
@@ -141,7 +141,7 @@ def folder_of(target: Target) -> str:
     return target.folder or os.path.dirname(target.path)
 
 
-def _look_of(target: Target) -> Look:
+def _look_of(target: Target) -> FileAttributes:
     """The look that decides on folders: the most open one of a set."""
     return max((delivery.look for delivery in target.deliveries), key=lambda look: look.folder_mode)
 

@@ -13,7 +13,7 @@ from keepstep.containers.interface import RELOAD, RESTART, Kind, Notice
 from keepstep.containers.signals import signal_name
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
-from keepstep.secrets.delivery import Content, Delivery, Look, Target, path_of
+from keepstep.secrets.delivery import Content, Delivery, FileAttributes, Target, path_of
 from keepstep.secrets.map import Map, Mistake, Row
 from keepstep.secrets.recipes import RECIPES
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
@@ -111,10 +111,10 @@ def _content_of(file: SecretFile | SetFile) -> Content:
         ) from exc
 
 
-def _look_of(file: SecretFile | SetFile) -> Look:
+def _look_of(file: SecretFile | SetFile) -> FileAttributes:
     uid = _number_of(file.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
     gid = _number_of(file.group, lambda name: grp.getgrnam(name).gr_gid, "group")
-    return Look(file.mode, uid, gid)
+    return FileAttributes(file.mode, uid, gid)
 
 
 def _number_of(name: str | None, look_up: Callable[[str], int], what: str) -> int | None:

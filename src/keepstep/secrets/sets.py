@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError
 from keepstep.flush import flush
-from keepstep.secrets.delivery import Look
+from keepstep.secrets.delivery import FileAttributes
 from keepstep.secrets.diff import Is, Observed
 from keepstep.secrets.files import observe, write
 from keepstep.secrets.folders import make_folder
@@ -32,7 +32,7 @@ _GENERATION = re.compile(r"\.\.keepstep-[0-9a-f]{16}(\.link)?\Z")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-Files = Mapping[str, tuple[bytes, Look]]
+Files = Mapping[str, tuple[bytes, FileAttributes]]
 """What a set holds, by name."""
 
 

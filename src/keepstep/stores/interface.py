@@ -251,7 +251,7 @@ class Store(Protocol):
         ...
 
     @property
-    def strains(self) -> int:
+    def throttle_count(self) -> int:
         """How often a request had to be repeated because the store was overtaxed, or away."""
         ...
 

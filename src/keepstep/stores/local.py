@@ -73,7 +73,7 @@ class LocalStore:
         self.address = address
         self.path = os.path.abspath(address.path)
         self.requests: Counter[str] = Counter()
-        self.strains = 0
+        self.throttle_count = 0
         self.notices: list[str] = []
         self._writable = writable
         self._follow = follow and not writable

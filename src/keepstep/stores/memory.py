@@ -29,7 +29,7 @@ class MemoryStore:
     def __init__(self, name: str = "memory", *, page_size: int = 1000, address: Address | None = None) -> None:
         self.address = address or Address("local", path=f"/{name}", origin=f"memory {id(self):x}")
         self.requests: Counter[str] = Counter()
-        self.strains = 0
+        self.throttle_count = 0
         self.notices: list[str] = []
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, MemoryUpload] = {}

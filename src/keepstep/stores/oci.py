@@ -63,8 +63,8 @@ class OciStore:
         return self._client.requests
 
     @property
-    def strains(self) -> int:
-        return self._client.strains
+    def throttle_count(self) -> int:
+        return self._client.throttle_count
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
         strays: list[Stray] = []

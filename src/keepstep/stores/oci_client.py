@@ -46,8 +46,8 @@ class OciClient:
         return self._service.requests
 
     @property
-    def strains(self) -> int:
-        return self._service.strains
+    def throttle_count(self) -> int:
+        return self._service.throttle_count
 
     def thing(self, name: str | None = None) -> str:
         """The address of an object, or of the bucket, for messages."""

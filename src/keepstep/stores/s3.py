@@ -62,8 +62,8 @@ class S3Store:
         return self._client.requests
 
     @property
-    def strains(self) -> int:
-        return self._client.strains
+    def throttle_count(self) -> int:
+        return self._client.throttle_count
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
         strays: list[Stray] = []

@@ -51,7 +51,7 @@ class S3Client:
         self._encryption = {name: encryption_of(self._headers.get(name, ())) for name in _CREATES}
         """By operation that makes an object: what its answer has to confirm."""
         self._timeouts = timeouts
-        self.strains = 0
+        self.throttle_count = 0
         """How often a request had to be repeated because the store was overtaxed, or away."""
         self._skew = timedelta()
         self._renewed: AwsCredentials | None = None
@@ -75,7 +75,7 @@ class S3Client:
         return f"s3://{self.bucket}" + (f"/{key}" if key is not None else "")
 
     def _strained(self) -> None:
-        self.strains += 1
+        self.throttle_count += 1
 
     async def close(self) -> None:
         for pool in self._pools:

@@ -12,18 +12,18 @@ from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
 from keepstep.vaults.aws_secrets import SecretsManagerVault
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.staging import Look
+from keepstep.vaults.staging import SecretState
 
 
 class SecretsManagerStages(SecretsManagerVault):
     """A :class:`~keepstep.vaults.staging.LabelledVault`."""
 
-    async def look(self, name: str) -> Look:
+    async def look(self, name: str) -> SecretState:
         answer = await self._calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)
         _check_writable(answer, name)
         ids = answer.inner("VersionIdsToStages")
         labels = {label: VersionId(version) for version in ids.names() for label in ids.texts(version)}
-        return Look(
+        return SecretState(
             name=name,
             id=answer.text("ARN"),
             stages={stage: labels[f"AWS{stage}"] for stage in Stage if f"AWS{stage}" in labels},

@@ -8,7 +8,7 @@ from keepstep.errors import Conflict, NotFound
 from keepstep.secret import Secret
 from keepstep.vaults.interface import SecretValue, Stage, Version, VersionId, Which, which_text
 from keepstep.vaults.memory import MemoryVault
-from keepstep.vaults.staging import Look, Stored
+from keepstep.vaults.staging import SecretState, VersionInfo
 
 _CURRENT, _PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
 
@@ -40,10 +40,10 @@ class MemoryLabels:
         held = set(self._labels(name).values())
         return [self._version(name, id_) for id_ in reversed(self.contents[name]) if id_ in held]
 
-    async def look(self, name: str) -> Look:
+    async def look(self, name: str) -> SecretState:
         labels = dict(self._labels(name))
         stages = {stage: labels[f"AWS{stage}"] for stage in Stage if f"AWS{stage}" in labels}
-        return Look(name=name, id=name, stages=stages, labels=labels, changed=self.changed[name])
+        return SecretState(name=name, id=name, stages=stages, labels=labels, changed=self.changed[name])
 
     async def put(self, name: str, version: str, content: Secret, label: str) -> bool:
         known = self.contents[name].get(VersionId(version))
@@ -104,10 +104,10 @@ class MemoryRevisions(MemoryVault):
         self._etags[name] = self._etags.get(name, 0) + 1
         return super().put(name, content, stage)
 
-    async def look(self, name: str, *, versions: bool = True) -> Look:
+    async def look(self, name: str, *, versions: bool = True) -> SecretState:
         stored = tuple(self._stored(name, version) for version in await self.versions(name))
         stages = {stage: version.id for version in stored for stage in version.stages}
-        return Look(
+        return SecretState(
             name=name,
             id=name,
             stages=stages if versions else {Stage.CURRENT: stages[Stage.CURRENT]},
@@ -115,27 +115,27 @@ class MemoryRevisions(MemoryVault):
             versions=stored if versions else (),
         )
 
-    async def stage(self, look: Look, version_name: str, content: Secret) -> None:
+    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
         self._check(look)
         names = self.names.setdefault(look.name, {})
         if version_name in names:
             raise Conflict(f"{look.name}: the version's name already exists")
         names[version_name] = int(self.put(look.name, content.reveal_bytes(), Stage.PENDING))
 
-    async def promote(self, look: Look, version: VersionId) -> None:
+    async def promote(self, look: SecretState, version: VersionId) -> None:
         self._check(look)
         stages = self._secrets[look.name].stages
         if stages.get(Stage.PENDING) == int(version):
             del stages[Stage.PENDING]
         stages[Stage.PREVIOUS], stages[Stage.CURRENT] = stages[Stage.CURRENT], int(version)
 
-    async def prune(self, look: Look, version: VersionId, at: datetime) -> None:
+    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
         self._check(look)
         if not self._stored(look.name, await self._find(look.name, version)).is_deprecated:
             raise Conflict(f"{look.name}: version {version} is not deprecated")
         self.deletions.setdefault(look.name, {})[int(version)] = at
 
-    def _check(self, look: Look) -> None:
+    def _check(self, look: SecretState) -> None:
         """Counts the change too."""
         if look.etag != str(self._etags.get(look.name)):
             raise Conflict(f"{look.name} has changed meanwhile")
@@ -144,10 +144,10 @@ class MemoryRevisions(MemoryVault):
     async def _find(self, name: str, id_: VersionId) -> Version:
         return next(version for version in await self.versions(name) if version.id == id_)
 
-    def _stored(self, name: str, version: Version) -> Stored:
+    def _stored(self, name: str, version: Version) -> VersionInfo:
         numbers = {number: known for known, number in self.names.get(name, {}).items()}
         deletion = self.deletions.get(name, {}).get(int(version.id))
-        return Stored(
+        return VersionInfo(
             id=version.id,
             name=numbers.get(int(version.id), ""),
             stages=version.stages,

@@ -23,7 +23,7 @@ from keepstep.vaults.interface import Stage, VersionId
 from keepstep.vaults.oci import OciVault, region_in, version_query
 from keepstep.vaults.oci_errors import error_of
 from keepstep.vaults.paging import every_page
-from keepstep.vaults.staging import Look, Stored
+from keepstep.vaults.staging import SecretState, VersionInfo
 
 _API = "/20180608/secrets"
 _MOST = 1024 * 1024
@@ -40,13 +40,13 @@ class OciVaultStages(OciVault):
         super().__init__(identity)
         self._managers: dict[str, OciService] = {}
 
-    async def look(self, name: str, *, versions: bool = True) -> Look:
+    async def look(self, name: str, *, versions: bool = True) -> SecretState:
         secret, etag = await self._settled(name)
         _check_writable(secret, name)
         current = VersionId(str(secret.whole("currentVersionNumber")))
         stored = await self._stored(name) if versions else ()
         stages = {stage: version.id for version in stored for stage in version.stages}
-        return Look(
+        return SecretState(
             name=name,
             id=name,
             stages=stages if versions else {Stage.CURRENT: current},
@@ -54,15 +54,15 @@ class OciVaultStages(OciVault):
             versions=stored,
         )
 
-    async def stage(self, look: Look, version_name: str, content: Secret) -> None:
+    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
         encoded = base64.b64encode(content.reveal_bytes()).decode()
         new = {"contentType": "BASE64", "content": encoded, "name": version_name, "stage": "PENDING"}
         await self._change("UpdateSecret", "PUT", look, "", {"secretContent": new})
 
-    async def promote(self, look: Look, version: VersionId) -> None:
+    async def promote(self, look: SecretState, version: VersionId) -> None:
         await self._change("UpdateSecret", "PUT", look, "", {"currentVersionNumber": int(version)})
 
-    async def prune(self, look: Look, version: VersionId, at: datetime) -> None:
+    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
         below = f"/version/{version}/actions/scheduleDeletion"
         time_of_deletion = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self._change(
@@ -89,14 +89,16 @@ class OciVaultStages(OciVault):
                 raise Transient(f"{name} is {state} for more than {_SETTLING:.0f} s")
             await asyncio.sleep(0.25)
 
-    async def _stored(self, name: str) -> tuple[Stored, ...]:
+    async def _stored(self, name: str) -> tuple[VersionInfo, ...]:
         async def ask(page: str) -> tuple[list[Document], str]:
             response = await self._ask("ListSecretVersions", name, "/versions", version_query(page))
             return documents_in(response.document, name), response.headers.get("opc-next-page", "")
 
         return tuple(map(_stored, await every_page(ask, name)))
 
-    async def _change(self, operation: str, method: str, look: Look, below: str, document: dict[str, Any]) -> None:
+    async def _change(
+        self, operation: str, method: str, look: SecretState, below: str, document: dict[str, Any]
+    ) -> None:
         # A connection of its own: a kept one that the server closes is replaced, and the request sent again.
         service = self._service_in(look.name)
         try:
@@ -148,9 +150,9 @@ def _check_writable(secret: Document, name: str) -> None:
         raise Refused(f"{name} is a replica", hint="name the secret in its source region")
 
 
-def _stored(summary: Document) -> Stored:
+def _stored(summary: Document) -> VersionInfo:
     stages = summary.texts("stages")
-    return Stored(
+    return VersionInfo(
         id=VersionId(str(summary.whole("versionNumber"))),
         name=summary.text("name", ""),
         stages=frozenset(Stage(stage) for stage in stages if stage in Stage.__members__),

@@ -18,7 +18,7 @@ from keepstep.vaults.interface import Stage, Vault, VersionId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class VersionInfo:
     """One version as the vault lists it, without its content."""
 
     id: VersionId
@@ -30,7 +30,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class SecretState:
     """A secret without its contents, at one moment."""
 
     name: str
@@ -44,14 +44,14 @@ class Look:
     """Of the secret (OCI)."""
     changed: datetime | None = None
     """When anything about the secret last changed; aware (Secrets Manager)."""
-    versions: tuple[Stored, ...] = ()
+    versions: tuple[VersionInfo, ...] = ()
     """The newest first; empty when nobody asked (OCI)."""
 
 
 class LabelledVault(Vault, Protocol):
     """Secrets Manager's way. Errors as :class:`Vault`, and those named here."""
 
-    async def look(self, name: str) -> Look:
+    async def look(self, name: str) -> SecretState:
         """One question. Raises :class:`~keepstep.errors.Refused` for a secret that must not be written to.
 
         That is one marked for deletion, a replica, or one that the vault itself rotates.
@@ -81,21 +81,21 @@ class RevisedVault(Vault, Protocol):
     Each raises :class:`~keepstep.errors.Conflict` for that, and for a version's name that is taken.
     """
 
-    async def look(self, name: str, *, versions: bool = True) -> Look:
+    async def look(self, name: str, *, versions: bool = True) -> SecretState:
         """Waits for a change under way to settle. One question; ``versions`` costs another one at least.
 
         Without it only CURRENT is in ``stages``. Raises :class:`~keepstep.errors.Refused` as above.
         """
         ...
 
-    async def stage(self, look: Look, version_name: str, content: Secret) -> None:
+    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
         """A new version on PENDING; the version that was there becomes deprecated."""
         ...
 
-    async def promote(self, look: Look, version: VersionId) -> None:
+    async def promote(self, look: SecretState, version: VersionId) -> None:
         """The version becomes CURRENT, and what was current PREVIOUS."""
         ...
 
-    async def prune(self, look: Look, version: VersionId, at: datetime) -> None:
+    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
         """A deprecated version will be deleted at that time, 1 to 30 days ahead."""
         ...

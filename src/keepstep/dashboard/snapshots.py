@@ -1,0 +1,167 @@
+"""What runs do not tell and has to be looked up: drift of secrets, stages of credentials, the audit chain.
+
+Each job is looked at in the background when somebody looks at the page and the last look is old, so a page that
+nobody opens costs nothing. Contents of credentials are never read. Trouble is shown in place of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from keepstep.audit.keys import Keyring
+from keepstep.audit.verify import Verdict, verify
+from keepstep.clock import Clock
+from keepstep.config import Config, RotateJob, SecretsJob
+from keepstep.errors import Error
+from keepstep.jobs.assembly import Assembly, CloudSettings, instance_by_default, settings_of
+from keepstep.jobs.audit import Places, places_of
+from keepstep.secrets.ages import Ages
+from keepstep.secrets.drift import Drift, FileState, Fingerprints
+from keepstep.secrets.map import Map, read_map
+from keepstep.secrets.plan import make_plan
+from keepstep.vaults.address import SecretAddress
+from keepstep.vaults.address import parse as parse_secret
+from keepstep.vaults.interface import Stage
+
+FRESH = timedelta(minutes=10)
+"""An older look is repeated."""
+_LONGEST = 120.0
+"""Seconds for one look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultVersion:
+    """One version that stands on a stage of one vault."""
+
+    vault: str
+    secret: str
+    stage: Stage
+    version: str
+    created: datetime | None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The last look at one job."""
+
+    kind: str
+    """Of the job."""
+    at: datetime | None = None
+    error: str = ""
+    drift: list[FileState] = field(default_factory=list)
+    held: list[VaultVersion] = field(default_factory=list)
+    due: datetime | None = None
+    """When the credential is to be rotated next."""
+    audit: Verdict | None = None
+    audit_error: str = ""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the audit log is: somebody has to see it, however the last run went."""
+        return bool(self.audit and not self.audit.is_intact)
+
+
+class SnapshotCache:
+    """The last look at each job. For one event loop."""
+
+    def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._known: dict[str, Snapshot] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    def of(self, name: str) -> Snapshot | None:
+        """The last look, which may be none yet; an old one is repeated behind the caller's back."""
+        job = self._config().job.get(name)
+        if not isinstance(job, SecretsJob | RotateJob):
+            return None
+        look = self._known.setdefault(name, Snapshot(job.kind))
+        is_old = look.at is None or self._clock.now() - look.at > FRESH
+        if is_old and name not in self._under_way:
+            self._under_way[name] = asyncio.create_task(self._look(name, job))
+        return look
+
+    @property
+    def mark(self) -> str:
+        """Changes with every look."""
+        return repr([(name, look.at) for name, look in self._known.items()])
+
+    async def _look(self, name: str, job: SecretsJob | RotateJob) -> None:
+        look = Snapshot(job.kind)
+        try:
+            async with asyncio.timeout(_LONGEST), AsyncExitStack() as stack:
+                settings = settings_of(job.identity or self._config().identity)
+                if isinstance(job, SecretsJob):
+                    look.drift = await _drift(job, settings, stack)
+                else:
+                    await _credential(name, job, settings, stack, look)
+        except Error as error:
+            look.error = error.message
+        except TimeoutError:
+            look.error = f"no answer within {_LONGEST:.0f} s"
+        except ModuleNotFoundError as error:
+            look.error = f"this needs the library {error.name}"
+        finally:
+            look.at = self._clock.now()
+            self._known[name] = look
+            self._under_way.pop(name, None)
+
+
+async def _drift(job: SecretsJob, settings: CloudSettings, stack: AsyncExitStack) -> list[FileState]:
+    map_ = await asyncio.to_thread(read_map, Path(job.map)) if job.map else Map()
+    plan = make_plan(map_, job.file, job.set)
+    deliveries = [delivery for target in plan.targets for delivery in target.deliveries]
+    kinds = {source.vault for delivery in deliveries for source in delivery.content.sources}
+    vaults = Assembly(instance_by_default(settings)).vaults(sorted(kinds))
+    for vault in vaults.values():
+        stack.push_async_callback(vault.close)
+    return await Drift(plan, vaults, Fingerprints(), Ages(None)).files()
+
+
+async def _credential(
+    name: str, job: RotateJob, settings: CloudSettings, stack: AsyncExitStack, look: Snapshot
+) -> None:
+    assembly = Assembly(settings)
+    for text, kind in ((job.aws_secret, "aws-sm"), (job.oci_secret, "oci-vault")):
+        if text:
+            look.held += await _held(assembly, parse_secret(text, bare=kind), stack)
+    ours = [held for held in look.held if held.vault == "aws-sm" and held.stage is Stage.CURRENT]
+    made = ours[0].created if ours else None
+    look.due = made + job.interval if made else None
+    if job.audit:
+        places = places_of(name, job.audit)
+        vault = assembly.vaults([places.key.vault])[places.key.vault]
+        stack.push_async_callback(vault.close)
+        await _audit(places, assembly, Keyring(vault, places.key), stack, look)
+
+
+async def _held(assembly: Assembly, address: SecretAddress, stack: AsyncExitStack) -> list[VaultVersion]:
+    """The stages of one vault, without a content."""
+    vault = assembly.vaults([address.vault])[address.vault]
+    stack.push_async_callback(vault.close)
+    return [
+        VaultVersion(
+            vault=address.vault, secret=address.name, stage=stage, version=version.id, created=version.created
+        )
+        for version in await vault.versions(address.name)
+        for stage in sorted(version.stages)
+    ]
+
+
+async def _audit(
+    places: Places, assembly: Assembly, keyring: Keyring, stack: AsyncExitStack, look: Snapshot
+) -> None:
+    log = assembly.source(places.log)
+    stack.push_async_callback(log.close)
+    anchor = assembly.source(places.anchor) if places.anchor else None
+    if anchor:
+        stack.push_async_callback(anchor.close)
+    try:
+        look.audit = await verify(places.chain, log, keyring, anchor)
+    except Error as error:
+        look.audit_error = error.message

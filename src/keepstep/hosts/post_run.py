@@ -1,0 +1,59 @@
+"""What the drop-in container does behind each run: modes and owners of the whole tree, a mark of completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from keepstep.errors import ConfigError, Error, ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class PostRunHook:
+    """Called with the run's exit code. Raises :class:`Error` when one of its steps fails; the others are done."""
+
+    target: str
+    """Local folder whose files and folders get mode and owner; empty when the target is no folder."""
+    local: str
+    """Where the mark of completion is set; empty between clouds."""
+    mode: str = ""
+    owner: str = ""
+    completion: str = ""
+
+    def __call__(self, code: int) -> None:
+        commands = []
+        target = os.path.realpath(self.target)  # neither program goes through a link to the folder
+        if self.mode:
+            commands.append(["chmod", "-R", "--", self.mode, target])
+        if self.owner:
+            commands.append(["chown", "-R", "-h", "--", self.owner, target])
+        if not os.path.isdir(self.target or os.devnull):
+            commands = []
+        complaints = [complaint for command in commands if (complaint := _carried_out(command))]
+        if self.completion and self.local and code in (ExitCode.DONE, ExitCode.SKIPPED):
+            self._mark()
+        if complaints:
+            raise Error("; ".join(complaints), hint="see CHMOD_MODE and CHOWN_OWNER")
+
+    def _mark(self) -> None:
+        """Anew with each run that went well; other containers wait for it, and may take it away."""
+        path = Path(self.local, self.completion)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+            os.utime(path, follow_symlinks=False)
+        except OSError as exc:
+            raise ConfigError(f"cannot mark completion at {path}: {exc.strerror}") from exc
+
+
+def _carried_out(command: list[str]) -> str:
+    """What is wrong, in the program's own words; links within the tree are not followed by either program."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError as exc:
+        return f"{command[0]}: {exc.strerror}"
+    lines = done.stderr.strip().splitlines()
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return f"{lines[0] if lines else command[0]}{more}" if done.returncode else ""

@@ -1,0 +1,181 @@
+"""Where messages go: any address that Apprise knows.
+
+An address may hold a secret in any of its parts: some services put a token where others have a host. So nothing of
+it is ever shown but its kind, which is a word of Apprise's own list; and what a channel or Apprise says of a
+failure is not quoted, but read for what it can mean.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from keepstep.clouds.sdk_guard import guard_requests
+from keepstep.monitoring.alerting import Send
+from keepstep.monitoring.alerts import Message
+from keepstep.secret import Secret
+
+_COMMON = {
+    *("discord", "gchat", "json", "jsons", "mailto", "mailtos", "mmost", "mmosts", "msteams", "ntfy", "ntfys"),
+    *("opsgenie", "pagerduty", "ses", "slack", "sns", "tgram", "workflow", "workflows", "xml", "xmls"),
+}
+"""Kinds that are known without a look into Apprise, which takes a while to load."""
+_PLAIN = {
+    "mailto",
+    "mailtos",
+    "ses",
+    "sns",
+    "json",
+    "jsons",
+    "xml",
+    "xmls",
+    "form",
+    "forms",
+    "pagerduty",
+    "opsgenie",
+}
+"""Kinds that find no mentions in a text, and in which what is to be copied stays what it is."""
+_MAIL = {"mailto", "mailtos"}
+_SCHEME = re.compile(r"[a-z][a-z0-9]{1,30}")
+
+_MEANINGS = (
+    (r"error[=: ]+(\d{3})\b", "the service answered {0}"),
+    (r"\((\d{3}), b?['\"]", "the server answered {0}"),
+    (r"(?i)certificate.verify.failed|CERTIFICATE_VERIFY_FAILED", "its TLS certificate does not verify"),
+    (r"(?i)connection refused", "the connection was refused"),
+    (r"(?i)name or service not known|failed to resolve|getaddrinfo|name resolution", "its name does not resolve"),
+    (r"(?i)timed? ?out", "it did not answer in time"),
+    (r"(?i)network is unreachable|no route to host", "there is no route to it"),
+    (r"(?i)SMTPAuthenticationError", "it refuses the user or the password"),
+    (r"(?i)connection.*(reset|closed|aborted)|SMTPServerDisconnected", "the connection was cut"),
+)
+"""What Apprise and libraries say, and what of it may be repeated: words of our own and three digits."""
+
+# Apprise repeats addresses in its log.
+logging.getLogger("apprise").propagate = False
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One address that messages go to."""
+
+    name: str
+    """Given by the user, or kind and number."""
+    url: Secret
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.url.reveal())
+
+
+def kind_of(url: str) -> str:
+    """The scheme of an address when Apprise knows it, else ``unknown``: it may be the beginning of a secret."""
+    scheme = url.partition(":")[0].strip().lower()
+    if scheme in _COMMON:
+        return scheme
+    return scheme if _SCHEME.fullmatch(scheme) and scheme in _all_kinds() else "unknown"
+
+
+def named(given: Sequence[tuple[str | None, Secret]]) -> list[Channel]:
+    """Channels with names; those without are called by kind and number, as ``slack-2``."""
+    return [
+        Channel(name or f"{kind_of(url.reveal())}-{number}", url)
+        for number, (name, url) in enumerate(given, start=1)
+    ]
+
+
+def channels_of(channels: Iterable[Channel]) -> dict[str, Send]:
+    """How to send, by the channel's name."""
+    return {channel.name: partial(_send, channel.url) for channel in channels}
+
+
+def service_of(url: Secret) -> Any:
+    """Apprise's object for an address; None when it does not know such a one. Sends nothing."""
+    import apprise
+    import requests
+
+    guard_requests(requests)
+    asset = apprise.AppriseAsset(app_id="keepstep", app_desc="keepstep", storage_mode="memory", async_mode=False)
+    capture: Any = apprise.LogCapture
+    with capture(level=logging.CRITICAL):
+        return apprise.Apprise.instantiate(url.reveal(), asset=asset, suppress_exceptions=True)
+
+
+def _send(url: Secret, message: Message) -> str:
+    """Sends one message; returns what went wrong."""
+    import apprise
+
+    service = service_of(url)
+    if service is None:
+        return "Apprise does not know such an address"
+    kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
+    title, body, form = f"keepstep: {message.title}", message.body, apprise.NotifyFormat.TEXT
+    if kind_of(url.reveal()) not in _PLAIN:
+        title, body = defused(title), defused(body)
+    elif kind_of(url.reveal()) in _MAIL and apprise.NotifyFormat.HTML in _formats(service):
+        # Apprise's own HTML of a text has lines that do not wrap.
+        body, form = html_of(body), apprise.NotifyFormat.HTML
+    all_ = apprise.Apprise()
+    all_.add(service)
+    capture: Any = apprise.LogCapture
+    with capture(level=logging.DEBUG, fmt="%(message)s") as said:
+        try:
+            # A text that is said to be one is escaped for channels that take HTML or Markdown.
+            is_sent = all_.notify(title=title, body=body, notify_type=kind, body_format=form)
+        except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
+            return meaning(f"{type(exc).__name__}: {exc}")
+        return "" if is_sent else meaning(said.getvalue())
+
+
+def _formats(service: Any) -> tuple[Any, ...]:
+    """That a channel takes; one, or several, of which a mail has all."""
+    given = service.notify_format
+    return given if isinstance(given, tuple) else (given,)
+
+
+def html_of(body: str) -> str:
+    """A message as HTML: its first line, then one line for each thing that is to be known."""
+    first, *rest = [html.escape(line) for line in body.split("\n") if line]
+    named = (line.partition(": ") for line in rest)
+    lines = "<br>".join(f"<b>{name}:</b> {text}" for name, _, text in named)
+    return f"<p>{first}</p>\n<p>{lines}</p>\n"
+
+
+def meaning(said: str) -> str:
+    """What a failure can mean, without a word of what was said."""
+    for pattern, words in _MEANINGS:
+        if found := re.search(pattern, said):
+            return words.format(*found.groups())
+    return "the channel did not take it"
+
+
+_GAP = "\u200b"
+"""A space without width: looks like nothing, and ends a word for whoever makes links and mentions of words."""
+
+
+def defused(text: str) -> str:
+    """The text, looking the same, in which no chat and no mail program finds a mention or a link."""
+    text = re.sub(r"@(?=\w)", f"@{_GAP}", text)
+    text = re.sub(r"<(?=[!@#:/\w])", f"<{_GAP}", text)
+    text = re.sub(r"\](?=\()", f"]{_GAP}", text)
+    text = re.sub(r"(?i)\b(https?|ftp|mailto|file|javascript):(?=\S)", rf"\1:{_GAP}", text)
+    return re.sub(r"(?i)\bwww\.(?=\w)", f"www{_GAP}.", text)
+
+
+_kinds: set[str] = set()
+
+
+def _all_kinds() -> set[str]:
+    if not _kinds:
+        try:
+            import apprise
+        except ModuleNotFoundError:
+            return set()
+        for service in apprise.Apprise().details()["schemas"]:
+            _kinds.update(service["protocols"] or (), service["secure_protocols"] or ())
+    return _kinds

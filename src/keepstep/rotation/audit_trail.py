@@ -1,0 +1,78 @@
+"""What the audit log hears of a tick: an intent before its first change, a result after its last.
+
+The intent fails closed: where it cannot be written nothing is changed. A result that could not be written, because
+the worker died or the log was away, is made up for: AWSPENDING stays on the new current version until it is.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keepstep.rotation.observe import Observation
+from keepstep.rotation.rows import Row
+
+AppendEntry = Callable[[str, Mapping[str, Any]], Awaitable[object]]
+"""Kind and facts of an entry."""
+
+
+@dataclass
+class AuditTrail:
+    """One tick's. ``append`` None: there is no log."""
+
+    append: AppendEntry | None
+    databases: tuple[str, ...]
+    changes: list[str] = field(default_factory=list)
+    """Rows that were done, in their order."""
+    _is_open: bool = False
+    """An intent was written, and no result yet."""
+
+    async def intend(self, row: Row, sight: Observation) -> None:
+        """Before every change; written before the first one of what is then told by one result."""
+        if self.append and not self._is_open:
+            await self.append(
+                "intent", _facts(sight) | {"row": row.name, "why": row.why, "databases": [*self.databases]}
+            )
+        self._is_open = True
+
+    async def conclude(self, outcome: str, sight: Observation, answers: Mapping[str, str]) -> None:
+        """The result of what was intended; ``observed`` when another worker intended it and died."""
+        if self.append:
+            kind = "result" if self._is_open else "observed"
+            databases = [{"name": name, "answer": answers.get(name, "not asked")} for name in self.databases]
+            facts = {"outcome": outcome, "rows": [*self.changes], "databases": databases}
+            await self.append(kind, _facts(sight) | facts)
+        self._is_open = False
+        self.changes = []
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open
+
+
+def _facts(sight: Observation) -> dict[str, Any]:
+    stages = {
+        "aws": {stage.lower(): str(id_) for stage, id_ in sight.primary.stages.items()},
+        "oci": {stage.lower(): str(id_) for stage, id_ in sight.secondary.stages.items()},
+    }
+    current = sight.a.current.credential
+    return {
+        "generation": current.gen,
+        "username": current.username,
+        "secrets": {"aws": sight.primary.id, "oci": sight.secondary.id},
+        "versions": stages,
+        "who": _who(),
+        "host": socket.gethostname(),
+    }
+
+
+def _who() -> str:
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or os.environ.get("FN_FN_ID")
+    try:
+        return function or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

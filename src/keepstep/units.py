@@ -1,0 +1,52 @@
+"""Durations and sizes as people write and read them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+LONGEST = timedelta(days=3660)
+"""Ten years. What is meant to be longer is a mistake, and calendars end."""
+
+
+def parse_duration(text: str) -> timedelta:
+    """``90s``, ``5m``, ``1h30m``, ``7d``. Raises ``ValueError``."""
+    parts = _PART.findall(text) if len(text) < 100 else []
+    if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
+        raise ValueError(f"{text[:100]!r} is not a duration; write it as 90s, 5m, 1h30m or 7d")
+    return bounded(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def bounded(seconds: float) -> timedelta:
+    """Raises ``ValueError`` for what is negative, or longer than ten years."""
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise ValueError("a duration is between 0s and 3660d")
+    return timedelta(seconds=seconds)
+
+
+def in_words(duration: timedelta) -> str:
+    """The two largest units: ``3d 4h``, ``12m 5s``; ``0s`` at the least."""
+    left = max(0, round(duration.total_seconds()))
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append((unit, f"{count}{unit}"))
+    kept = parts[:2]
+    if len(kept) == 2 and "dhms".index(kept[1][0]) - "dhms".index(kept[0][0]) > 1:
+        kept = kept[:1]
+    return " ".join(text for _, text in kept) or "0s"
+
+
+def size_in_words(count: int) -> str:
+    """Bytes, in powers of 1024."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
