@@ -33,6 +33,7 @@ from keepstep import units as durations
 from keepstep.errors import ConfigError
 from keepstep.monitoring.channels import Channel, named
 from keepstep.monitoring.listen import Listen
+from keepstep.monitoring.oci_topic import is_topic
 from keepstep.schedules.schedule import parse_schedule, zone_of
 from keepstep.secret import Secret
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
@@ -139,8 +140,31 @@ class Daemon(_Model):
     """So many runs at a time; without it, as many as are due."""
 
 
+def _metric_namespace(value: Any) -> Any:
+    """Raises ``ValueError`` for one that OCI Monitoring refuses; the prefixes are Oracle's own."""
+    if not re.fullmatch(r"(?!oci_|oracle_)[a-z][a-z0-9_]*[a-z0-9]", str(value)):
+        raise ValueError("a namespace has a-z, 0-9 and _, and does not begin with oci_ or oracle_")
+    return value
+
+
+OciAuth = Literal["api_key", "instance_principal", "resource_principal", "security_token", "oke_workload_identity"]
+
+
+class OciMetrics(_Model):
+    """The metric ``success`` of OCI Monitoring, for an alarm on its absence."""
+
+    compartment: str
+    """OCID of the compartment that the metric and its alarms are in."""
+    namespace: Annotated[str, BeforeValidator(_metric_namespace)] = "keepstep"
+    auth: OciAuth | None = None
+    """Who posts it, if not ``[identity.oci]``."""
+
+
 class Metrics(_Model):
     """What monitoring reads. The daemon serves /metrics where the status page is."""
+
+    oci: OciMetrics | None = None
+    """Posted after every run of a job that succeeded."""
 
     textfile: str | None = None
     """Written after every run of a job: a file for the textfile collector of Prometheus's node_exporter."""
@@ -159,10 +183,7 @@ class Dashboard(_Model):
 class OciIdentityConfig(_Model):
     """Who we are in OCI."""
 
-    auth: (
-        Literal["api_key", "instance_principal", "resource_principal", "security_token", "oke_workload_identity"]
-        | None
-    ) = None
+    auth: OciAuth | None = None
     profile: str | None = None
     config_file: str | None = None
 
@@ -394,7 +415,9 @@ def _holds_secrets(document: dict[str, Any]) -> bool:
 
     places = (document.get("alerts", {}).get("urls"), document.get("dashboard", {}).get("token"))
     has_password = any(re.search(r"://[^/@\s]*:[^/@\s]+@", _VARIABLE.sub("", text)) for text in texts(document))
-    return has_password or any(_VARIABLE.sub("", text) == text for place in places for text in texts(place))
+    return has_password or any(
+        _VARIABLE.sub("", text) == text and not is_topic(text) for place in places for text in texts(place)
+    )
 
 
 def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
@@ -464,6 +487,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "metrics": Metrics,
     "dashboard": Dashboard,
     "identity": Identities,
+    "metrics.oci": OciMetrics,
     "identity.oci": OciIdentityConfig,
     "identity.aws": AwsIdentityConfig,
     "alerts": Alerts,

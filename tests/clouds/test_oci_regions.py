@@ -22,6 +22,8 @@ TEMPLATES = {
     "vaults": "https://vaults.{region}.oci.{secondLevelDomain}",
     "identity": "https://identity.{region}.oci.{secondLevelDomain}",
     "auth": None,
+    "notification": "https://notification.{region}.{secondLevelDomain}",
+    "telemetry-ingestion": "https://telemetry-ingestion.{region}.{secondLevelDomain}",
 }
 MARS = {
     "realmKey": "OC99",

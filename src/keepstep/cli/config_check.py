@@ -65,6 +65,9 @@ def _alerts(config: Config) -> Iterator[Error]:
     for number, channel in enumerate(channels):
         try:
             is_known = service_of(channel.url) is not None
+        except ConfigError as exc:
+            yield ConfigError(f"alerts.urls.{number}: {exc.message}", hint=exc.hint)
+            continue
         except ModuleNotFoundError as exc:
             yield ConfigError(
                 f"alerts.urls need the library {exc.name}, which is not installed",

@@ -51,7 +51,9 @@ def recorded(config: Config, job: str, kind: str) -> Iterator[Recording]:
         clock = _clock(history)
         if history and RUN not in os.environ:
             stack.callback(_tell, config, job, history, clock)
-        yield stack.enter_context(Recording(job, kind, history, clock=clock))
+        recording = Recording(job, kind, history, clock=clock)
+        stack.callback(_post, config, recording)
+        yield stack.enter_context(recording)
 
 
 def recording_of(config: Config | None, job: str, kind: str) -> AbstractContextManager[Recording]:
@@ -141,3 +143,23 @@ def _tell(config: Config, job: str, history: History, clock: Clock) -> None:
             write_textfile(Path(config.metrics.textfile), render(history, alerting, watches_of(config), now))
     except (Error, ModuleNotFoundError) as exc:
         click.echo(f"warning: alerts and metrics could not be looked after: {printable(str(exc))}", err=True)
+
+
+def _post(config: Config, recording: Recording) -> None:
+    """Tells OCI Monitoring of a run that succeeded, whoever started it. Trouble with that is none of the run's."""
+    run, settings = recording.run, config.metrics.oci
+    if settings is None or not run.is_good or run.finished is None:
+        return
+    from keepstep.clouds.oci import OciIdentity, OciSettings
+    from keepstep.clouds.oci_operations import post_metric
+
+    given = config.identity.oci
+    auth, profile = settings.auth or given.auth, None if settings.auth else given.profile
+    identity = OciIdentity(OciSettings(auth=auth, profile=profile, config_file=given.config_file))
+    dimensions = {"job": run.job, "kind": run.kind, "host": run.host}
+    try:
+        place = {"namespace": settings.namespace, "compartment": settings.compartment}
+        post_metric("success", 1, run.finished, dimensions, identity=identity, **place)
+    except Error as exc:
+        what = f"OCI Monitoring was not told of this run: {exc.message}" + (f" ({exc.hint})" if exc.hint else "")
+        click.echo(f"warning: {printable(what)}", err=True)

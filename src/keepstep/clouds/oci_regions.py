@@ -54,6 +54,8 @@ _SERVICES = {
     "vaults": ("vaults", ".oci"),
     "auth": ("auth", ""),
     "identity": ("identity", ".oci"),
+    "notification": ("notification", ""),
+    "telemetry-ingestion": ("telemetry-ingestion", ""),
 }
 """What stands before the region and between region and domain, from each client's endpoint template."""
 

@@ -11,7 +11,10 @@ from keepstep.clouds.tls import verified
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
 from keepstep.doctor.probe import Probe, blocking
+from keepstep.errors import ConfigError, Error, NotFound, Transient
 from keepstep.monitoring.channels import Channel, meaning, service_of
+from keepstep.monitoring.oci_topic import Topic
+from keepstep.text import printable
 
 _PATIENCE = 10.0
 _PORTS = {"insecure": 25, "starttls": 587, "ssl": 465}
@@ -34,7 +37,12 @@ async def _nobody() -> Check:
 def _tried(channel: Channel) -> Check:
     """Nothing of the address is shown, nor of what others say about it: either may hold its secret."""
     about = channel.name
-    service = service_of(channel.url)
+    try:
+        service = service_of(channel.url)
+    except ConfigError as exc:
+        return fail("alerts", about, exc.message, exc.hint or "")
+    if isinstance(service, Topic):
+        return _topic(service, about)
     if service is None:
         return fail("alerts", about, "Apprise does not know such an address", "see docs/alerts.md for the forms")
     try:
@@ -51,6 +59,17 @@ def _tried(channel: Channel) -> Check:
         why = meaning(f"{type(exc).__name__}: {exc}")
         return fail("alerts", about, why, "see host and port in [alerts] urls, and firewalls")
     return unknown("alerts", about, "cannot be tried without sending something", "wait for, or cause, an alert")
+
+
+def _topic(topic: Topic, about: str) -> Check:
+    """It is there for whoever publishes to it; nothing is published."""
+    try:
+        return ok("alerts", about, f"the topic {printable(topic.look())} is there")
+    except (NotFound, Transient) as exc:
+        # Who may only publish does not see it.
+        return unknown("alerts", about, printable(exc.message), printable(exc.hint or ""))
+    except Error as exc:
+        return fail("alerts", about, printable(exc.message), printable(exc.hint or ""))
 
 
 def _mail(service: Any, about: str) -> Check:

@@ -89,13 +89,13 @@ class App:
             await asyncio.sleep(effect.latency_ms / 1000)
         if effect.status is not None:
             raise ServiceError(*effect.error())
+        if not route.streams and request.method not in ("GET", "HEAD", "DELETE"):
+            request.body = await exchange.body()
+            if not route.is_open:
+                signatures.check_body(request.headers, request.body)
         if not route.is_open:
             self._policies.check(route.operation, request, parameters)
         request.stale = effect.stale
         if route.streams:
             request.chunks = exchange.checked_chunks()
-        elif request.method not in ("GET", "HEAD", "DELETE"):
-            request.body = await exchange.body()
-            if not route.is_open:
-                signatures.check_body(request.headers, request.body)
         return await route.handler(request, **parameters)

@@ -1,9 +1,10 @@
 """Which permissions OCI's operations need, and which a statement's verb gives, as Oracle's policy reference has it.
 
-Sources: "Details for Vault, Key Management, and Secret Management" and "Details for Object Storage and Archive
-Storage" (docs.oracle.com, Identity > Policy Reference; read in November 2026). Two entries are careful guesses:
-ListSecretBundleVersions is called ListSecretBundles there, and UpdateSecret is listed with SECRET_UPDATE alone. New
-content is encrypted with the secret's key, as that of CreateSecret is, so the key's permissions are asked for too.
+Sources: "Details for Vault, Key Management, and Secret Management", "Details for Object Storage and Archive
+Storage", "Details for Notifications" and "Details for Monitoring" (docs.oracle.com, Identity > Policy
+Reference; read in November 2026). Two entries are careful guesses: ListSecretBundleVersions is called
+ListSecretBundles there, and UpdateSecret is listed with SECRET_UPDATE alone. New content is encrypted with the
+secret's key, as that of CreateSecret is, so the key's permissions are asked for too.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ GRANTS: Mapping[str, Mapping[str, frozenset[str]]] = {
             "OBJECT_OVERWRITE",
             "OBJECT_CREATE OBJECT_DELETE OBJECT_VERSION_DELETE OBJECT_RESTORE OBJECT_UPDATE_TIER",
         ),
+        "ons-topics": (
+            "ONS_TOPIC_INSPECT",
+            "ONS_TOPIC_READ",
+            "ONS_TOPIC_PUBLISH ONS_TOPIC_SUBSCRIBE",
+            "ONS_TOPIC_CREATE ONS_TOPIC_MOVE ONS_TOPIC_UPDATE ONS_TOPIC_DELETE",
+        ),
+        "metrics": ("METRIC_INSPECT", "METRIC_READ", "METRIC_WRITE", ""),
     }.items()
 }
 FAMILIES = {
@@ -102,6 +110,10 @@ NEEDS: Mapping[str, frozenset[str]] = {
         "GetRetentionRule": "BUCKET_READ",
         "UpdateRetentionRule": "RETENTION_RULE_MANAGE BUCKET_UPDATE",
         "DeleteRetentionRule": "RETENTION_RULE_MANAGE BUCKET_UPDATE",
+        "CreateTopic": "ONS_TOPIC_CREATE",
+        "GetTopic": "ONS_TOPIC_READ",
+        "PublishMessage": "ONS_TOPIC_PUBLISH",
+        "PostMetricData": "METRIC_WRITE",
     }.items()
 }
 """By the SDK's name of the operation. What is not here needs no permission (GetNamespace, a principal's own facts).

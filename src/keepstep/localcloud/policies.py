@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 
 from keepstep.errors import ConfigError
 from keepstep.localcloud.objectstorage.buckets import BLING
+from keepstep.localcloud.operations import namespace_in
 from keepstep.localcloud.permissions import NEEDS, OVERWRITE, granted_by
 from keepstep.localcloud.wire import Principal, Request, Response, ServiceError
 
@@ -119,6 +120,8 @@ class Policies:
                 found[variable] = parameters[parameter]
         if "secret_id" in parameters:
             found["target.key.id"] = self._key_of(parameters["secret_id"])
+        if operation == "PostMetricData":
+            found["target.metrics.namespace"] = namespace_in(request)
         return found
 
 

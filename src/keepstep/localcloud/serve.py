@@ -17,7 +17,7 @@ from cryptography import x509
 
 from keepstep.clock import SystemClock
 from keepstep.errors import ConfigError
-from keepstep.localcloud import federation, iam, metadata, vault
+from keepstep.localcloud import federation, iam, metadata, operations, vault
 from keepstep.localcloud.app import App
 from keepstep.localcloud.bling import Bling
 from keepstep.localcloud.environment import Environment
@@ -114,6 +114,7 @@ class _Cloud:
             *vault.routes(secrets),
             *metadata.routes(identity),
             *iam.routes(identity.facts),
+            *operations.routes(Documents(database, "topic"), self._folder, REGION),
             *federation.routes(tokens, identity.facts, roots),
         ]
         keys = KeyRing(identity, tokens, any_key=self._settings.any_key)

@@ -1,4 +1,4 @@
-"""Where messages go: any address that Apprise knows.
+"""Where messages go: any address that Apprise knows, and topics of OCI Notifications.
 
 An address may hold a secret in any of its parts: some services put a token where others have a host. So nothing of
 it is ever shown but its kind, which is a word of Apprise's own list; and what a channel or Apprise says of a
@@ -16,8 +16,10 @@ from functools import partial
 from typing import Any
 
 from keepstep.clouds.sdk_guard import guard_requests
+from keepstep.errors import Error
 from keepstep.monitoring.alerting import Send
 from keepstep.monitoring.alerts import Message
+from keepstep.monitoring.oci_topic import KIND, Topic, is_topic, topic_of
 from keepstep.secret import Secret
 
 _COMMON = {
@@ -76,7 +78,7 @@ class Channel:
 def kind_of(url: str) -> str:
     """The scheme of an address when Apprise knows it, else ``unknown``: it may be the beginning of a secret."""
     scheme = url.partition(":")[0].strip().lower()
-    if scheme in _COMMON:
+    if scheme in _COMMON or scheme == KIND:
         return scheme
     return scheme if _SCHEME.fullmatch(scheme) and scheme in _all_kinds() else "unknown"
 
@@ -95,7 +97,12 @@ def channels_of(channels: Iterable[Channel]) -> dict[str, Send]:
 
 
 def service_of(url: Secret) -> Any:
-    """Apprise's object for an address; None when it does not know such a one. Sends nothing."""
+    """A :class:`Topic`, or Apprise's object for an address; None when nobody knows such a one. Sends nothing.
+
+    Raises :class:`ConfigError` for a topic that is written wrongly.
+    """
+    if is_topic(url.reveal()):
+        return topic_of(url.reveal())
     import apprise
     import requests
 
@@ -108,6 +115,8 @@ def service_of(url: Secret) -> Any:
 
 def _send(url: Secret, message: Message) -> str:
     """Sends one message; returns what went wrong."""
+    if is_topic(url.reveal()):
+        return _publish(url, message)
     import apprise
 
     service = service_of(url)
@@ -130,6 +139,15 @@ def _send(url: Secret, message: Message) -> str:
         except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
             return meaning(f"{type(exc).__name__}: {exc}")
         return "" if is_sent else meaning(said.getvalue())
+
+
+def _publish(url: Secret, message: Message) -> str:
+    """To a topic, whose subscribers may be people, mail, chats and functions."""
+    try:
+        topic: Topic = topic_of(url.reveal())
+    except Error as exc:
+        return exc.message
+    return topic.send(f"keepstep: {message.title}", message.body)
 
 
 def _formats(service: Any) -> tuple[Any, ...]:
