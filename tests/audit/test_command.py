@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -18,6 +21,7 @@ from keepstep.audit.log import AuditLog, name_of
 from keepstep.clock import SystemClock
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.oci import OciIdentity
+from keepstep.localcloud.faults import Faults
 from keepstep.localcloud.server import LocalCloud
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
@@ -32,6 +36,26 @@ from tests.contract.conftest import _create_bucket
 from tests.servers import Aws, program
 
 SALT = "the-salt-of-the-audit-log-0123456789"
+
+
+def write(bucket: str, namespace: str, key: str, job: str, count: int) -> None:
+    """Entries as a rotation writes them, with the identities that the environment names."""
+
+    async def main() -> None:
+        identity, oci = AwsIdentity(), OciIdentity()
+        log = S3Store(Address("s3", bucket=bucket, prefix=f"rotations/{job}/"), S3Client(bucket, identity))
+        place = Address("oci", bucket=bucket, namespace=namespace, prefix=f"anchors/{job}/")
+        anchor = OciStore(place, OciClient(bucket, namespace, oci))
+        vault = ParameterStoreVault(identity)
+        keyring = Keyring(vault, SecretAddress("aws-ssm", key))
+        writer = AuditLog(job, log, keyring, SystemClock(), anchor=anchor)
+        for number in range(count):
+            await writer.append("intent", facts(number))
+        closing: list[Store | ParameterStoreVault] = [log, anchor, vault]
+        for each in closing:
+            await each.close()
+
+    asyncio.run(main())
 
 
 @dataclass
@@ -61,24 +85,7 @@ class Ground:
 
     def write(self, job: str, count: int) -> None:
         """As a rotation does."""
-
-        async def main() -> None:
-            identity, oci = AwsIdentity(), OciIdentity()
-            log = S3Store(
-                Address("s3", bucket=self.bucket, prefix=f"rotations/{job}/"), S3Client(self.bucket, identity)
-            )
-            place = Address("oci", bucket=self.bucket, namespace=self.cloud.namespace, prefix=f"anchors/{job}/")
-            anchor = OciStore(place, OciClient(self.bucket, self.cloud.namespace, oci))
-            vault = ParameterStoreVault(identity)
-            keyring = Keyring(vault, SecretAddress("aws-ssm", self.key))
-            writer = AuditLog(job, log, keyring, SystemClock(), anchor=anchor)
-            for number in range(count):
-                await writer.append("intent", facts(number))
-            closing: list[Store | ParameterStoreVault] = [log, anchor, vault]
-            for each in closing:
-                await each.close()
-
-        asyncio.run(main())
+        write(self.bucket, self.cloud.namespace, self.key, job, count)
 
     def verify(self, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [program("keepstep", "keepstep"), "audit", "verify", *words]
@@ -173,3 +180,48 @@ def test_nothing_there_is_broken(ground: Ground) -> None:
     done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}")
     assert done.returncode == 1
     assert "there is no audit log at" in done.stderr
+
+
+def test_killed_between_an_entry_and_its_anchor(ground: Ground) -> None:
+    """SIGKILL after the entry and before its anchor: 2, and it says why; the next entry makes it 0 again.
+
+    What was cut off is found all the same, before and after that.
+    """
+    words = (ground.log, "--key", f"aws-ssm:{ground.key}", "--anchor", ground.anchor)
+    ground.write("app-db", 2)
+    killed_at_the_anchor(ground, "app-db")
+    done = ground.verify(*words)
+    assert (done.returncode, done.stdout.count("not certain, 3 entries")) == (2, 1), done.stdout + done.stderr
+    assert "note: entry 3 is not in the anchor yet" in done.stderr
+    kept = ground.client.get_object(Bucket=ground.bucket, Key=ground.place("app-db", 2))["Body"].read()
+    ground.client.delete_object(Bucket=ground.bucket, Key=ground.place("app-db", 2))
+    assert ground.verify(*words).returncode == 1
+    ground.client.put_object(Bucket=ground.bucket, Key=ground.place("app-db", 2), Body=kept)
+    ground.write("app-db", 1)
+    done = ground.verify(*words)
+    assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 4 entries, anchored\n"), done.stderr
+    ground.client.delete_object(Bucket=ground.bucket, Key=ground.place("app-db", 4))
+    done = ground.verify(*words)
+    assert done.returncode == 1 and "entry 4 is missing" in done.stdout
+
+
+def killed_at_the_anchor(ground: Ground, job: str) -> None:
+    """A writer of one entry, killed while the anchor is on its way, which never arrives."""
+    ground.cloud.fault("PutObject", match=f"anchors%2F{job}|anchors/{job}", latency_ms=600_000, status=503)
+    given = (ground.bucket, ground.cloud.namespace, ground.key, job, 1)
+    writer = multiprocessing.get_context("spawn").Process(target=write, args=given)
+    writer.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not _is_met(ground.cloud):
+            assert writer.is_alive() and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        writer.kill()
+        writer.join()
+        ground.cloud.clear_faults()
+
+
+def _is_met(cloud: LocalCloud) -> bool:
+    with urlopen(f"{cloud.endpoint}{Faults.PATH}", timeout=30) as answer:
+        return any(fault["seen"] for fault in json.load(answer))

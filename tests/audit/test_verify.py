@@ -312,7 +312,7 @@ def test_a_fresh_job_is_empty() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("kept", [0, 1, 3])
+@pytest.mark.parametrize("kept", [0, 1, 2])
 def test_an_anchor_that_is_cut_off(kept: int) -> None:
     """An anchor that is empty or ends before the log: the log says that it is anchored, so it is broken."""
 
@@ -323,6 +323,34 @@ def test_an_anchor_that_is_cut_off(kept: int) -> None:
         verdict = await world.verify()
         assert blamed(verdict.problems) == [(4, "unanchored")]
         assert not verdict.is_anchored and verdict.anchored == kept
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_last_anchor_alone_is_missing(count: int) -> None:
+    """Its writer may have been killed before it: not certain, never called intact or anchored, and no problem.
+
+    An entry that is missing or edited is found as ever, and the next entry makes the log anchored.
+    """
+
+    async def main() -> None:
+        world = await written(count)
+        assert world.anchor
+        await world.anchor.delete([name_of(count)])
+        verdict = await world.verify()
+        assert verdict.problems == [] and not verdict.is_certain and not verdict.is_intact
+        assert not verdict.is_anchored and verdict.words.startswith("not certain")
+        assert f"entry {count} is not in the anchor yet" in verdict.notes[0]
+        kept = world.data(count)
+        world.put(count, edited(kept, kind="forged"))
+        assert blamed((await world.verify()).problems) == [(count, "changed")]
+        world.put(count, kept)
+        await world.write(1)
+        verdict = await world.verify()
+        assert verdict.is_intact and verdict.is_anchored
+        await world.remove(count + 1)
+        assert blamed((await world.verify()).problems) == [(count + 1, "missing")]
 
     asyncio.run(main())
 

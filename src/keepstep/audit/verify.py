@@ -17,7 +17,9 @@
 | the anchor was cut off, or is an empty one | ``unanchored``: an entry says that it is anchored, and is not |
 
 A log whose last entry is of an older key than the vault's newest is **not certain**: its end may have been cut off
-where the key changed. An anchor that holds the last entry makes it certain.
+where the key changed. An anchor that holds the last entry makes it certain. So is a log of which only the last entry
+is missing in the anchor: its writer may have been killed between the two, or the last anchor may have been deleted.
+The next entry's anchor decides it, as that entry continues the one before.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ class Verdict:
     """Where that is."""
     is_key_current: bool = True
     """The last entry is signed with the vault's newest key."""
+    is_torn: bool = False
+    """The last entry, and no other one, is missing in the anchor that it names."""
     entries: int = 0
     last: Entry | None = None
     """The last one that is as it was written."""
@@ -86,7 +90,7 @@ class Verdict:
     @property
     def is_certain(self) -> bool:
         """False where nothing is wrong with what is there, and the end may be missing all the same."""
-        return self.is_key_current or self.is_anchored
+        return not self.is_torn and (self.is_key_current or self.is_anchored)
 
     @property
     def is_intact(self) -> bool:
@@ -113,7 +117,10 @@ class Verdict:
         notes = []
         if not self.is_key_current:
             notes.append("the key has changed since the last entry; the next rotation is the first to sign with it")
-        if not self.is_certain:
+        if self.is_torn:
+            text = f"entry {self.entries} is not in the anchor yet: its writer was ended before it could anchor it"
+            notes.append(f"{text}, or that anchor was deleted; the next rotation anchors both")
+        elif not self.is_certain:
             notes.append("until then it cannot be seen whether entries were cut off where the key changed")
         elif self.has_anchor and self.entries and not self.is_anchored:
             reach = f"ends at entry {self.anchored}" if self.anchored else "is empty"
@@ -143,7 +150,7 @@ async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None 
     _check_links(good, verdict)
     if anchor:
         verdict.anchored = await _check_anchors(anchor, good, keyring, verdict)
-        _check_claims(verdict)
+        _check_claims(max(stored, default=0), verdict)
     _check_gaps(stored, max(0, verdict.anchored, *stored), verdict)
     last = verdict.last
     verdict.is_key_current = last is None or last.key == keyring.newest
@@ -270,9 +277,15 @@ async def _check_anchors(anchor: Store, good: Mapping[int, Entry], keyring: Keyr
     return highest
 
 
-def _check_claims(verdict: Verdict) -> None:
-    """An anchor that was cut off, or another folder than the one that the log was anchored in."""
+def _check_claims(end: int, verdict: Verdict) -> None:
+    """An anchor that was cut off, or another folder than the one that the log was anchored in.
+
+    Entries are written before their anchors, so at the very end one anchor may be missing for another reason.
+    """
     if verdict.claims > verdict.anchored and not verdict.is_blamed(verdict.claims):
+        if verdict.claims == end == verdict.anchored + 1:
+            verdict.is_torn = True
+            return
         reach = f"the anchor ends at entry {verdict.anchored}" if verdict.anchored else "the anchor is empty"
         text = f"entry {verdict.claims} says that it is anchored in {verdict.claimed}, and {reach}"
         verdict.blame(verdict.claims, "unanchored", text)

@@ -49,7 +49,7 @@ def verify_command(ctx: click.Context, /, **options: Any) -> None:
 
     Ends with 0 when all are as they were written, and with 1 when one was edited, deleted, moved, inserted or
     signed with a foreign key: it says which. With 2 when nothing is wrong with what is there, and its end may be
-    missing: the key has changed since the last entry, and no anchor holds that.
+    missing: the key has changed since the last entry, and no anchor holds that, or the last anchor is missing.
     """
     options = merge_globals(ctx, options)
     path = config_file(ctx)
