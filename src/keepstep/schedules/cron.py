@@ -7,7 +7,7 @@ tests ask the real one: crontab(5) of Debian's cron 3.0pl1.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -42,7 +42,7 @@ class Cron:
     needs_both: bool
     """Day of month or day of week begins with ``*``: then both must match, else either is enough."""
 
-    times: tuple[timedelta, ...] = ()
+    times: tuple[timedelta, ...] = field(default=(), compare=False)
     """Of a day on which it fires: hours and minutes, in order."""
 
     def fires_on(self, day: date) -> bool:
@@ -103,9 +103,7 @@ def parse_cron(text: str) -> Cron:
     words = NICKNAMES.get(text, text).split()
     if len(words) != len(_FIELDS):
         raise ValueError(f"{text!r} has {len(words)} fields instead of 5: minute, hour, day, month, day of week")
-    minutes, hours, days, months, weekdays = (
-        field.values(word) for field, word in zip(_FIELDS, words, strict=True)
-    )
+    minutes, hours, days, months, weekdays = (each.values(word) for each, word in zip(_FIELDS, words, strict=True))
     if 7 in weekdays:
         weekdays |= {0}
     cron = Cron(

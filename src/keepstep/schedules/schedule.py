@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +22,7 @@ from keepstep.units import parse_duration
 _HORIZON = timedelta(days=366 * 9)
 """The 29th of February comes within eight years, also around 2100."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOCAL = Path("/etc/localtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,15 @@ class Schedule:
 
 
 def parse_schedule(text: str, zone: tzinfo | None = None) -> Schedule:
-    """A cron expression, ``@hourly`` and its like, ``@reboot``, or ``@every 5m``. Raises ``ValueError``."""
-    text = text.strip()
+    """A cron expression, ``@hourly`` and its like, ``@reboot``, or ``@every 5m``. Raises ``ValueError``.
+
+    The same text in the same zone is the same object, however often it is parsed: one of every minute is large.
+    """
+    return _parsed(text.strip(), zone or local_zone())
+
+
+@lru_cache(1024)
+def _parsed(text: str, zone: tzinfo) -> Schedule:
     if text == "@reboot":
         return Schedule()
     if text.startswith("@every"):
@@ -110,7 +120,7 @@ def parse_schedule(text: str, zone: tzinfo | None = None) -> Schedule:
         if every < timedelta(seconds=1):
             raise ValueError("@every needs a second at least")
         return Schedule(every=every)
-    return Schedule(cron=parse_cron(text), zone=zone or local_zone())
+    return Schedule(cron=parse_cron(text), zone=zone)
 
 
 def zone_of(name: str) -> tzinfo:
@@ -128,7 +138,12 @@ def local_zone() -> tzinfo:
     if name := os.environ.get("TZ", "").removeprefix(":"):
         return zone_of(name)
     try:
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file)
+        return _zone_in(_LOCAL.read_bytes())
     except (OSError, ValueError):
         return UTC
+
+
+@lru_cache(4)
+def _zone_in(data: bytes) -> tzinfo:
+    """One object for one content: zones that were read from files are equal to nothing but themselves."""
+    return ZoneInfo.from_file(BytesIO(data))
