@@ -62,8 +62,7 @@ def test_a_credential_and_its_audit_log_are_shown(tmp_path: Path, clouds: Clouds
     bucket = f"audit-page-{os.getpid()}"
     s3 = clouds.aws.client("s3")
     s3.create_bucket(Bucket=bucket)
-    clouds.aws.client("ssm").put_parameter(Name="/page/salt", Value="k" * 40, Type="SecureString")
-    asyncio.run(_write(f"s3://{bucket}/rotations/app/"))
+    asyncio.run(written_log(clouds, f"s3://{bucket}/rotations/app/"))
     job = (
         f'[job.app]\nkind = "rotate"\naws_secret = "{arn}"\noci_secret = "{ocid}"\n'
         f'audit = {{ log = "s3://{bucket}/rotations/", key = "aws-ssm:/page/salt" }}\n'
@@ -79,10 +78,14 @@ def test_a_credential_and_its_audit_log_are_shown(tmp_path: Path, clouds: Clouds
     s3.delete_object(Bucket=bucket, Key=keys[1])
     with place.served() as site:
         page = looked(site, "/jobs/app")
+        front = looked(site, "/")
     assert "broken, " in page and "entry 2 is missing" in page
+    assert "<title>1 failing" in front and "1 jobs: 1 failing" in front
 
 
-async def _write(address: str) -> None:
+async def written_log(clouds: Clouds, address: str) -> None:
+    """Four entries, signed with the parameter ``/page/salt``."""
+    clouds.aws.client("ssm").put_parameter(Name="/page/salt", Value="k" * 40, Type="SecureString", Overwrite=True)
     assembly = Assembly(CloudSettings())
     store = assembly.target(parse(address))
     key = parse_secret("aws-ssm:/page/salt")

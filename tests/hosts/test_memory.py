@@ -10,12 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from keepstep.assembly import alerting_of, watches_of
 from keepstep.config import load
-from keepstep.runs.cron import Cron
-from keepstep.runs.schedule import Schedule
-from tests.hosts.worlds import COPY, Place
-from tests.runs.test_alerts import NOON
+from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.schedules.cron import Cron
+from keepstep.schedules.schedule import Schedule
+from tests.hosts.fixtures import COPY, Place
+from tests.monitoring.test_alerts import NOON
 from tests.runs.test_history import a_run
 
 _KEPT = (Schedule, Cron)

@@ -12,7 +12,7 @@ import pytest
 from keepstep.monitoring.alerting import Alerting
 from keepstep.monitoring.alerts import Alert, Condition, Message, decide
 from keepstep.monitoring.channels import defused, meaning, named
-from keepstep.monitoring.conditions import Watch, conditions
+from keepstep.monitoring.conditions import Audited, Watch, conditions
 from keepstep.runs.history import History
 from keepstep.runs.lifecycle import Line
 from keepstep.schedules.schedule import parse_schedule
@@ -360,3 +360,35 @@ def test_who_looks_late_tells_nothing_twice(world: World, state_url: str) -> Non
     assert world.told(NOON + timedelta(minutes=2)) == ["reports: recovered (failed)"]
     assert other.told(NOON + timedelta(minutes=1)) == []
     other.database.close()
+
+
+def test_a_broken_audit_log_is_over_only_for_who_has_verified_it(world: World) -> None:
+    """It is told once. Neither who has not verified the log nor an older verdict ends it; a later verdict does.
+
+    Neither does a run that ended well meanwhile: runs do not tell how the log stands.
+    """
+    plain = replace(world.watch, kind="rotate", has_audit=True)
+    found, later = NOON + HOUR, NOON + 2 * HOUR
+    world.ran(NOON, "done")
+    world.watch = replace(plain, audited=Audited(found, "s3://audit/app/", "entry 2 is missing"))
+    assert world.told(found) == ["reports: the audit log is broken"]
+    assert (
+        "entry 2 is missing" in world.sent[-1].body
+        and "keepstep audit verify s3://audit/app/" in world.sent[-1].body
+    )
+    world.ran(found + HOUR / 4, "done")
+    for audited in (None, Audited(NOON, "s3://audit/app/", "")):
+        world.watch = replace(plain, audited=audited)
+        assert world.told(found + HOUR / 2) == []
+    world.watch = replace(plain, audited=Audited(later, "s3://audit/app/", ""))
+    assert world.told(later) == ["reports: recovered (the audit log is broken)"]
+
+
+def test_a_job_that_has_no_audit_log_any_more_has_no_broken_one(world: World) -> None:
+    """When the setting goes, the alert is over."""
+    world.ran(NOON, "done")
+    plain = replace(world.watch, kind="rotate", has_audit=True)
+    world.watch = replace(plain, audited=Audited(NOON, "s3://audit/app/", "entry 2 is missing"))
+    assert world.told(NOON) == ["reports: the audit log is broken"]
+    world.watch = replace(plain, has_audit=False)
+    assert world.told(NOON + HOUR) == ["reports: recovered (the audit log is broken)"]

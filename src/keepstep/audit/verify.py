@@ -17,9 +17,9 @@
 | the anchor was cut off, or is an empty one | ``unanchored``: an entry says that it is anchored, and is not |
 
 A log whose last entry is of an older key than the vault's newest is **not certain**: its end may have been cut off
-where the key changed. An anchor that holds the last entry makes it certain. So is a log of which only the last entry
-is missing in the anchor: its writer may have been killed between the two, or the last anchor may have been deleted.
-The next entry's anchor decides it, as that entry continues the one before.
+where the key changed. An anchor that holds the last entry makes it certain. A log of which the last entry alone is
+missing in the anchor is not certain either: its writer may have been killed between the two, or the last anchor may
+have been deleted. The next entry's anchor decides it, as that entry continues the one before.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from keepstep.dashboard.snapshots import SnapshotCache
 from keepstep.dashboard.spend import Books
 from keepstep.dashboard.views import Views, moment, tone_of
 from keepstep.errors import Error
+from keepstep.monitoring.conditions import AUDIT
 from keepstep.monitoring.words import achievement
 from keepstep.runs.history import History
 from keepstep.secret import Secret
@@ -109,6 +110,7 @@ class Dashboard:
         looks = {name: look for name in config.job if (look := self._looks.of(name))}
         failing = {job.name for job in jobs if job.tone == "bad"}
         failing |= {name for name, look in looks.items() if look.is_broken}
+        failing |= {alert.job for alert in alerts if alert.name == AUDIT}
         return self._shown("front.html", jobs=jobs, alerts=alerts, looks=looks, failing=len(failing))
 
     async def _job(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ class Snapshot:
     @property
     def is_broken(self) -> bool:
         """Whether the audit log is: somebody has to see it, however the last run went."""
-        return bool(self.audit and not self.audit.is_intact)
+        return bool(self.audit and self.audit.problems)
 
 
 class SnapshotCache:

@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from keepstep.clock import Clock
 from keepstep.errors import Error
+from keepstep.hosts.audits import Audits
 from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
 from keepstep.hosts.supervisor import Supervisor
@@ -66,6 +67,7 @@ class Daemon:
             self._clock,
             limit=self.config.daemon.max_runs,
         )
+        self._audits = Audits(log, self._clock)
         self._signal = asyncio.Event()
         self._wake = asyncio.Event()
         self._scheduling = asyncio.Lock()
@@ -109,7 +111,7 @@ class Daemon:
         self._log.info("started", jobs=len(self.config.job), pid=os.getpid())
         if self._work.exposure:
             self._log.warning("configuration exposed", error=self._work.exposure)
-        duties = [asyncio.create_task(duty) for duty in (self._tick(), self._look_after(), self._watchdog())]
+        duties = [asyncio.create_task(duty) for duty in self._duties()]
         try:
             await self._until_drained(duties)
         finally:
@@ -122,6 +124,9 @@ class Daemon:
                 await asyncio.to_thread(self._members.leave)
             self.history.database.close()
         self._log.info("ended")
+
+    def _duties(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._tick(), self._look_after(), self._verify(), self._watchdog()]
 
     async def _until_drained(self, duties: list[asyncio.Task[None]]) -> None:
         """Until the last run has ended after a signal; a duty that fails ends the daemon at once, loudly."""
@@ -183,7 +188,8 @@ class Daemon:
     async def _alert(self, config: Any, now: datetime) -> None:
         alerting = alerting_of(config, self.history.database)
         await self._asked(alerting.forget, list(config.job), now)
-        for message in await self._asked(alerting.look, watches_of(config), now) or []:
+        watches = self._audits.told(watches_of(config))
+        for message in await self._asked(alerting.look, watches, now) or []:
             (self._log.error if message.is_bad else self._log.info)("alert", title=message.title)
         for trouble in await self._asked(alerting.send, now) or []:
             self._log.error("alert not sent", channel=trouble.channel, title=trouble.title, error=trouble.error)
@@ -191,6 +197,11 @@ class Daemon:
     def _keep(self, now: datetime) -> None:
         self.history.keep(self._runner.runs, at=now)
         self._members.sign(now)
+
+    async def _verify(self) -> None:
+        while True:
+            await self._audits.look(self._work)
+            await asyncio.sleep(_LOOK)
 
     async def _watchdog(self) -> None:
         while True:
@@ -242,6 +253,7 @@ class Daemon:
                 return
             old, self._work, self._wanted = self._work, work, None
         old.close()
+        self._audits.forget()
         self._log.info("configuration reloaded", jobs=len(work.config.job))
 
     def _set_jobs(self, work: Work) -> bool:

@@ -222,6 +222,7 @@ def watches_of(config: Config) -> list[Watch]:
             success_within=job.success_within,
             stale_after=getattr(job, "stale_after", None),
             pending_after=config.alerts.pending_after,
+            has_audit=bool(getattr(job, "audit", None)),
         )
         for name, job in config.job.items()
     ]

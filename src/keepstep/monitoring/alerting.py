@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from keepstep.monitoring.alerts import Alert, Condition, Message, decide
-from keepstep.monitoring.conditions import Watch, conditions
+from keepstep.monitoring.conditions import AUDIT, Watch, conditions
 from keepstep.runs.history import History
 from keepstep.runs.rows import moment, moment_or_none
 from keepstep.runs.run import Run
@@ -57,7 +57,7 @@ class Alerting:
             found = {condition.name: condition for condition in conditions(watch, last, self._history, now)}
             before = {name: alert for (job, name), alert in known.items() if job == watch.job}
             for name in sorted(before.keys() | found.keys()):
-                if name in found or not _is_anothers(before[name], last, now):
+                if name in found or _is_over(watch, name, before[name], last, now):
                     told.append(self._settle(watch.job, name, found.get(name), now))
             self._confirm(watch.job, [name for name in found if _is_unseen(before.get(name), now)], now)
         return [message for message in told if message]
@@ -157,6 +157,17 @@ def _is_anothers(alert: Alert, last: Run | None, now: datetime) -> bool:
     if alert.seen is None or abs(now - alert.seen) >= _CONFIRMED:
         return False
     return last is None or last.finished is None or last.finished <= alert.seen
+
+
+def _is_over(watch: Watch, name: str, alert: Alert, last: Run | None, now: datetime) -> bool:
+    """Whether a condition that does not hold here holds for nobody.
+
+    Runs tell nothing of an audit log: somebody has to have verified it since, and nobody may find it broken still.
+    """
+    if name == AUDIT and watch.has_audit:
+        is_known = watch.audited is not None and watch.audited.at > alert.since
+        return is_known and (alert.seen is None or abs(now - alert.seen) >= _CONFIRMED)
+    return not _is_anothers(alert, last, now)
 
 
 def _is_unseen(alert: Alert | None, now: datetime) -> bool:

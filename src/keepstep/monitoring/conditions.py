@@ -14,6 +14,8 @@ from keepstep.runs.run import MEANINGS, Run
 from keepstep.schedules.schedule import Schedule
 from keepstep.units import in_words
 
+AUDIT = "audit"
+"""The condition of an audit log that is not as it was written."""
 _TIMES = 3
 _PATIENCE = timedelta(hours=1)
 _SLACK = timedelta(hours=1)
@@ -24,6 +26,16 @@ _MEANS = {
     "secrets": "files keep the values that they have; a secret that was changed since has not arrived everywhere",
     "rotate": "the credential in use goes on working; the rotation goes on with the next run",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What was found when an audit log was verified."""
+
+    at: datetime
+    address: str
+    problem: str
+    """Empty when nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,9 @@ class Watch:
     stale_after: timedelta | None = None
     pending_after: timedelta = timedelta(hours=2)
     """How old a pending rotation may become."""
+    has_audit: bool = False
+    audited: Audited | None = None
+    """None: nobody has verified the job's audit log here."""
 
     @property
     def command(self) -> str:
@@ -56,6 +71,20 @@ def conditions(watch: Watch, last: Run | None, history: History, now: datetime) 
         yield from _stale(watch, facts, watch.stale_after, now)
     if last:
         yield from _concerns(watch, last, history, now)
+    if watch.audited and watch.audited.problem:
+        yield _damaged(watch, watch.audited)
+
+
+def _damaged(watch: Watch, audited: Audited) -> Condition:
+    return Condition(
+        job=watch.job,
+        name=AUDIT,
+        what=f"{watch.job}: the audit log {audited.address} is not as it was written: {audited.problem}",
+        since=audited.at,
+        means="somebody changed, deleted or inserted entries; rotations go on",
+        todo="keep the log as it is, find out who could write there, and begin a new one in another folder",
+        command=f"keepstep audit verify {shlex.quote(audited.address)}",
+    )
 
 
 def _failed(watch: Watch, run: Run, history: History) -> Condition:

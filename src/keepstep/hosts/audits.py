@@ -1,0 +1,98 @@
+"""What ``keepstep audit verify`` says of the jobs' audit logs: asked by the daemon now and then.
+
+A log that somebody damaged does not show in any run before the next rotation, if ever, so it is looked for. Each
+look is a process of its own, as runs are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from keepstep.clock import Clock
+from keepstep.config import RotateJob
+from keepstep.errors import Error, ExitCode
+from keepstep.hosts.children import Child, Launch
+from keepstep.hosts.work import Work
+from keepstep.jobs.audit import places_of
+from keepstep.monitoring.conditions import Audited, Watch
+
+_EVERY = timedelta(hours=6).total_seconds()
+_AGAIN = timedelta(hours=1).total_seconds()
+"""Seconds until the next look where the log is broken, or could not be read."""
+_LONGEST = timedelta(minutes=30)
+_READ = (ExitCode.DONE, ExitCode.FAILED, ExitCode.SKIPPED)
+
+
+class Audits:
+    """The last verdict on each job's log. For one event loop."""
+
+    def __init__(self, log: Any, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._known: dict[str, Audited] = {}
+        self._next: dict[str, float] = {}
+
+    def forget(self) -> None:
+        """After a reload every log is looked at again."""
+        self._next = {}
+
+    def told(self, watches: Iterable[Watch]) -> list[Watch]:
+        """The watches, with what is known of the jobs' logs."""
+        return [replace(watch, audited=self._known.get(watch.job)) for watch in watches]
+
+    async def look(self, work: Work) -> None:
+        """Verifies the logs whose time has come, one after the other. Raises nothing that a log can bring about."""
+        for name, job in work.config.job.items():
+            if not isinstance(job, RotateJob) or not job.audit:
+                continue
+            if self._clock.monotonic() < self._next.get(name, float("-inf")):
+                continue
+            self._next[name] = self._clock.monotonic() + _AGAIN
+            try:
+                found = await self._verified(work, str(places_of(name, job.audit).log))
+            except (Error, OSError) as exc:
+                self._log.warning("audit log not verified", job=name, error=str(exc))
+                continue
+            if found is None:
+                continue
+            if found.problem:  # to be looked at again soon
+                self._log.error("audit log verified", job=name, problem=found.problem)
+            else:
+                self._log.info("audit log verified", job=name)
+                self._next[name] = self._clock.monotonic() + _EVERY
+            self._known[name] = found
+
+    async def _verified(self, work: Work, address: str) -> Audited | None:
+        output = os.memfd_create("verdict", os.MFD_CLOEXEC)
+        try:
+            config = ["--config", f"/dev/fd/{work.snapshot}", "--json"]
+            launch = Launch(
+                words=[*config, "audit", "verify", "--", address],
+                descriptors=[work.snapshot],
+                deadline=_LONGEST,
+                output=output,
+            )
+            at = self._clock.now()
+            said: list[str] = []
+            child = await Child.start(launch, {})
+            try:
+                code = await child.ended(said.append)
+            except BaseException:
+                child.kill()
+                raise
+            text = os.pread(output, os.fstat(output).st_size, 0)
+        finally:
+            os.close(output)
+        with suppress(ValueError, KeyError, TypeError):
+            if code in _READ:
+                problems = [problem["text"] for log in json.loads(text)["logs"] for problem in log["problems"]]
+                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+                return Audited(at, address, f"{problems[0]}{more}" if problems else "")
+        self._log.warning("audit log not verified", address=address, exit_code=code, error=" ".join(said)[-2000:])
+        return None
