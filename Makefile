@@ -25,6 +25,11 @@ test: venv lint  ## everything CI runs
 	@tools/database-servers.sh mysql
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+check: venv  ## one test, with the servers that it needs: make check TEST="tests/contract/test_databases.py -k mysql"
+	@tools/debian.sh
+	@case "$(TEST)" in *databases*|*rotation*|*doctor*) tools/database-servers.sh mysql;; esac
+	$(BIN)/python -m pytest $(or $(TEST),$(error name a test, such as make check TEST=tests/objects/test_plan.py))
+
 test-databases: venv  ## the databases' tests on every server: MySQL, two releases of PostgreSQL and of MariaDB
 	@tools/debian.sh
 	@tools/database-servers.sh

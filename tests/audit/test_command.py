@@ -59,7 +59,7 @@ def write(bucket: str, namespace: str, key: str, job: str, count: int) -> None:
 
 
 @dataclass
-class Ground:
+class StoreBackend:
     """A log in S3, its anchor in OCI, its key in Parameter Store."""
 
     aws: Aws
@@ -105,121 +105,123 @@ def _oci() -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def ground(moto: Aws, _oci: LocalCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ground:
-    ground = Ground(moto, _oci, f"audit-{uuid.uuid4().hex[:12]}", tmp_path)
+def backend(moto: Aws, _oci: LocalCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StoreBackend:
+    backend = StoreBackend(moto, _oci, f"audit-{uuid.uuid4().hex[:12]}", tmp_path)
     for name, value in (_oci.env | moto.env).items():
         monkeypatch.setenv(name, value)
-    moto.client("s3").create_bucket(Bucket=ground.bucket)
-    _create_bucket(_oci, ground.bucket)
-    moto.client("ssm").put_parameter(Name=ground.key, Value=SALT, Type="SecureString")
-    return ground
+    moto.client("s3").create_bucket(Bucket=backend.bucket)
+    _create_bucket(_oci, backend.bucket)
+    moto.client("ssm").put_parameter(Name=backend.key, Value=SALT, Type="SecureString")
+    return backend
 
 
-def test_intact_is_0_and_broken_is_1(ground: Ground) -> None:
+def test_intact_is_0_and_broken_is_1(backend: StoreBackend) -> None:
     """An intact log ends with 0; with an edited entry it ends with 1 and names it; the salt is never shown."""
-    ground.write("app-db", 3)
-    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}")
-    assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 3 entries\n"), done.stderr
+    backend.write("app-db", 3)
+    done = backend.verify(backend.log, "--key", f"aws-ssm:{backend.key}")
+    assert (done.returncode, done.stdout) == (0, f"{backend.log}app-db/: intact, 3 entries\n"), done.stderr
     assert "anchor" in done.stderr
-    place = ground.place("app-db", 2)
-    body = ground.client.get_object(Bucket=ground.bucket, Key=place)["Body"].read()
-    ground.client.put_object(Bucket=ground.bucket, Key=place, Body=body.replace(b"worker-1", b"worker-2"))
-    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}", "--json")
+    place = backend.place("app-db", 2)
+    body = backend.client.get_object(Bucket=backend.bucket, Key=place)["Body"].read()
+    backend.client.put_object(Bucket=backend.bucket, Key=place, Body=body.replace(b"worker-1", b"worker-2"))
+    done = backend.verify(backend.log, "--key", f"aws-ssm:{backend.key}", "--json")
     assert done.returncode == 1, done.stderr
     log = json.loads(done.stdout)["logs"][0]
     assert [(each["sequence"], each["kind"]) for each in log["problems"]] == [(2, "changed")]
     assert SALT not in done.stdout + done.stderr
 
 
-def test_the_seed_s_variable_and_a_job_s_folder(ground: Ground) -> None:
+def test_the_seed_s_variable_and_a_job_s_folder(backend: StoreBackend) -> None:
     """AUDIT_HASH_SALT_SSM names the key with or without aws-ssm:, and ADDRESS may be one job's folder."""
-    ground.write("app-db", 2)
-    for name in (ground.key, f"aws-ssm:{ground.key}"):
-        done = ground.verify(f"{ground.log}app-db", env={"AUDIT_HASH_SALT_SSM": name})
-        assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 2 entries\n"), done.stderr
+    backend.write("app-db", 2)
+    for name in (backend.key, f"aws-ssm:{backend.key}"):
+        done = backend.verify(f"{backend.log}app-db", env={"AUDIT_HASH_SALT_SSM": name})
+        assert (done.returncode, done.stdout) == (0, f"{backend.log}app-db/: intact, 2 entries\n"), done.stderr
 
 
-def test_the_configuration_knows_key_and_anchor(ground: Ground) -> None:
+def test_the_configuration_knows_key_and_anchor(backend: StoreBackend) -> None:
     """Key, anchor and jobs come from keepstep.toml: a cut end and a log that is gone as a whole are seen."""
-    ground.write("app-db", 3)
-    ground.write("other-db", 1)
+    backend.write("app-db", 3)
+    backend.write("other-db", 1)
     job = 'kind = "rotate"\naws_secret = "a"\noci_secret = "b"\n'
-    audit = f'audit = {{ log = "{ground.log}", key = "aws-ssm:{ground.key}", anchor = "{ground.anchor}" }}\n'
+    audit = f'audit = {{ log = "{backend.log}", key = "aws-ssm:{backend.key}", anchor = "{backend.anchor}" }}\n'
     toml = "".join(f"[job.{name}]\n{job}{audit}" for name in ("app-db", "other-db", "third-db"))
-    (ground.folder / "keepstep.toml").write_text(toml)
-    ground.write("third-db", 1)
-    assert ground.verify(ground.log).returncode == 0
+    (backend.folder / "keepstep.toml").write_text(toml)
+    backend.write("third-db", 1)
+    assert backend.verify(backend.log).returncode == 0
     for job, sequence in (("app-db", 3), ("other-db", 1)):
-        ground.client.delete_object(Bucket=ground.bucket, Key=ground.place(job, sequence))
-    done = ground.verify(ground.log, "--quiet")
+        backend.client.delete_object(Bucket=backend.bucket, Key=backend.place(job, sequence))
+    done = backend.verify(backend.log, "--quiet")
     assert done.returncode == 1
     assert sorted(done.stdout.splitlines()) == [
-        f"{ground.log}app-db/: entry 3 is missing",
-        f"{ground.log}other-db/: entry 1 is missing",
+        f"{backend.log}app-db/: entry 3 is missing",
+        f"{backend.log}other-db/: entry 1 is missing",
     ]
 
 
-def test_what_is_missing_is_said(ground: Ground) -> None:
+def test_what_is_missing_is_said(backend: StoreBackend) -> None:
     """Without a key, with a key that is not there, in a bucket that is not there: 5, with a hint, no traceback."""
-    done = ground.verify(ground.log)
+    done = backend.verify(backend.log)
     assert done.returncode == 5
     assert "hint: --key" in done.stderr
-    ground.write("app-db", 1)
+    backend.write("app-db", 1)
     for words in (
-        (ground.log, "--key", "aws-ssm:/no/such/salt"),
-        ("s3://no-such-bucket-anywhere/rotations/", "--key", f"aws-ssm:{ground.key}"),
+        (backend.log, "--key", "aws-ssm:/no/such/salt"),
+        ("s3://no-such-bucket-anywhere/rotations/", "--key", f"aws-ssm:{backend.key}"),
     ):
-        done = ground.verify(*words)
+        done = backend.verify(*words)
         assert done.returncode == 5, done.stderr
         assert done.stderr.startswith("error: ")
         assert "Traceback" not in done.stderr
 
 
-def test_nothing_there_is_broken(ground: Ground) -> None:
+def test_nothing_there_is_broken(backend: StoreBackend) -> None:
     """An address that no job writes to and that has no entry is no log."""
-    done = ground.verify(ground.log, "--key", f"aws-ssm:{ground.key}")
+    done = backend.verify(backend.log, "--key", f"aws-ssm:{backend.key}")
     assert done.returncode == 1
     assert "there is no audit log at" in done.stderr
 
 
-def test_killed_between_an_entry_and_its_anchor(ground: Ground) -> None:
+def test_killed_between_an_entry_and_its_anchor(backend: StoreBackend) -> None:
     """SIGKILL after the entry and before its anchor: 2, and it says why; the next entry makes it 0 again.
 
     What was cut off is found all the same, before and after that.
     """
-    words = (ground.log, "--key", f"aws-ssm:{ground.key}", "--anchor", ground.anchor)
-    ground.write("app-db", 2)
-    killed_at_the_anchor(ground, "app-db")
-    done = ground.verify(*words)
+    words = (backend.log, "--key", f"aws-ssm:{backend.key}", "--anchor", backend.anchor)
+    backend.write("app-db", 2)
+    killed_at_the_anchor(backend, "app-db")
+    done = backend.verify(*words)
     assert (done.returncode, done.stdout.count("not certain, 3 entries")) == (2, 1), done.stdout + done.stderr
     assert "note: entry 3 is not in the anchor yet" in done.stderr
-    kept = ground.client.get_object(Bucket=ground.bucket, Key=ground.place("app-db", 2))["Body"].read()
-    ground.client.delete_object(Bucket=ground.bucket, Key=ground.place("app-db", 2))
-    assert ground.verify(*words).returncode == 1
-    ground.client.put_object(Bucket=ground.bucket, Key=ground.place("app-db", 2), Body=kept)
-    ground.write("app-db", 1)
-    done = ground.verify(*words)
-    assert (done.returncode, done.stdout) == (0, f"{ground.log}app-db/: intact, 4 entries, anchored\n"), done.stderr
-    ground.client.delete_object(Bucket=ground.bucket, Key=ground.place("app-db", 4))
-    done = ground.verify(*words)
+    kept = backend.client.get_object(Bucket=backend.bucket, Key=backend.place("app-db", 2))["Body"].read()
+    backend.client.delete_object(Bucket=backend.bucket, Key=backend.place("app-db", 2))
+    assert backend.verify(*words).returncode == 1
+    backend.client.put_object(Bucket=backend.bucket, Key=backend.place("app-db", 2), Body=kept)
+    backend.write("app-db", 1)
+    done = backend.verify(*words)
+    assert (done.returncode, done.stdout) == (0, f"{backend.log}app-db/: intact, 4 entries, anchored\n"), (
+        done.stderr
+    )
+    backend.client.delete_object(Bucket=backend.bucket, Key=backend.place("app-db", 4))
+    done = backend.verify(*words)
     assert done.returncode == 1 and "entry 4 is missing" in done.stdout
 
 
-def killed_at_the_anchor(ground: Ground, job: str) -> None:
+def killed_at_the_anchor(backend: StoreBackend, job: str) -> None:
     """A writer of one entry, killed while the anchor is on its way, which never arrives."""
-    ground.cloud.fault("PutObject", match=f"anchors%2F{job}|anchors/{job}", latency_ms=600_000, status=503)
-    given = (ground.bucket, ground.cloud.namespace, ground.key, job, 1)
+    backend.cloud.fault("PutObject", match=f"anchors%2F{job}|anchors/{job}", latency_ms=600_000, status=503)
+    given = (backend.bucket, backend.cloud.namespace, backend.key, job, 1)
     writer = multiprocessing.get_context("spawn").Process(target=write, args=given)
     writer.start()
     try:
         deadline = time.monotonic() + 60
-        while not _is_met(ground.cloud):
+        while not _is_met(backend.cloud):
             assert writer.is_alive() and time.monotonic() < deadline
             time.sleep(0.05)
     finally:
         writer.kill()
         writer.join()
-        ground.cloud.clear_faults()
+        backend.cloud.clear_faults()
 
 
 def _is_met(cloud: LocalCloud) -> bool:

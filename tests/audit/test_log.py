@@ -17,8 +17,8 @@ from keepstep.stores.interface import Appendable, Store
 from keepstep.stores.memory import MemoryStore
 from keepstep.vaults.memory import MemoryVault
 from tests.audit.worlds import KEY, World, edited, facts
-from tests.contract.conftest import Ground, oci_cloud, pytest_generate_tests
-from tests.contract.conftest import ground as ground
+from tests.contract.conftest import StoreBackend, oci_cloud, pytest_generate_tests
+from tests.contract.conftest import backend as backend
 
 __all__ = ["oci_cloud", "pytest_generate_tests"]
 
@@ -38,8 +38,8 @@ def test_entries_follow_each_other() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")
-def test_two_writers_cannot_fork_a_chain(ground: Ground) -> None:
+@pytest.mark.backends("memory", "s3-moto", "s3-seaweedfs", "oci")
+def test_two_writers_cannot_fork_a_chain(backend: StoreBackend) -> None:
     """Writers that append at once to one log on a real store make one chain, with every entry of each in it."""
     vault = MemoryVault()
     vault.put(KEY.name, "a key for two")
@@ -58,7 +58,7 @@ def test_two_writers_cannot_fork_a_chain(ground: Ground) -> None:
         assert verdict.problems == []
         assert verdict.entries == 6 * len(stores)
 
-    ground.run(work, "log/", "log/", "log/")
+    backend.run(work, "log/", "log/", "log/")
 
 
 def test_a_lost_answer_is_no_other_writer() -> None:

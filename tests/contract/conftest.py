@@ -28,7 +28,7 @@ NOTHING_ASKED = TransferOptions()
 
 
 @dataclass
-class Ground:
+class StoreBackend:
     """Where one kind of store is tried: it makes stores of one fresh bucket or folder, by prefix."""
 
     name: str
@@ -59,22 +59,22 @@ KINDS = ("memory", "local", "s3-moto", "s3-seaweedfs", "s3-localbucket", "s3-min
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test runs on every kind of store, or on those that ``@pytest.mark.grounds(...)`` names."""
-    if "ground" not in metafunc.fixturenames:
+    """Each test runs on every kind of store, or on those that ``@pytest.mark.backends(...)`` names."""
+    if "backend" not in metafunc.fixturenames:
         return
-    marker = metafunc.definition.get_closest_marker("grounds")
-    metafunc.parametrize("ground", marker.args if marker else KINDS, indirect=True)
+    marker = metafunc.definition.get_closest_marker("backends")
+    metafunc.parametrize("backend", marker.args if marker else KINDS, indirect=True)
 
 
 @pytest.fixture
-def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def backend(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StoreBackend:
     kind: str = request.param
     match kind:
         case "memory":
             memory = MemoryStore()
-            return Ground(kind, lambda prefix, options=NOTHING_ASKED: memory, part_size=1000)
+            return StoreBackend(kind, lambda prefix, options=NOTHING_ASKED: memory, part_size=1000)
         case "local":
-            return Ground(
+            return StoreBackend(
                 kind,
                 lambda prefix, options=NOTHING_ASKED: LocalStore(
                     Address("local", path=str(tmp_path / "root" / prefix)),
@@ -100,13 +100,13 @@ def oci_cloud() -> Iterator[LocalCloud]:
         yield cloud
 
 
-def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> StoreBackend:
     for name, value in server.env.items():
         monkeypatch.setenv(name, value)
     bucket = f"contract-{uuid.uuid4().hex[:12]}"
     server.client("s3").create_bucket(Bucket=bucket)
     identity = AwsIdentity(AwsSettings())
-    return Ground(
+    return StoreBackend(
         kind,
         lambda prefix, options=NOTHING_ASKED: S3Store(
             Address("s3", bucket=bucket, prefix=prefix), S3Client(bucket, identity), options
@@ -115,7 +115,7 @@ def _s3(kind: str, server: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
     )
 
 
-def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> StoreBackend:
     from keepstep.clouds.oci import OciIdentity, OciSettings
     from keepstep.stores.oci import OciStore
     from keepstep.stores.oci_client import OciClient
@@ -127,7 +127,7 @@ def _oci(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Ground:
     _create_bucket(cloud, bucket)
     identity = OciIdentity(OciSettings())
     address = Address("oci", bucket=bucket, namespace=namespace)
-    return Ground(
+    return StoreBackend(
         "oci",
         lambda prefix, options=NOTHING_ASKED: OciStore(
             replace(address, prefix=prefix), OciClient(bucket, namespace, identity), options

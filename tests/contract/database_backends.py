@@ -37,7 +37,7 @@ _numbers = itertools.count()
 
 
 @dataclass
-class DatabaseGround:
+class DatabaseBackend:
     """One kind of database, and what an administrator does to it."""
 
     kind: str
@@ -85,7 +85,7 @@ def fresh(text: str = "New") -> Secret:
 
 
 @pytest.fixture
-def database_ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseGround]:
+def database_ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseBackend]:
     """Tests name their kinds by ``@pytest.mark.parametrize("database_ground", [...], indirect=True)``."""
     kind: str = request.param
     if kind.startswith("memory"):
@@ -98,7 +98,7 @@ def database_ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
     yield makers[kind.removeprefix("new_")](server)
 
 
-def _memory(*, keeps_two: bool) -> DatabaseGround:
+def _memory(*, keeps_two: bool) -> DatabaseBackend:
     database = MemoryDatabase(
         keeps_two_passwords=keeps_two,
         engine=Engine.MYSQL if keeps_two else Engine.POSTGRES,
@@ -111,7 +111,7 @@ def _memory(*, keeps_two: bool) -> DatabaseGround:
     def lock(username: str) -> None:
         database.users[username].locked = "LOCKED"
 
-    return DatabaseGround(
+    return DatabaseBackend(
         "memory",
         lambda endpoint: database,
         Endpoint(Engine.POSTGRES, "memory", 0, "app"),
@@ -125,10 +125,10 @@ def _memory(*, keeps_two: bool) -> DatabaseGround:
     )
 
 
-def _postgres(server: Any) -> DatabaseGround:
+def _postgres(server: Any) -> DatabaseBackend:
     from keepstep.databases.postgres import PostgresDatabase
 
-    return DatabaseGround(
+    return DatabaseBackend(
         "postgres",
         PostgresDatabase,
         server.endpoint,
@@ -141,7 +141,7 @@ def _postgres(server: Any) -> DatabaseGround:
     )
 
 
-def _mariadb(server: Any) -> DatabaseGround:
+def _mariadb(server: Any) -> DatabaseBackend:
     from keepstep.databases.mysql import MysqlDatabase
 
     @contextmanager
@@ -152,7 +152,7 @@ def _mariadb(server: Any) -> DatabaseGround:
         finally:
             server.execute("UNINSTALL SONAME 'simple_password_check'")
 
-    return DatabaseGround(
+    return DatabaseBackend(
         "mariadb",
         MysqlDatabase,
         server.endpoint,
@@ -165,7 +165,7 @@ def _mariadb(server: Any) -> DatabaseGround:
     )
 
 
-def _mysql(server: Any) -> DatabaseGround:
+def _mysql(server: Any) -> DatabaseBackend:
     from keepstep.databases.mysql import MysqlDatabase
 
     @contextmanager
@@ -177,7 +177,7 @@ def _mysql(server: Any) -> DatabaseGround:
             server.execute("UNINSTALL COMPONENT 'file://component_validate_password'")
 
     limits = "PASSWORD HISTORY 4 FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 1"
-    return DatabaseGround(
+    return DatabaseBackend(
         "mysql",
         MysqlDatabase,
         server.endpoint,
@@ -193,13 +193,13 @@ def _mysql(server: Any) -> DatabaseGround:
     )
 
 
-def _oracle(server: Any) -> DatabaseGround:
+def _oracle(server: Any) -> DatabaseBackend:
     from keepstep.databases.oracle import OracleDatabase, dsn_of
 
     def lock(name: str) -> None:
         server.users.users[name.upper()].is_locked = True
 
-    return DatabaseGround(
+    return DatabaseBackend(
         "oracle",
         lambda endpoint: OracleDatabase(dsn_of(endpoint), trust(endpoint), patience=endpoint.patience),
         server.endpoint,

@@ -8,9 +8,9 @@ import pytest
 
 from keepstep.errors import Conflict
 from keepstep.stores.interface import Appendable, Entry, Store
-from tests.contract.conftest import Ground
+from tests.contract.conftest import StoreBackend
 
-appendable = pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")
+appendable = pytest.mark.backends("memory", "s3-moto", "s3-seaweedfs", "oci")
 
 
 async def content(store: Store, key: str) -> bytes:
@@ -22,7 +22,7 @@ async def content(store: Store, key: str) -> bytes:
 
 
 @appendable
-def test_the_first_creates(ground: Ground) -> None:
+def test_the_first_creates(backend: StoreBackend) -> None:
     """An object is created where there is none, with its content and type; a second time it is a Conflict."""
 
     async def work(store: Store) -> None:
@@ -33,11 +33,11 @@ def test_the_first_creates(ground: Ground) -> None:
         assert await content(store, "a/1.json") == b"first"
         await store.create("a/2.json", b"second", "application/json")
 
-    ground.run(work)
+    backend.run(work)
 
 
 @appendable
-def test_of_many_one_wins(ground: Ground) -> None:
+def test_of_many_one_wins(backend: StoreBackend) -> None:
     """Of writers that create the same object at once one succeeds, and its content is what there is."""
 
     async def work(first: Store, second: Store) -> None:
@@ -51,4 +51,4 @@ def test_of_many_one_wins(ground: Ground) -> None:
         assert all(isinstance(outcome, Conflict) for outcome in losers), losers
         assert winners == [await content(first, "contended")]
 
-    ground.run(work, "", "")
+    backend.run(work, "", "")

@@ -12,7 +12,7 @@ from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefus
 from keepstep.databases.interface import Answer, Database, Engine, Login, Session, Slot
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
-from tests.contract.database_backends import KINDS, REMOTE, TWO, DatabaseGround, fresh
+from tests.contract.database_backends import KINDS, REMOTE, TWO, DatabaseBackend, fresh
 from tests.contract.database_backends import database_ground as database_ground
 from tests.database_servers.certificates import Authority
 from tests.database_servers.relay import Cut, relay
@@ -35,7 +35,7 @@ A, R = Answer.ACCEPT, Answer.REJECT
 
 
 @everywhere
-def test_a_login_is_tried(database_ground: DatabaseGround) -> None:
+def test_a_login_is_tried(database_ground: DatabaseBackend) -> None:
     """A probe accepts the right password, rejects a wrong one, and says of nobody what it says of a wrong one."""
     login = database_ground.user()
 
@@ -47,7 +47,7 @@ def test_a_login_is_tried(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_a_locked_account_is_locked(database_ground: DatabaseGround) -> None:
+def test_a_locked_account_is_locked(database_ground: DatabaseBackend) -> None:
     """An account that lets nobody in answers LOCKED to the right password, and its administrator sees it."""
     login = database_ground.user()
     database_ground.lock(login.username)
@@ -63,7 +63,7 @@ def test_a_locked_account_is_locked(database_ground: DatabaseGround) -> None:
 
 
 @remote
-def test_what_the_server_stores_of_a_password(database_ground: DatabaseGround) -> None:
+def test_what_the_server_stores_of_a_password(database_ground: DatabaseBackend) -> None:
     """MySQL and MariaDB show which password a user has, without a login; the others say that they do not."""
     login = database_ground.user()
     new = fresh()
@@ -86,7 +86,7 @@ def test_what_the_server_stores_of_a_password(database_ground: DatabaseGround) -
 
 
 @everywhere
-def test_who_cannot_log_in_has_no_session(database_ground: DatabaseGround) -> None:
+def test_who_cannot_log_in_has_no_session(database_ground: DatabaseBackend) -> None:
     """A session that cannot begin says how the database answered."""
     login = database_ground.user()
 
@@ -101,7 +101,7 @@ def test_who_cannot_log_in_has_no_session(database_ground: DatabaseGround) -> No
 
 
 @everywhere
-def test_a_password_is_set(database_ground: DatabaseGround) -> None:
+def test_a_password_is_set(database_ground: DatabaseBackend) -> None:
     """After a change the new password logs in and the old one does not."""
     login, new = database_ground.user(), fresh()
 
@@ -116,7 +116,7 @@ def test_a_password_is_set(database_ground: DatabaseGround) -> None:
 
 
 @two
-def test_the_old_password_is_kept(database_ground: DatabaseGround) -> None:
+def test_the_old_password_is_kept(database_ground: DatabaseBackend) -> None:
     """``keep_old`` leaves the old password working until it is retired, which may be repeated."""
     login, new = database_ground.user(), fresh()
 
@@ -138,7 +138,7 @@ def test_the_old_password_is_kept(database_ground: DatabaseGround) -> None:
 
 
 @two
-def test_the_newest_is_replaced(database_ground: DatabaseGround) -> None:
+def test_the_newest_is_replaced(database_ground: DatabaseBackend) -> None:
     """Without ``keep_old`` the newest password gives way, the second one stays: a bad pending one is replaced."""
     login, bad, good = database_ground.user(), fresh("Bad"), fresh("Good")
 
@@ -152,7 +152,7 @@ def test_the_newest_is_replaced(database_ground: DatabaseGround) -> None:
 
 
 @two
-def test_a_second_change_keeps_the_newest(database_ground: DatabaseGround) -> None:
+def test_a_second_change_keeps_the_newest(database_ground: DatabaseBackend) -> None:
     """``keep_old`` never loses the newest password: MySQL drops the oldest, Oracle wants it retired first."""
     login, second, third = database_ground.user(), fresh("Second"), fresh("Third")
 
@@ -170,7 +170,7 @@ def test_a_second_change_keeps_the_newest(database_ground: DatabaseGround) -> No
 
 
 @one
-def test_one_password_is_one(database_ground: DatabaseGround) -> None:
+def test_one_password_is_one(database_ground: DatabaseBackend) -> None:
     """A server that keeps one password says so, changes nothing when it is asked for two, and retires nothing."""
     login, new = database_ground.user(), fresh()
 
@@ -186,7 +186,7 @@ def test_one_password_is_one(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_a_lock_has_one_holder(database_ground: DatabaseGround) -> None:
+def test_a_lock_has_one_holder(database_ground: DatabaseBackend) -> None:
     """A name is locked by one session at a time, taking it again is harmless, and it is free when that one ends."""
     name = f"a lock {fresh().reveal()} with a long name {'x' * 200}"
 
@@ -213,7 +213,7 @@ async def _taken(session: Session, name: str) -> None:
 
 
 @everywhere
-def test_there_is_no_such_user(database_ground: DatabaseGround) -> None:
+def test_there_is_no_such_user(database_ground: DatabaseBackend) -> None:
     """Nobody has no account, and nobody's password cannot be changed or retired."""
 
     async def work(database: Database) -> None:
@@ -228,7 +228,7 @@ def test_there_is_no_such_user(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_policy_is_no_fault_of_ours(database_ground: DatabaseGround) -> None:
+def test_policy_is_no_fault_of_ours(database_ground: DatabaseBackend) -> None:
     """A password that the server's policy refuses is PasswordRefused, and nothing has changed."""
     login = database_ground.user()
     weak = database_ground.weak(login.username)
@@ -245,7 +245,7 @@ def test_policy_is_no_fault_of_ours(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_history_is_told_apart_from_policy(database_ground: DatabaseGround) -> None:
+def test_history_is_told_apart_from_policy(database_ground: DatabaseBackend) -> None:
     """A password that the user has had is refused as such by servers that remember; elsewhere it is set."""
     login, new = database_ground.user(), fresh()
 
@@ -265,7 +265,7 @@ def test_history_is_told_apart_from_policy(database_ground: DatabaseGround) -> N
 
 
 @remote
-def test_a_credential_changes_itself(database_ground: DatabaseGround) -> None:
+def test_a_credential_changes_itself(database_ground: DatabaseBackend) -> None:
     """Without an administrator a user may change the own password, see the own account, and touch nobody else's."""
     login, other, new = database_ground.user(), database_ground.user(), fresh()
 
@@ -288,7 +288,7 @@ NASTY = ("it's", 'say "hi"', "back\\slash", "per%cent", "semi;colon--", "dollar$
 
 
 @remote
-def test_names_and_passwords_are_quoted(database_ground: DatabaseGround) -> None:
+def test_names_and_passwords_are_quoted(database_ground: DatabaseBackend) -> None:
     """Whatever stands in a password is a part of the password, and never of a statement."""
     login = database_ground.user()
 
@@ -307,7 +307,7 @@ def test_names_and_passwords_are_quoted(database_ground: DatabaseGround) -> None
 
 
 @remote
-def test_nobody_there(database_ground: DatabaseGround) -> None:
+def test_nobody_there(database_ground: DatabaseBackend) -> None:
     """A port that nobody listens on and a name that does not resolve are unreachable, not wrong passwords."""
     login = database_ground.user()
 
@@ -321,7 +321,7 @@ def test_nobody_there(database_ground: DatabaseGround) -> None:
 
 
 @remote
-def test_a_server_must_prove_itself(database_ground: DatabaseGround, tmp_path: Path) -> None:
+def test_a_server_must_prove_itself(database_ground: DatabaseBackend, tmp_path: Path) -> None:
     """A certificate of another authority, or for another name, is a TLS error: the password is not sent."""
     login = database_ground.user()
     stranger = Authority("somebody else").write(tmp_path / "stranger.pem")
@@ -339,7 +339,7 @@ def test_a_server_must_prove_itself(database_ground: DatabaseGround, tmp_path: P
 
 
 @remote
-def test_a_connection_that_is_cut_leaves_the_outcome_open(database_ground: DatabaseGround) -> None:
+def test_a_connection_that_is_cut_leaves_the_outcome_open(database_ground: DatabaseBackend) -> None:
     """Cut before or after the server heard of a change, the outcome is unknown, and a probe tells."""
     with relay(database_ground.endpoint.port) as (wire, port):
 
@@ -361,7 +361,7 @@ def test_a_connection_that_is_cut_leaves_the_outcome_open(database_ground: Datab
 
 
 @remote
-def test_silence_ends(database_ground: DatabaseGround) -> None:
+def test_silence_ends(database_ground: DatabaseBackend) -> None:
     """Whoever takes connections and statements and does not answer is unreachable, within the patience given."""
     with relay(database_ground.endpoint.port) as (wire, port):
 
@@ -377,7 +377,7 @@ def test_silence_ends(database_ground: DatabaseGround) -> None:
 
 
 @remote
-def test_a_configuration_that_cannot_work(database_ground: DatabaseGround) -> None:
+def test_a_configuration_that_cannot_work(database_ground: DatabaseBackend) -> None:
     """A CA file that is not there is the user's to mend: ConfigError, not an answer."""
     login = database_ground.user()
 
@@ -389,7 +389,7 @@ def test_a_configuration_that_cannot_work(database_ground: DatabaseGround) -> No
 
 
 @everywhere
-def test_failed_logins_lock(database_ground: DatabaseGround) -> None:
+def test_failed_logins_lock(database_ground: DatabaseBackend) -> None:
     """Where failed logins in a row lock an account, the database says how many, and that it is locked then."""
     login = database_ground.user()
 
@@ -409,7 +409,7 @@ def test_failed_logins_lock(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_what_is_shown_holds_no_secret(database_ground: DatabaseGround) -> None:
+def test_what_is_shown_holds_no_secret(database_ground: DatabaseBackend) -> None:
     """Names, answers and remedies hold neither password."""
     login, new = database_ground.user(), fresh()
 
@@ -425,7 +425,7 @@ def test_what_is_shown_holds_no_secret(database_ground: DatabaseGround) -> None:
 
 
 @everywhere
-def test_a_preflight_changes_nothing(database_ground: DatabaseGround) -> None:
+def test_a_preflight_changes_nothing(database_ground: DatabaseBackend) -> None:
     """It finds nothing for a user that can be changed, names one that is missing or locked, and has a policy."""
     login, locked = database_ground.user(), database_ground.user()
     database_ground.lock(locked.username)

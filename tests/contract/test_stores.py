@@ -1,6 +1,6 @@
 """The contract of every store, tried on each of them: what stores/interface.py promises.
 
-A test without a ``grounds`` mark runs on all of them; a missing target folder, for one, is made, where a missing
+A test without a ``backends`` mark runs on all of them; a missing target folder, for one, is made, where a missing
 bucket is an error.
 """
 
@@ -15,7 +15,7 @@ import pytest
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.stores.interface import Entry, Page, Properties, Span, Store
 from keepstep.stores.options import TransferOptions
-from tests.contract.conftest import MISSING, Ground
+from tests.contract.conftest import MISSING, StoreBackend
 
 NOTHING = Properties()
 HOSTILE = [
@@ -66,13 +66,13 @@ async def entry_of(store: Store, key: str) -> Entry:
     return page.entry(page.keys.index(key))
 
 
-def test_empty_folder_lists_nothing(ground: Ground) -> None:
+def test_empty_folder_lists_nothing(backend: StoreBackend) -> None:
     """A folder without objects has a listing without keys, and it is no error."""
-    assert ground.run(listed).keys == []
+    assert backend.run(listed).keys == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 70_000, 1_100_000])
-def test_what_is_put_is_read_back(ground: Ground, size: int) -> None:
+def test_what_is_put_is_read_back(backend: StoreBackend, size: int) -> None:
     """An object that was put is listed with its size and a present time, and reads as it was written."""
     data = random.Random(size).randbytes(size)
 
@@ -84,10 +84,10 @@ def test_what_is_put_is_read_back(ground: Ground, size: int) -> None:
         assert abs(entry.time - before) < 60_000_000
         assert await read(store, "some/key.bin") == data
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_overwriting_replaces_the_whole_object(ground: Ground) -> None:
+def test_overwriting_replaces_the_whole_object(backend: StoreBackend) -> None:
     """A second put leaves nothing of the first, and the ETag, where there is one, tells them apart."""
 
     async def work(store: Store) -> None:
@@ -99,10 +99,10 @@ def test_overwriting_replaces_the_whole_object(ground: Ground) -> None:
         assert second.size == 6
         assert not first.etag or first.etag != second.etag
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_listing_is_ordered_by_utf8_and_complete_over_pages(ground: Ground) -> None:
+def test_listing_is_ordered_by_utf8_and_complete_over_pages(backend: StoreBackend) -> None:
     """However many pages, every key comes once, in the order of its UTF-8 bytes."""
     rng = random.Random(7)
     keys = {f"{rng.choice(['a', 'b', 'b/c', 'é', 'z'])}/{rng.choice('-.09AZ_az~')}{n:04}" for n in range(1150)}
@@ -121,10 +121,10 @@ def test_listing_is_ordered_by_utf8_and_complete_over_pages(ground: Ground) -> N
         assert await store.delete(page.keys) == {}
         assert (await listed(store)).keys == []
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_parts_of_a_listing_are_the_whole_cut(ground: Ground) -> None:
+def test_parts_of_a_listing_are_the_whole_cut(backend: StoreBackend) -> None:
     """Spans of keys list what the whole listing has in them, whatever lies between and at their ends."""
     keys = [f"{folder}/{n:02}" for folder in ("a", "b", "b_c", "c/d", "e") for n in range(8)]
     spans = [Span("a/02", "a/05"), Span("b", "b/03"), Span("c/", "c/d/06"), Span("c/d/07", "e/00"), Span("e/06")]
@@ -136,13 +136,13 @@ def test_parts_of_a_listing_are_the_whole_cut(ground: Ground) -> None:
         assert found == [key for key in sorted(keys) if any(span.holds(key) for span in spans)]
         assert [key async for page in store.list([Span("", "")]) for key in page.keys] == []
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_folders_and_names_that_continue_theirs_are_in_one_order(ground: Ground) -> None:
+def test_folders_and_names_that_continue_theirs_are_in_one_order(backend: StoreBackend) -> None:
     """However a store orders ``a/b`` and ``a-1``, and however short its pages, it is listed whole, in our order."""
     keys = [f"{folder}{rest}" for folder in ("a", "b/c") for rest in ("", "-1", ".d/e", "/b", "/b-1", "/b/c", "0")]
-    if ground.name not in ("memory", "s3-moto", "s3-ministack", "oci"):  # where objects are files
+    if backend.name not in ("memory", "s3-moto", "s3-ministack", "oci"):  # where objects are files
         keys = [key for key in keys if key not in ("a", "b/c", "a/b", "b/c/b")]
 
     async def work(store: Store) -> None:
@@ -152,16 +152,16 @@ def test_folders_and_names_that_continue_theirs_are_in_one_order(ground: Ground)
         assert [key async for page in listing for key in page.keys] == sorted(keys, key=str.encode)
 
     for page_size in (1, 3, 1000):
-        ground.run(work, options=TransferOptions(page_size=page_size))
+        backend.run(work, options=TransferOptions(page_size=page_size))
 
 
-@pytest.mark.grounds("memory", "local", "s3-moto", "s3-ministack", "oci")  # the others keep objects as files
+@pytest.mark.backends("memory", "local", "s3-moto", "s3-ministack", "oci")  # the others keep objects as files
 @pytest.mark.parametrize("key", HOSTILE, ids=ascii)
-def test_any_key_is_kept_byte_for_byte_or_refused(ground: Ground, key: str) -> None:
+def test_any_key_is_kept_byte_for_byte_or_refused(backend: StoreBackend, key: str) -> None:
     """A key is text and nothing else: the clouds keep every one of them, a folder refuses what is no file name."""
 
     async def work(store: Store) -> None:
-        if ground.refuses(key):
+        if backend.refuses(key):
             with pytest.raises(Unsupported):
                 await store.put(key, b"hostile", NOTHING)
             assert (await listed(store)).keys == []
@@ -172,11 +172,11 @@ def test_any_key_is_kept_byte_for_byte_or_refused(ground: Ground, key: str) -> N
         assert await store.delete([key]) == {}
         assert (await listed(store)).keys == []
 
-    ground.run(work)
+    backend.run(work)
 
 
-@pytest.mark.grounds("local", "s3-moto", "s3-seaweedfs", "oci")
-def test_prefixes_are_folders_of_their_own(ground: Ground) -> None:
+@pytest.mark.backends("local", "s3-moto", "s3-seaweedfs", "oci")
+def test_prefixes_are_folders_of_their_own(backend: StoreBackend) -> None:
     """A store sees what is beneath its prefix, with keys relative to it, and nothing beside it."""
 
     async def work(whole: Store, inner: Store) -> None:
@@ -187,12 +187,12 @@ def test_prefixes_are_folders_of_their_own(ground: Ground) -> None:
         assert await inner.delete(["in", "q"]) == {}
         assert (await listed(whole)).keys == ["p/deep/er", "p2/out", "q"]
 
-    ground.run(work, "", "p/")
+    backend.run(work, "", "p/")
 
 
-def test_large_objects_appear_when_they_are_committed(ground: Ground) -> None:
+def test_large_objects_appear_when_they_are_committed(backend: StoreBackend) -> None:
     """Parts may arrive in any order; nothing is visible before the commit, and then everything is."""
-    size = ground.part_size
+    size = backend.part_size
     data = random.Random(3).randbytes(2 * size + size // 2)
 
     async def work(store: Store) -> None:
@@ -210,26 +210,26 @@ def test_large_objects_appear_when_they_are_committed(ground: Ground) -> None:
         await source.close()
         assert b"".join(parts) == data
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_an_aborted_upload_leaves_nothing(ground: Ground) -> None:
+def test_an_aborted_upload_leaves_nothing(backend: StoreBackend) -> None:
     """After an abort there is neither an object nor anything that a later listing would show."""
 
     async def work(store: Store) -> None:
-        upload = await store.begin("large", 2 * ground.part_size, ground.part_size, NOTHING)
-        await upload.write(0, bytes(ground.part_size))
+        upload = await store.begin("large", 2 * backend.part_size, backend.part_size, NOTHING)
+        await upload.write(0, bytes(backend.part_size))
         await upload.abort()
         await upload.abort()
         assert (await listed(store)).keys == []
 
-    ground.run(work)
+    backend.run(work)
 
 
-@pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")  # a folder's parts have no name to come back to
-def test_an_upload_is_taken_up_again(ground: Ground) -> None:
+@pytest.mark.backends("memory", "s3-moto", "s3-seaweedfs", "oci")  # a folder's parts have no name to come back to
+def test_an_upload_is_taken_up_again(backend: StoreBackend) -> None:
     """By its token an upload is found with the parts that arrived, and goes on to a whole object; once."""
-    size = ground.part_size
+    size = backend.part_size
     data = random.Random(4).randbytes(2 * size + 7)
 
     async def work(store: Store) -> None:
@@ -245,13 +245,13 @@ def test_an_upload_is_taken_up_again(ground: Ground) -> None:
         assert await read(store, "a/large") == data
         assert await store.resume("a/large", begun.token, len(data), size) is None
 
-    ground.run(work)
+    backend.run(work)
 
 
-@pytest.mark.grounds("s3-moto", "oci")
-def test_parts_of_another_size_are_not_taken_up(ground: Ground) -> None:
+@pytest.mark.backends("s3-moto", "oci")
+def test_parts_of_another_size_are_not_taken_up(backend: StoreBackend) -> None:
     """What was cut differently cannot be continued with: those parts count as missing."""
-    size = ground.part_size
+    size = backend.part_size
 
     async def work(store: Store) -> None:
         begun = await store.begin("large", 3 * size, size, NOTHING)
@@ -262,12 +262,12 @@ def test_parts_of_another_size_are_not_taken_up(ground: Ground) -> None:
         assert upload.done == {0}
         await upload.abort()
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_an_object_that_changes_while_it_is_read_is_noticed(ground: Ground) -> None:
+def test_an_object_that_changes_while_it_is_read_is_noticed(backend: StoreBackend) -> None:
     """Parts of two states of an object are never mixed: reading on after a change is a conflict."""
-    size = ground.part_size
+    size = backend.part_size
 
     async def work(store: Store) -> None:
         await store.put("key", bytes(2 * size), NOTHING)
@@ -277,13 +277,13 @@ def test_an_object_that_changes_while_it_is_read_is_noticed(ground: Ground) -> N
         with pytest.raises(Conflict):
             await source.read(size, size)
             await source.close()
-            if ground.name == "local":
+            if backend.name == "local":
                 raise Conflict("a replaced file stays what it was for those who hold it open")
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_what_is_missing_is_not_found(ground: Ground) -> None:
+def test_what_is_missing_is_not_found(backend: StoreBackend) -> None:
     """Opening what is not there says so; deleting it is done already."""
 
     async def work(store: Store) -> None:
@@ -293,11 +293,11 @@ def test_what_is_missing_is_not_found(ground: Ground) -> None:
         assert await store.delete(["no such", "there", "a/b"]) == {}
         assert (await listed(store)).keys == []
 
-    ground.run(work)
+    backend.run(work)
 
 
-@pytest.mark.grounds("memory", "s3-moto", "s3-seaweedfs", "oci")
-def test_properties_travel_with_the_object(ground: Ground) -> None:
+@pytest.mark.backends("memory", "s3-moto", "s3-seaweedfs", "oci")
+def test_properties_travel_with_the_object(backend: StoreBackend) -> None:
     """Content headers and metadata come back as they were put, for small objects and for large ones."""
     properties = Properties(
         content_type="text/csv; charset=utf-8",
@@ -310,8 +310,8 @@ def test_properties_travel_with_the_object(ground: Ground) -> None:
 
     async def work(store: Store) -> None:
         await store.put("small", b"a", properties)
-        upload = await store.begin("large", ground.part_size + 1, ground.part_size, properties)
-        await upload.write(0, bytes(ground.part_size))
+        upload = await store.begin("large", backend.part_size + 1, backend.part_size, properties)
+        await upload.write(0, bytes(backend.part_size))
         await upload.write(1, b"!")
         await upload.commit()
         for key in ("small", "large"):
@@ -323,10 +323,10 @@ def test_properties_travel_with_the_object(ground: Ground) -> None:
             assert got.content_disposition == properties.content_disposition
             assert set(got.metadata) == set(properties.metadata)
 
-    ground.run(work)
+    backend.run(work)
 
 
-def test_etags_of_listing_and_object_agree(ground: Ground) -> None:
+def test_etags_of_listing_and_object_agree(backend: StoreBackend) -> None:
     """A listing and an opened object name the same state by the same tag."""
 
     async def work(store: Store) -> None:
@@ -336,21 +336,21 @@ def test_etags_of_listing_and_object_agree(ground: Ground) -> None:
         await source.close()
         assert source.etag == entry.etag
 
-    ground.run(work)
+    backend.run(work)
 
 
-@pytest.mark.grounds("s3-moto", "s3-seaweedfs", "oci")
-def test_a_missing_place_is_an_error_with_advice(ground: Ground) -> None:
+@pytest.mark.backends("s3-moto", "s3-seaweedfs", "oci")
+def test_a_missing_place_is_an_error_with_advice(backend: StoreBackend) -> None:
     """A bucket that does not exist is no empty one: its listing fails, and says what to check."""
 
     async def work(_: Store) -> NotFound:
-        assert ground.missing
-        store = ground.missing()
+        assert backend.missing
+        store = backend.missing()
         with pytest.raises(NotFound) as caught:
             await listed(store)
         await store.close()
         return caught.value
 
-    error = ground.run(work)
+    error = backend.run(work)
     assert MISSING in error.message
     assert error.hint

@@ -36,7 +36,7 @@ PENDING, CURRENT = "AWSPENDING", "AWSCURRENT"
 
 
 @dataclass
-class Ground(Generic[V]):
+class StoreBackend(Generic[V]):
     """A vault with one secret whose only version holds ``first``."""
 
     make: Callable[[], V]
@@ -60,8 +60,8 @@ class Ground(Generic[V]):
         return self.ask(read)
 
 
-Labels = Ground[LabelledVault]
-Revisions = Ground[RevisedVault]
+Labels = StoreBackend[LabelledVault]
+Revisions = StoreBackend[RevisedVault]
 
 
 @pytest.fixture(params=["memory", "aws-sm"])
@@ -69,7 +69,7 @@ def labels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> L
     if request.param == "memory":
         memory = MemoryLabels()
         memory.create("secret", b"first")
-        return Ground(lambda: memory, "secret")
+        return StoreBackend(lambda: memory, "secret")
     return _aws(request, monkeypatch)
 
 
@@ -83,7 +83,7 @@ def _aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lab
     side: AwsSide = request.getfixturevalue("_aws_side")
     for name, value in server.env.items():
         monkeypatch.setenv(name, value)
-    return Ground(lambda: SecretsManagerStages(side.identity), side.secrets.create(b"first"), server)
+    return StoreBackend(lambda: SecretsManagerStages(side.identity), side.secrets.create(b"first"), server)
 
 
 @pytest.fixture(params=["memory", "oci-vault"])
@@ -91,7 +91,7 @@ def revisions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param == "memory":
         memory = MemoryRevisions()
         memory.put("secret", b"first")
-        yield Ground(lambda: memory, "secret")
+        yield StoreBackend(lambda: memory, "secret")
     else:
         yield from _oci(request, monkeypatch)
 
@@ -106,7 +106,7 @@ def _oci(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     for name, value in cloud.env.items():
         monkeypatch.setenv(name, value)
     writer = OciWriter(cloud)
-    yield Ground(lambda: OciVaultStages(OciIdentity()), writer.create(b"first"), (cloud, writer))
+    yield StoreBackend(lambda: OciVaultStages(OciIdentity()), writer.create(b"first"), (cloud, writer))
     cloud.clear_faults()
 
 

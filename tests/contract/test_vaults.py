@@ -11,7 +11,7 @@ import pytest
 from keepstep.errors import ConfigError, Denied, NotFound, Transient
 from keepstep.vaults.interface import Stage, Vault, VersionId
 from keepstep.vaults.retrying import Retrying
-from tests.contract.vault_backends import KINDS, VaultGround
+from tests.contract.vault_backends import KINDS, VaultBackend
 from tests.contract.vault_backends import _aws_side as _aws_side
 from tests.contract.vault_backends import _vault_cloud as _vault_cloud
 from tests.contract.vault_backends import vault_ground as vault_ground
@@ -29,14 +29,14 @@ async def content(vault: Vault, name: str, which: Stage | VersionId = Stage.CURR
 
 @every
 @pytest.mark.parametrize("value", [b"plain", b"ends with newlines\n\n", "ünïcødé 🦆".encode(), b' {"json": 1}\r\n'])
-def test_what_was_stored_is_read(vault_ground: VaultGround, value: bytes) -> None:
+def test_what_was_stored_is_read(vault_ground: VaultBackend, value: bytes) -> None:
     """A secret is read byte for byte, white space at its ends and line breaks included."""
     name = vault_ground.writer.create(value)
     assert vault_ground.ask(lambda vault: content(vault, name)) == value
 
 
 @staged
-def test_bytes_that_are_no_text_are_read(vault_ground: VaultGround) -> None:
+def test_bytes_that_are_no_text_are_read(vault_ground: VaultBackend) -> None:
     """Binary secrets with NULs come back as they were stored."""
     value = bytes(range(256)) + b"\0\0\n"
     name = vault_ground.writer.create(value)
@@ -44,7 +44,7 @@ def test_bytes_that_are_no_text_are_read(vault_ground: VaultGround) -> None:
 
 
 @every
-def test_the_largest_secret_is_read(vault_ground: VaultGround) -> None:
+def test_the_largest_secret_is_read(vault_ground: VaultBackend) -> None:
     """A secret as large as the vault takes (64 KiB in Secrets Manager, 25 KiB on OCI) arrives whole."""
     letters = random.Random(1).choices(b"abcdefghijklmnop", k=min(vault_ground.most, 65536))
     name = vault_ground.writer.create(bytes(letters))
@@ -52,7 +52,7 @@ def test_the_largest_secret_is_read(vault_ground: VaultGround) -> None:
 
 
 @every
-def test_the_newest_version_is_current(vault_ground: VaultGround) -> None:
+def test_the_newest_version_is_current(vault_ground: VaultBackend) -> None:
     """After a change the new value is CURRENT and the old one PREVIOUS, also when asked for by its own id."""
     name = vault_ground.writer.create(b"first")
     first = vault_ground.ask(lambda vault: vault.get(name)).version.id
@@ -63,7 +63,7 @@ def test_the_newest_version_is_current(vault_ground: VaultGround) -> None:
 
 
 @staged
-def test_pending_waits(vault_ground: VaultGround) -> None:
+def test_pending_waits(vault_ground: VaultBackend) -> None:
     """A pending version is had by its stage, and CURRENT stays what it was."""
     name = vault_ground.writer.create(b"old")
     vault_ground.writer.put(name, b"new", Stage.PENDING)
@@ -72,7 +72,7 @@ def test_pending_waits(vault_ground: VaultGround) -> None:
 
 
 @every
-def test_versions_are_listed_newest_first(vault_ground: VaultGround) -> None:
+def test_versions_are_listed_newest_first(vault_ground: VaultBackend) -> None:
     """The list has every version with its stages and a present time, no content, the newest first."""
     name = vault_ground.writer.create(b"one")
     for value in (b"two", b"three"):
@@ -90,7 +90,7 @@ def test_versions_are_listed_newest_first(vault_ground: VaultGround) -> None:
 
 
 @every
-def test_what_is_not_there_is_not_found(vault_ground: VaultGround) -> None:
+def test_what_is_not_there_is_not_found(vault_ground: VaultBackend) -> None:
     """A missing secret, stage or version is NotFound, and the message names it."""
     missing = vault_ground.missing
     name = vault_ground.writer.create(b"only one")
@@ -109,7 +109,7 @@ def test_what_is_not_there_is_not_found(vault_ground: VaultGround) -> None:
 
 @remote
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_passes_is_transient(vault_ground: VaultGround, status: int) -> None:
+def test_what_passes_is_transient(vault_ground: VaultBackend, status: int) -> None:
     """Throttling and faults of the service are Transient, and carry the pause that it asks for."""
     name = vault_ground.writer.create(b"value")
     vault_ground.writer.pretend(status, **{"retry-after": "7"})
@@ -119,7 +119,7 @@ def test_what_passes_is_transient(vault_ground: VaultGround, status: int) -> Non
 
 
 @remote
-def test_forbidden_is_no_outage(vault_ground: VaultGround) -> None:
+def test_forbidden_is_no_outage(vault_ground: VaultBackend) -> None:
     """A 403 is Denied, with the statement that is missing; it is not asked again."""
     name = vault_ground.writer.create(b"value")
     vault_ground.writer.pretend(403)
@@ -130,7 +130,7 @@ def test_forbidden_is_no_outage(vault_ground: VaultGround) -> None:
 
 
 @remote
-def test_a_fault_that_passes_is_repeated(vault_ground: VaultGround) -> None:
+def test_a_fault_that_passes_is_repeated(vault_ground: VaultBackend) -> None:
     """Retrying asks again, not before the time that the vault asked for."""
     name = vault_ground.writer.create(b"value")
     vault_ground.writer.pretend(503, **{"retry-after": "1"})
@@ -140,7 +140,7 @@ def test_a_fault_that_passes_is_repeated(vault_ground: VaultGround) -> None:
 
 
 @remote
-def test_nobody_there_is_transient(vault_ground: VaultGround, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there_is_transient(vault_ground: VaultBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A vault whose address nobody answers at is away, not empty."""
     from tests.servers import free_port
 
@@ -153,7 +153,7 @@ def test_nobody_there_is_transient(vault_ground: VaultGround, monkeypatch: pytes
 
 
 @remote
-def test_wrong_keys_are_no_outage(vault_ground: VaultGround, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_keys_are_no_outage(vault_ground: VaultBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials at all are the user's to mend: authenticate raises ConfigError, before any secret."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OCI_CLI_CONFIG_FILE"):
         monkeypatch.delenv(variable, raising=False)

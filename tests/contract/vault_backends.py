@@ -42,7 +42,7 @@ class Writer(Protocol):
 
 
 @dataclass
-class VaultGround:
+class VaultBackend:
     """One kind of vault, and what writes to it."""
 
     kind: str
@@ -82,27 +82,27 @@ def _vault_cloud() -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def vault_ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[VaultGround]:
+def vault_ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[VaultBackend]:
     """Tests name their kinds by ``@pytest.mark.parametrize("vault_ground", [...], indirect=True)``."""
     kind: str = request.param
     if kind == "memory":
         memory = MemoryWriter()
-        yield VaultGround(kind, lambda: memory.vault, memory, 1 << 20)
+        yield VaultBackend(kind, lambda: memory.vault, memory, 1 << 20)
         return
     if kind == "oci-vault":
         cloud: LocalCloud = request.getfixturevalue("_vault_cloud")
         _set(monkeypatch, cloud.env)
         missing = f"ocid1.vaultsecret.oc1.iad.{'a' * 60}"
-        yield VaultGround(kind, lambda: OciVault(OciIdentity()), OciWriter(cloud), 25 * 1024, missing=missing)
+        yield VaultBackend(kind, lambda: OciVault(OciIdentity()), OciWriter(cloud), 25 * 1024, missing=missing)
         cloud.clear_faults()
         return
     server: Aws = request.getfixturevalue("moto")
     side: AwsSide = request.getfixturevalue("_aws_side")
     _set(monkeypatch, server.env)
     if kind == "aws-sm":
-        yield VaultGround(kind, lambda: SecretsManagerVault(side.identity), side.secrets, 65536)
+        yield VaultBackend(kind, lambda: SecretsManagerVault(side.identity), side.secrets, 65536)
     else:
-        yield VaultGround(kind, lambda: ParameterStoreVault(side.identity), side.parameters, 4096)
+        yield VaultBackend(kind, lambda: ParameterStoreVault(side.identity), side.parameters, 4096)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.interface import Database, Login
 from keepstep.errors import Error
 from keepstep.secret import Secret
-from tests.contract.database_backends import REMOTE, DatabaseGround, fresh
+from tests.contract.database_backends import REMOTE, DatabaseBackend, fresh
 from tests.contract.database_backends import database_ground as database_ground
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
@@ -179,7 +179,7 @@ def test_a_leak_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("database_ground", REMOTE, indirect=True)
-def test_errors_hold_no_password(database_ground: DatabaseGround, tmp_path: Path) -> None:
+def test_errors_hold_no_password(database_ground: DatabaseBackend, tmp_path: Path) -> None:
     """No error of any kind has a password in its words, its arguments, its attributes or its causes."""
     login, new = database_ground.user(), fresh()
     stranger = Authority("somebody else").write(tmp_path / "stranger.pem")

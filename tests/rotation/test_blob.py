@@ -25,7 +25,7 @@ def blob_of(gen: int) -> Secret:
     return build(Credential(gen, "app", Secret(f"password-{gen}")), ())
 
 
-def ground(cloud: str, gen: int) -> tuple[Any, Keep]:
+def backend(cloud: str, gen: int) -> tuple[Any, Keep]:
     if cloud == "aws":
         labels = MemoryLabels()
         labels.create("blob", blob_of(gen).reveal())
@@ -55,7 +55,7 @@ def gen_in(vault: Any) -> int:
 )
 def test_a_blob_never_goes_back(cloud: str, there: int, wanted: int, is_current: Any, after: int) -> None:
     """A worker with an old view leaves a newer blob alone; only a credential that really is older is followed."""
-    vault, keep = ground(cloud, there)
+    vault, keep = backend(cloud, there)
     asyncio.run(keep(vault, "blob", blob_of(wanted), is_current))
     assert gen_in(vault) == after
 
@@ -63,7 +63,7 @@ def test_a_blob_never_goes_back(cloud: str, there: int, wanted: int, is_current:
 @pytest.mark.parametrize("cloud", ["aws", "oci"])
 def test_a_blob_that_is_written_in_between(cloud: str) -> None:
     """Between a worker's read and its write another one brings a newer blob: the write is refused."""
-    vault, keep = ground(cloud, 5)
+    vault, keep = backend(cloud, 5)
     read = vault.get
     looked: list[bool] = []
 

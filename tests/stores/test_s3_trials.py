@@ -7,7 +7,7 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.errors import Unsupported
 from keepstep.stores.interface import Properties
-from tests.contract.conftest import Ground, _s3
+from tests.contract.conftest import StoreBackend, _s3
 from tests.servers import Aws
 
 NOTHING = Properties()
@@ -15,13 +15,13 @@ AS_PATHS = ["a//b", "/rooted", "back\\slash", "folder/"]
 
 
 @pytest.fixture
-def paths(seaweed: Aws, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def paths(seaweed: Aws, monkeypatch: pytest.MonkeyPatch) -> StoreBackend:
     """A store that keeps keys as paths, and takes some of them for others without a word."""
     return _s3("s3-seaweedfs", seaweed, monkeypatch)
 
 
 @pytest.mark.parametrize("key", AS_PATHS)
-def test_a_name_that_would_become_another_is_refused(paths: Ground, key: str) -> None:
+def test_a_name_that_would_become_another_is_refused(paths: StoreBackend, key: str) -> None:
     """Nothing is written, nothing of the trial stays, and the object whose name it would take is untouched."""
 
     async def main() -> None:
@@ -41,7 +41,7 @@ def test_a_name_that_would_become_another_is_refused(paths: Ground, key: str) ->
     run(main())
 
 
-def test_an_empty_object_of_a_folders_name_is_kept(paths: Ground) -> None:
+def test_an_empty_object_of_a_folders_name_is_kept(paths: StoreBackend) -> None:
     """A folder marker loses nothing where a store keeps nothing of what is in it."""
 
     async def main() -> None:
@@ -57,10 +57,10 @@ def test_an_empty_object_of_a_folders_name_is_kept(paths: Ground) -> None:
 
 def test_names_are_tried_once(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that keeps every name pays three requests for each kind of odd name, not for each name."""
-    ground = _s3("s3-moto", moto, monkeypatch)
+    backend = _s3("s3-moto", moto, monkeypatch)
 
     async def main() -> None:
-        store = ground.make("in/")
+        store = backend.make("in/")
         try:
             for key in ("a//b", "c//d", "e//f", "plain", "a/b"):
                 await store.put(key, b"1", NOTHING)
@@ -74,10 +74,10 @@ def test_names_are_tried_once(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_a_store_forgets_is_said(localbucket: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first object with metadata is looked at, what is missing is named once; a type alone costs nothing."""
-    ground = _s3("s3-localbucket", localbucket, monkeypatch)
+    backend = _s3("s3-localbucket", localbucket, monkeypatch)
 
     async def main() -> None:
-        store = ground.make("")
+        store = backend.make("")
         try:
             await store.put("plain", b"1", Properties(content_type="text/csv"))
             assert "HeadObject" not in store.requests

@@ -8,23 +8,22 @@ nothing by itself, so headers, metadata and tags are read and given to it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlencode
 
 from keepstep.clouds.http import Response, TooLarge
 from keepstep.clouds.sigv4 import quote_path
 from keepstep.errors import Conflict, Error, Transient
 from keepstep.stores.headers import S3_FIELDS, from_headers, to_headers
+from keepstep.stores.interface import Properties
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import document_in, etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.s3_listing import escape
-
-if TYPE_CHECKING:
-    from keepstep.stores.s3 import S3Store
-    from keepstep.stores.s3_upload import S3Upload
+from keepstep.stores.s3_upload import S3Upload
 
 MIB = 1024 * 1024
 LIMIT = 5 * 1024**3
@@ -53,6 +52,22 @@ def is_one_service(ours: S3Client, theirs: S3Client) -> bool:
     return same_identity and ours.identity.config.s3_url == theirs.identity.config.s3_url
 
 
+class CopyTarget(Protocol):
+    """What a copy asks of the target's store beyond the requests that it makes itself."""
+
+    notices: list[str]
+
+    async def create_upload(
+        self, full: str, size: int, properties: Properties, more: Sequence[HeaderPair] = ()
+    ) -> S3Upload:
+        """An upload to a whole key, with headers beside those of its properties."""
+        ...
+
+    async def put_xml(self, operation: str, key: str, query: str, text: str) -> None:
+        """A request whose body is a document."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServerCopy:
     """One object, from one bucket to another one of the same service."""
@@ -61,8 +76,7 @@ class ServerCopy:
     source_key: str
     target: S3Client
     target_key: str
-    store: S3Store
-    """Of the target."""
+    store: CopyTarget
     options: TransferOptions
 
     async def run(self, size: int, etag: str = "") -> str:

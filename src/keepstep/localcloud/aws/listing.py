@@ -12,34 +12,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from keepstep.localcloud.aws.body import S3Error
 from keepstep.localcloud.aws.listing_xml import Document
-
-
-class Version(NamedTuple):
-    """What a listing says of one version of one object."""
-
-    key: str
-    id: str
-    modified: str
-    """ISO 8601 with milliseconds, UTC."""
-    etag: str = ""
-    """In its quotes."""
-    size: int = 0
-    storage_class: str = "STANDARD"
-    algorithm: str | None = None
-    latest: bool = True
-    marker: bool = False
-
-
-def version(held: Any, *, latest: bool = True) -> Version:
-    """From moto's ``FakeKey`` or ``FakeDeleteMarker``."""
-    what = (held.name, held.version_id, held.last_modified_ISO8601)
-    if not hasattr(held, "etag"):
-        return Version(*what, latest=latest, marker=True)
-    return Version(*what, held.etag, held.size, held.storage_class, held.checksum_algorithm or None, latest)
+from keepstep.localcloud.aws.versions import Version, version
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from xml.etree import ElementTree
 from keepstep.localcloud.aws.body import S3Error, checked, unwrapped
 from keepstep.localcloud.aws.http import Request, Response
 from keepstep.localcloud.aws.journal import Journal
-from keepstep.localcloud.aws.listing import Listing, Version, version
+from keepstep.localcloud.aws.listing import Listing
 from keepstep.localcloud.aws.moto import ask_s3
 from keepstep.localcloud.aws.objects import find_bucket
+from keepstep.localcloud.aws.versions import Version, version
 
 VISIBLE = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", "DeleteObjects"})
 """The writes that change what a listing shows."""
