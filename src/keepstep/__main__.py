@@ -1,4 +1,4 @@
-"""``python -m keepstep`` is the command ``keepstep``."""
+"""``python -P -m keepstep`` is the command ``keepstep``."""
 
 from keepstep import lifeline
 from keepstep.cli import main

@@ -29,6 +29,23 @@ def untouched(scene: Scene) -> dict[str, Any]:
     return {"aws": scene.stages(), "oci": [(version.version_number, version.stages) for version in versions]}
 
 
+def variables_of(scene: Scene, server: PostgresServer) -> dict[str, str]:
+    """What a user of the seed sets for this credential."""
+    where = server.endpoint
+    return {
+        "ROTATION_MINUTES": "20",
+        "AWS_SECRET_ID": scene.arn,
+        "OCI_SECRET_OCID": scene.ocid,
+        "RDS_ENGINE": "postgres",
+        "RDS_HOST": where.host,
+        "RDS_DBNAME": where.name,
+        "RDS_PORT": str(where.port),
+        "RDS_CA": where.ca or "",
+        "ADMIN_SECRET_ID": scene.admin_secret(server),
+        "ROTATION_STRATEGY": "alternating",
+    }
+
+
 def test_a_job_is_rotated(scene: Scene, tmp_path: Path) -> None:
     """The job of keepstep.toml is rotated with --now, then nothing is left to do; the report says what was done."""
     scene.toml(tmp_path)
@@ -65,19 +82,9 @@ def test_the_variables_of_the_seed(scene: Scene, tmp_path: Path, postgres_server
     """With no file at all the variables say what to rotate, and nothing is written to the folder or the home."""
     where = postgres_server.endpoint
     arn, ocid = scene.clouds.create("{}")
-    variables = {
-        "ROTATION_MINUTES": "20",
-        "AWS_SECRET_ID": scene.arn,
-        "OCI_SECRET_OCID": scene.ocid,
+    variables = variables_of(scene, postgres_server) | {
         "AWS_CONN_BLOB_SECRET_ID": arn,
         "OCI_CONN_BLOB_SECRET_OCID": ocid,
-        "RDS_ENGINE": "postgres",
-        "RDS_HOST": where.host,
-        "RDS_DBNAME": where.name,
-        "RDS_PORT": str(where.port),
-        "RDS_CA": where.ca or "",
-        "ADMIN_SECRET_ID": scene.admin_secret(postgres_server),
-        "ROTATION_STRATEGY": "alternating",
     }
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -213,3 +220,78 @@ def test_a_database_that_is_away(scene: Scene, tmp_path: Path) -> None:
     path.write_text(text)
     assert scene.run(tmp_path, "rotate", "app", "--now").returncode == 0
     assert scene.is_in_step(2)
+
+
+def test_an_authority_that_is_not_named_in_variables(
+    scene: Scene, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    """A certificate of an unknown authority: the hint is RDS_CA, for who uses variables; nothing is written."""
+    given = variables_of(scene, postgres_server)
+    del given["RDS_CA"]
+    before = untouched(scene)
+    failed = in_process(scene.clouds, tmp_path, "rotate", "--now", env=given)
+    assert failed.returncode == 1
+    [hint] = re.findall("hint: (.*)", failed.stderr)
+    assert "RDS_CA" in hint and "next run goes on" not in failed.stderr
+    assert untouched(scene) == before
+
+
+def test_an_authority_that_is_not_named_in_a_file(scene: Scene, tmp_path: Path) -> None:
+    """The hint is ``ca``, for who uses keepstep.toml, and no variable that they do not have."""
+    path = scene.toml(tmp_path)
+    path.write_text(re.sub(r",? ?ca = \"[^\"]*\"|\nca = \"[^\"]*\"", "", path.read_text()))
+    assert "ca = " not in path.read_text()
+    failed = scene.run(tmp_path, "rotate", "app", "--now")
+    assert failed.returncode == 1
+    [hint] = re.findall("hint: (.*)", failed.stderr)
+    assert re.search(r"\bca\b", hint) and "RDS_CA" not in hint and "next run goes on" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "names", "keys"),
+    [
+        ({"RDS_DBNAME": ""}, "RDS_DBNAME", "name"),
+        ({"RDS_HOST": ""}, "RDS_HOST", "host"),
+        ({"RDS_PORT": "many"}, "RDS_PORT", "port"),
+        ({"ROTATION_STRATEGY": "sometimes"}, "ROTATION_STRATEGY", "job.rotation"),
+        ({"OCI_SECRET_OCID": "aws-sm:x"}, "OCI_SECRET_OCID", "oci_secret"),
+        ({"AUDIT_LOG": "/var/log/audit", "AUDIT_HASH_SALT_SSM": "/salt"}, "AUDIT_LOG", "audit.log"),
+        ({"AUDIT_LOG": "s3://audit/", "AUDIT_HASH_SALT_SSM": "aws-ssm:a b"}, "AUDIT_HASH_SALT_SSM", "audit.key"),
+        ({"AWS_SECRET_ID": "no such"}, "AWS_SECRET_ID", "aws_secret"),
+        ({"AWS_CONN_BLOB_SECRET_ID": "oci-vault:x"}, "AWS_CONN_BLOB_SECRET_ID", "connection_blob"),
+    ],
+)
+def test_users_of_variables_are_told_the_names_of_variables(
+    clouds: Clouds, tmp_path: Path, changed: dict[str, str], names: str, keys: str
+) -> None:
+    """A mistake is named by the variable that was set, and by no key of a file that nobody wrote."""
+    given = {
+        "AWS_SECRET_ID": "no-such",
+        "OCI_SECRET_OCID": "ocid1.vaultsecret.oc1.iad.a",
+        "RDS_HOST": "localhost",
+        "RDS_DBNAME": "app",
+        "RDS_PORT": "5432",
+    }
+    refused = called(clouds, tmp_path, "rotate", env=given | changed)
+    assert refused.returncode == 5
+    assert names in refused.stderr, refused.stderr
+    assert keys not in re.sub(r"hostname|RDS_\w+", "", refused.stderr) or keys in names.lower()
+    assert "Traceback" not in refused.stderr
+
+
+NEWLINE = "app\nerror: everything is lost\x1b[2J"
+
+
+@pytest.mark.parametrize("words", [(), ("--now",), ("--plan",), ("--plan", "--now")])
+def test_a_username_begins_no_line(scene: Scene, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A username with a newline and a control sequence, in both secrets: they are shown as escapes, in one line."""
+    scene.toml(tmp_path)
+    payload = scene.payload(FIRST, gen=1, user=NEWLINE)
+    scene.clouds.sm.put_secret_value(SecretId=scene.arn, SecretString=payload)
+    scene.clouds.put_oci(scene.ocid, payload)
+    result = scene.run(tmp_path, "rotate", "app", *words)
+    said = result.stdout + result.stderr
+    assert result.returncode == (0 if "--plan" in words else 5)
+    assert "everything is lost" in said
+    assert not [line for line in said.splitlines() if line.startswith("error: everything")]
+    assert "\x1b" not in said and "Traceback" not in said

@@ -6,8 +6,8 @@ What only costs when it is needed (drivers, wallets, the administrator's secret)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -21,7 +21,7 @@ from keepstep.databases.interface import Database as Adapter
 from keepstep.databases.wallet import Wallet, read_wallet
 from keepstep.errors import ConfigError
 from keepstep.jobs.assembly import Assembly, needs_extra
-from keepstep.jobs.audit import places_of
+from keepstep.jobs.audit import key_of, places_of
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.blob import Place
 from keepstep.rotation.changes import Strategy
@@ -131,7 +131,8 @@ class RotationAssembly:
         return login
 
     async def _read_login(self, text: str) -> Login:
-        address = parse_secret(text, bare="aws-sm")
+        with _naming(self._called("admin")):
+            address = parse_secret(text, bare="aws-sm")
         value = await self._vault(address.vault).get(address.name)
         return read_payload(value.content, text).credential.login
 
@@ -165,7 +166,8 @@ class RotationAssembly:
     async def _wallet(self, address: str) -> Wallet:
         """From a file, a secret or a bucket; in memory only."""
         if address.startswith(("ocid1.vaultsecret.", "arn:", "aws-sm:", "aws-ssm:")):
-            secret = parse_secret(address)
+            with _naming(self._called("wallet")):
+                secret = parse_secret(address)
             content = (await self._vault(secret.vault).get(secret.name)).content
             return read_wallet(field_of(content.reveal_bytes(), secret))
         if not address.startswith(("s3://", "oci://")):
@@ -191,7 +193,10 @@ class RotationAssembly:
         raise ConfigError(f"there is no wallet {text}")
 
     def _log(self, name: str, audit: Audit) -> AppendEntry:
-        places = places_of(name, audit)
+        with _naming(self._called("audit.key")):
+            key_of(audit.key)
+        with _naming(self._called("audit.log")):
+            places = places_of(name, audit)
         keyring = Keyring(self._vault(places.key.vault), places.key)
         anchor = self._folder(places.anchor) if places.anchor else None
         log = AuditLog(
@@ -217,10 +222,20 @@ def _address(text: str | None, key: str, vault: str) -> SecretAddress:
     """The secret meant by a setting; a bare name is one of ``vault``'s."""
     if not text:
         raise ConfigError(f"{key} is missing", hint=f"name the secret, as {vault}")
-    address = parse_secret(text, bare=vault)
+    with _naming(key):
+        address = parse_secret(text, bare=vault)
     if address.vault != vault:
         raise ConfigError(f"{key} is no secret of {vault}")
     return address
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Says which setting it is that cannot be used."""
+    try:
+        yield
+    except ConfigError as exc:
+        raise ConfigError(f"{key}: {exc.message}", hint=exc.hint) from exc
 
 
 def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strategy:
