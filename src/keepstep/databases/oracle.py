@@ -20,6 +20,7 @@ from keepstep.databases.endpoint import PATIENCE, Endpoint
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import Answer, Engine, Login, Probe, Session
 from keepstep.databases.oracle_errors import answer_of
+from keepstep.databases.oracle_frames import looked_at
 from keepstep.databases.oracle_names import identifier
 from keepstep.databases.oracle_session import FAILURES, OracleSession
 
@@ -90,6 +91,7 @@ def _params(dsn: str, trust: ssl.SSLContext) -> oracledb.ConnectParams:
         pinned(trust)
     else:
         expect(trust, params.host if isinstance(params.host, list) else [params.host])
+    looked_at(trust)
     params.set(
         protocol="tcps",
         ssl_context=trust,
