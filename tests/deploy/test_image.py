@@ -51,11 +51,31 @@ def test_the_runtime_stage(store: Images, small: str) -> None:
     image = store.build("runtime", base=small, target="runtime")
     labels = store.inspect(image)["Config"]["Labels"]
     assert labels["org.opencontainers.image.version"] == "1"
-    script = "id -un; stat -c %u:%a /data /var/lib/keepstep /home/keepstep /opt 2>&1; find / -xdev -user 65532"
+    assert labels["org.opencontainers.image.base.name"] == small
+    assert {f"org.opencontainers.image.{name}" for name in ("source", "created", "revision", "base.digest")} <= {
+        *labels
+    }
+    script = (
+        "id -un; stat -c %u:%a /data /var/lib/keepstep /home/keepstep /tmp; find / -xdev -user 65532 2>/dev/null"
+    )
     ran = store.run(image, "/bin/sh", "-c", script, options=("--user", "65532:65532"))
-    assert ran.stdout.splitlines()[:4] == ["keepstep", *["65532:755"] * 3]
+    assert ran.stdout.splitlines()[:5] == ["keepstep", *["65532:755"] * 3, "0:1777"], ran.stderr
     owned = {line for line in ran.stdout.splitlines() if line.startswith("/")}
     assert owned == {"/data", "/var/lib/keepstep", "/home/keepstep"}
+
+
+def test_python_works_in_the_runtime_stage(store: Images, small: str) -> None:
+    """What was taken of the base is enough: names, time zones, TLS, SQLite and every compiled module load."""
+    image = store.build("runtime", base=small, target="runtime")
+    code = (
+        "import ssl, sqlite3, zoneinfo, lzma, bz2, ctypes, hashlib, importlib, pathlib, getpass\n"
+        "import socket, sysconfig\n"
+        "folder = pathlib.Path(sysconfig.get_paths()['stdlib'], 'lib-dynload')\n"
+        "for module in folder.glob('*.so'): importlib.import_module(module.name.split('.')[0])\n"
+        "socket.getaddrinfo('localhost', 443); print(getpass.getuser(), sqlite3.sqlite_version_info > (3, 30))"
+    )
+    ran = store.run(image, "python3", "-c", code, options=("--user", "65532:65532"))
+    assert ran.stdout == "keepstep True\n", ran.stderr
 
 
 def test_nothing_of_a_working_copy_is_built_in(store: Images, small: str) -> None:
@@ -70,6 +90,42 @@ def test_nothing_of_a_working_copy_is_built_in(store: Images, small: str) -> Non
     wanted = {name for name in tracked.stdout.split() if (REPOSITORY / name).exists()}
     more = {"requirements.lock", "pyproject.toml", "README.md", "LICENSE"}
     assert store.sees(small) == (wanted | more) - {"deploy/container/Containerfile"}
+
+
+def test_services_of_aws() -> None:
+    """The image keeps botocore's description of every service that keepstep asks by botocore, and of no other."""
+    script = (CONTAINERFILE.parent / "install").read_text()
+    kept = set(re.findall(r'^services="(.*)"$', script, re.MULTILINE)[0].split())
+    source = "".join(path.read_text() for path in (REPOSITORY / "src" / "keepstep").rglob("*.py"))
+    asked = set(re.findall(r'(?:AwsCalls|create_client)\(\s*"([a-z0-9-]+)"', source))
+    assert asked >= {"sts", "iam", "kms", "secretsmanager", "ssm"}
+    assert kept - asked == {"s3", "signin", "sns", "ses", "sso", "sso-oidc"}
+    assert asked <= kept
+
+
+def test_everything_has_wheels_for_arm(tmp_path: Path) -> None:
+    """All that the default image installs has a wheel for arm64 in the lock: nothing is compiled in a build."""
+    pinned = (REPOSITORY / "requirements.lock").read_text()
+    (tmp_path / "all.lock").write_text(pinned)
+    extras = re.findall(r"^ARG EXTRAS=(.+)$", CONTAINERFILE.read_text(), re.MULTILINE)[0].split(",")
+    words = [
+        "pip",
+        "compile",
+        "--quiet",
+        "pyproject.toml",
+        *[word for name in extras for word in ("--extra", name)],
+    ]
+    words += ["--python-platform", "aarch64-manylinux_2_28", "--only-binary", ":all:", "--python-version", "3.12"]
+    words += [
+        "--constraint",
+        str(tmp_path / "all.lock"),
+        "--no-header",
+        "--output-file",
+        str(tmp_path / "arm.lock"),
+    ]
+    env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE)}
+    ran = subprocess.run([program("uv", "uv"), *words], cwd=REPOSITORY, env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_nothing_runs_as_root() -> None:

@@ -16,9 +16,12 @@ import pytest
 import yaml
 
 from tests.deploy.images import REPOSITORY
+from tests.deploy.manifests import of_kind, rendered
 from tests.hosts.fixtures import Place
 from tests.servers import free_port, program, running, wait_until
 
+KUBERNETES = REPOSITORY / "deploy" / "prometheus" / "keepstep-kubernetes.rules.yml"
+SCRAPE = REPOSITORY / "deploy" / "prometheus" / "scrape-kubernetes.yml"
 RULES = REPOSITORY / "deploy" / "prometheus" / "keepstep.rules.yml"
 DASHBOARD = REPOSITORY / "deploy" / "grafana" / "keepstep.json"
 JOBS = """
@@ -56,7 +59,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         target = daemon.wait("serving")["address"].removeprefix("http://").rstrip("/")
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "scrape_configs": [{"job_name": "keepstep", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [
+                {"job_name": "keepstep", "static_configs": [{"targets": [target]}]},
+                as_in_a_cluster(folder, target),
+            ],
             "rule_files": [str(RULES)],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -69,9 +75,26 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address
 
 
+def as_in_a_cluster(folder: Path, target: str) -> dict[str, Any]:
+    """What is shipped for clusters, with pods as the API server describes them: the daemon's, and another."""
+    [document] = of_kind(rendered("oke/daemon"), "Deployment")
+    annotations = document["spec"]["template"]["metadata"]["annotations"]
+    host, _, port = target.rpartition(":")
+    meta = {
+        f"__meta_kubernetes_pod_annotation_{re.sub('[^a-zA-Z0-9]', '_', name)}": value
+        for name, value in {**annotations, "prometheus.io/port": port}.items()
+    }
+    meta |= {"__meta_kubernetes_namespace": "keepstep", "__meta_kubernetes_pod_name": "keepstep-daemon-0"}
+    found = [{"targets": [f"{host}:1"], "labels": meta}, {"targets": [f"{host}:2"], "labels": {"pod": "another"}}]
+    (folder / "pods.json").write_text(json.dumps(found))
+    [config] = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
+    del config["kubernetes_sd_configs"]
+    return {**config, "file_sd_configs": [{"files": [str(folder / "pods.json")]}]}
+
+
 def has_scraped(address: str) -> bool:
     try:
-        return len(ask(address, "keepstep_last_run_failed")) == 3
+        return len(ask(address, "keepstep_last_run_failed")) == 6
     except OSError:
         return False
 
@@ -124,6 +147,56 @@ def test_the_alert_rules(prometheus: str) -> None:
         ("KeepstepRunFailed", "fails"),
         ("KeepstepRunFailed", "fails-too"),
     }
+
+
+def test_a_pod_is_scraped_by_its_annotations(prometheus: str) -> None:
+    """By the configuration that is shipped: at the annotated port and path, and no other pod."""
+    found = ask(prometheus, 'up{job="kubernetes-pods"}')
+    assert [(each["metric"]["pod"], each["metric"]["namespace"], each["value"][1]) for each in found] == [
+        ("keepstep-daemon-0", "keepstep", "1")
+    ]
+    series = ask(prometheus, 'keepstep_last_run_failed{job="kubernetes-pods"}')
+    assert {each["metric"]["keepstep_job"] for each in series} == {"fails", "fails-too", "works"}
+
+
+def _cronjob(name: str, *, active: int, scheduled: int, succeeded: int | None) -> list[dict[str, str]]:
+    """What kube-state-metrics says of a CronJob, for a day and more."""
+    values = {"status_active": active, "status_last_schedule_time": scheduled, "created": 0}
+    if succeeded is not None:
+        values["status_last_successful_time"] = succeeded
+    labels = f'{{namespace="keepstep", cronjob="{name}"}}'
+    return [
+        {"series": f"kube_cronjob_{metric}{labels}", "values": f"{value}x2000"} for metric, value in values.items()
+    ]
+
+
+def test_the_rules_for_cronjobs(tmp_path: Path) -> None:
+    """A run that failed is told, also the first one; one that runs or succeeded is not."""
+    series = [
+        *_cronjob("fails", active=0, scheduled=600, succeeded=300),
+        *_cronjob("first-fails", active=0, scheduled=6, succeeded=None),
+        *_cronjob("works", active=0, scheduled=600, succeeded=660),
+        *_cronjob("runs", active=1, scheduled=600, succeeded=300),
+    ]
+    raised = {
+        ("20m", "KeepstepCronJobFailed"): ["fails", "first-fails"],
+        ("20m", "KeepstepCronJobNoSuccess"): [],
+        ("1500m", "KeepstepCronJobNoSuccess"): ["fails", "first-fails", "works", "runs"],
+    }
+    expressions = [
+        {
+            "expr": f'count by (cronjob) (ALERTS{{alertstate="firing", alertname="{alert}"}})',
+            "eval_time": at,
+            "exp_samples": [{"labels": f'{{cronjob="{name}"}}', "value": 1} for name in names],
+        }
+        for (at, alert), names in raised.items()
+    ]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": expressions}
+    document = {"rule_files": [str(KUBERNETES)], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(document))
+    words = [program("promtool", "Prometheus"), "test", "rules", str(tmp_path / "test.yml")]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def alerts(address: str) -> list[dict[str, Any]]:

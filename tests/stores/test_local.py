@@ -541,13 +541,16 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+READ_ONLY_HINT = "the file system is mounted read-only; a container's volume is writable without :ro"
+
+
 def test_a_read_only_device(tmp_path: Path) -> None:
     """Writing and deleting are refused with the reason and a hint."""
     make = 'mount_ro() { mount -t tmpfs tmpfs "$1" && touch "$1/there" && mount -o remount,ro "$1"; }; mount_ro'
     out = in_a_mount(tmp_path, make, READ_ONLY).replace(f"{tmp_path}/m", "m")
     assert out.splitlines() == [
-        "m/f: Read-only file system | the file system is mounted read-only",
-        "m/d/f: Read-only file system | the file system is mounted read-only",
+        f"m/f: Read-only file system | {READ_ONLY_HINT}",
+        f"m/d/f: Read-only file system | {READ_ONLY_HINT}",
         "{'there': 'm/there: Read-only file system'}",
     ]
 

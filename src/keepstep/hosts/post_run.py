@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keepstep.errors import ConfigError, Error, ExitCode
+from keepstep.permissions import denied_hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,19 @@ class PostRunHook:
         if self.completion and self.local and code in (ExitCode.DONE, ExitCode.SKIPPED):
             self._mark()
         if complaints:
-            raise Error("; ".join(complaints), hint="see CHMOD_MODE and CHOWN_OWNER")
+            raise Error("; ".join(complaints), hint=self._hint())
+
+    def _hint(self) -> str:
+        user = os.geteuid()
+        if user == 0:
+            return "see CHMOD_MODE and CHOWN_OWNER; root needs its capabilities CHOWN and FOWNER for them"
+        if not self.owner:
+            return f"this runs as the user {user}, and only its owner changes a mode: see CHMOD_MODE"
+        return (
+            f"this runs as the user {user}, and only root gives files away: run the container with "
+            "--user 0 --cap-drop=all --cap-add=CHOWN,FOWNER,DAC_OVERRIDE, "
+            "or without CHOWN_OWNER as that owner (--user)"
+        )
 
     def _mark(self) -> None:
         """Anew with each run that went well; other containers wait for it, and may take it away."""
@@ -45,7 +58,8 @@ class PostRunHook:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
             os.utime(path, follow_symlinks=False)
         except OSError as exc:
-            raise ConfigError(f"cannot mark completion at {path}: {exc.strerror}") from exc
+            hint = denied_hint(path, exc)
+            raise ConfigError(f"cannot mark completion at {path}: {exc.strerror}", hint=hint) from exc
 
 
 def _carried_out(command: list[str]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from keepstep.errors import ConfigError, Error, NotFound
+from keepstep.permissions import denied_hint
 from keepstep.secrets.delivery import FileAttributes
 from keepstep.text import printable
 
@@ -35,7 +36,7 @@ def opened(path: str, look: FileAttributes, *, create: bool) -> Iterator[int]:
     except FileNotFoundError:
         raise NotFound(f"the folder {printable(path)} does not exist") from None
     except OSError as exc:
-        raise Error(f"{printable(path)}: {exc.strerror}", hint=hint_for(exc)) from exc
+        raise Error(f"{printable(path)}: {exc.strerror}", hint=hint_for(path, exc)) from exc
     try:
         yield descriptor
     finally:
@@ -95,7 +96,8 @@ def _check(folder: int, name: str, path: str, owners: Collection[int], *, is_las
     if state.st_uid not in owners:
         raise ConfigError(
             f"{printable(path)}: the folder {printable(name)} belongs to the user {state.st_uid}",
-            hint="secrets are written into folders of root's, of our own user, or of the file's owner",
+            hint="secrets are written into folders of root's, of the file's owner, or of the user that "
+            f"this runs as, {os.geteuid()}",
         )
     if state.st_mode & _OTHERS and (is_last or not state.st_mode & stat.S_ISVTX):
         raise ConfigError(
@@ -117,14 +119,12 @@ def _trusted_link(name: str, folder: int, path: str) -> str:
     return os.readlink(name, dir_fd=folder)
 
 
-def hint_for(exc: OSError) -> str | None:
-    return _HINTS.get(exc.errno or 0)
+def hint_for(path: str, exc: OSError) -> str | None:
+    return _HINTS.get(exc.errno or 0) or denied_hint(path, exc)
 
 
 _HINTS: dict[int, str] = {
-    errno.EACCES: "run as a user that may write it",
     errno.EPERM: "run as root: only root gives files away",
     errno.ENOSPC: "the file system is full; the last file stays, and the next run finishes",
     errno.EDQUOT: "the quota is used up; the last file stays, and the next run finishes",
-    errno.EROFS: "the file system is mounted read-only",
 }

@@ -155,4 +155,4 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise Error(f"{printable(path)}: {exc.strerror}", hint=hint_for(exc)) from exc
+        raise Error(f"{printable(path)}: {exc.strerror}", hint=hint_for(path, exc)) from exc

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from keepstep.errors import ConfigError, Error, NotFound, Transient
+from keepstep.permissions import denied_hint
 from keepstep.state.files import ensure
 from keepstep.state.schema import STEPS, VERSION
 
@@ -110,7 +111,7 @@ def _writing(path: Path) -> sqlite3.Connection:
     try:
         ensure(path)
     except OSError as exc:
-        raise _unusable(path, exc.strerror or str(exc)) from exc
+        raise _unusable(path, exc.strerror or str(exc), hint=denied_hint(path, exc)) from exc
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -197,5 +198,6 @@ def _explained(path: Path, exc: sqlite3.Error) -> Error:
     return _unusable(path, str(exc))
 
 
-def _unusable(path: Path, why: str) -> ConfigError:
-    return ConfigError(f"cannot keep the state in {path}: {why}", hint="set [state] url to a file of your own")
+def _unusable(path: Path, why: str, *, hint: str | None = None) -> ConfigError:
+    own = "set [state] url to a file of your own"
+    return ConfigError(f"cannot keep the state in {path}: {why}", hint=f"{hint}; or {own}" if hint else own)

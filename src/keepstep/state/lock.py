@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keepstep.errors import ConfigError, Locked
+from keepstep.permissions import denied_hint
 from keepstep.state.files import opened
 
 _FLOCK = struct.Struct("hhqqi4x")
@@ -30,9 +31,10 @@ def only_run(job: str, state: Path) -> Iterator[None]:
     try:
         descriptor = opened(path, like=state)
     except OSError as exc:
+        own = "set [state] url to a path that this user may write"
+        hint = denied_hint(path, exc) or "run as the user of the state"
         raise ConfigError(
-            f"cannot keep the lock of {job} in {path}: {exc.strerror}",
-            hint="run as the user of the state, or set [state] url to a path that this user may write",
+            f"cannot keep the lock of {job} in {path}: {exc.strerror}", hint=f"{hint}; or {own}"
         ) from exc
     try:
         try:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from keepstep.errors import ConfigError, Error, Unsupported
+from keepstep.permissions import denied_hint
 from keepstep.text import printable as printable
 
 TEMPORARY = re.compile(r"\.keepstep-[0-9a-f]{16}\.part\Z")
@@ -140,15 +141,14 @@ def is_utf8(name: str) -> bool:
 
 def fail(path: str, exc: OSError) -> NoReturn:
     """Translates a file system's refusal of one file. Raises always."""
-    raise Error(f"{printable(path)}: {exc.strerror}", hint=HINTS.get(exc.errno or 0)) from exc
+    raise Error(
+        f"{printable(path)}: {exc.strerror}", hint=denied_hint(path, exc) or HINTS.get(exc.errno or 0)
+    ) from exc
 
 
 HINTS: dict[int, str] = {
-    errno.EACCES: "run as a user that may read or write it",
-    errno.EPERM: "run as a user that may read or write it",
     errno.ENOSPC: "free space on the device; the next run finishes the rest",
     errno.EDQUOT: "the disk quota is used up; the next run finishes the rest",
-    errno.EROFS: "the file system is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower --jobs",
     errno.ENFILE: "the machine has no open file left; see /proc/sys/fs/file-max",
     errno.EIO: "look at the device: the kernel's log says more",

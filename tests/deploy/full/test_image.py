@@ -27,6 +27,47 @@ for folder, names, files in os.walk("/opt/keepstep"):
 """
 
 
+_TREE = """
+import csv, os, pathlib, sys
+[packages] = pathlib.Path("/opt/keepstep/lib").glob("python3*/site-packages")
+known = set()
+for record in packages.glob("*.dist-info/RECORD"):
+    for name, *_ in csv.reader(record.open()):
+        path = packages.joinpath(name)
+        known |= {path, path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"}
+for folder, names, files in os.walk("/", followlinks=False):
+    names[:] = [name for name in names if not os.path.ismount(os.path.join(folder, name))]
+    links = [name for name in names if os.path.islink(os.path.join(folder, name))]
+    for name in (*files, *links):
+        path = pathlib.Path(folder, name)
+        if os.path.ismount(path): continue
+        print("package" if path in known else path)
+"""
+_ALLOWED = re.compile(
+    r"package|/(bin|lib|lib64|sbin)"
+    r"|/etc/(debian_version|group|hosts|hostname|ld\.so\.cache|mtab|nsswitch\.conf|os-release|passwd|python3\.\d+/sitecustomize\.py"
+    r"|resolv\.conf|ssl/certs/ca-certificates\.crt|ssl/openssl\.cnf)"
+    r"|/opt/keepstep/(bin/[\w.-]+|function\.py|lib64|pyvenv\.cfg|requirements\.lock|sbom\.cdx\.json)"
+    r"|/opt/keepstep/lib/python3\.\d+/site-packages/_virtualenv\.(py|pth)"
+    r"|/opt/keepstep/lib/python3\.\d+/site-packages/__pycache__/_virtualenv\.cpython-\d+\.pyc"
+    r"|/opt/keepstep/lib/python3\.\d+/site-packages/[\w.]+\.dist-info/\w+"
+    r"|/run/\.containerenv|/usr/bin/(cat|chmod|chown|dash|env|id|ls|mkdir|mktemp|python3(\.\d+)?|sh|sleep|stat|test|true)"
+    r"|/usr/lib/([\w-]+/)?[\w.+-]+\.so[.\d]*|/usr/lib64/ld-[\w.-]+|/usr/lib/os-release|/usr/lib/ssl/(cert\.pem|openssl\.cnf)"
+    r"|/usr/lib/python3\.\d+/[\w/.-]+\.(py|pyc|so|json|txt|cfg|csh|fish|ps1|sh|def|rst|xml)|/usr/lib/python3\.\d+/LICENSE\.txt"
+    r"|/usr/local/bin/(entrypoint|healthcheck)|/usr/share/doc/[\w.+-]+(/copyright)?|/usr/share/keepstep/base\.json"
+    r"|/usr/share/zoneinfo/[\w/.+-]+|/var/lib/dpkg/status\.d/[\w.+-]+"
+)
+"""Every file of the image. ``package``: a wheel's own list names it, or it is that file's bytecode."""
+_LOADS = """
+import os, pathlib, subprocess
+places = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
+loader = next(place for place in places if os.path.exists(place))
+for path in pathlib.Path("/opt/keepstep/lib").rglob("*.so*"):
+    said = subprocess.run([loader, path], env={"LD_TRACE_LOADED_OBJECTS": "1"}, capture_output=True, text=True)
+    if said.returncode or "not found" in said.stdout: print(path, said.stdout, said.stderr)
+"""
+
+
 @pytest.fixture(scope="module")
 def installed(store: Images, aws_image: str) -> set[str]:
     return set(store.python(aws_image, _INSTALLED).split())
@@ -55,6 +96,35 @@ def test_the_sbom_names_what_is_installed(store: Images, aws_image: str, install
     named = {f"{re.sub('[-_.]+', '-', part['name']).lower()}=={part.get('version')}" for part in parts}
     assert {name for name in installed if name not in named and not name.startswith("keepstep==")} == set()
     assert "serialNumber" not in bom
+
+
+def test_nothing_is_in_it_that_was_not_meant(store: Images, aws_image: str) -> None:
+    """Every file is an allowed one: Python, libraries, a shell, roots of trust, time zones, packages."""
+    found = store.python(aws_image, _TREE).splitlines()
+    assert len(found) > 2000
+    assert sorted({name for name in found if not _ALLOWED.fullmatch(name)}) == []
+
+
+def test_every_library_finds_what_it_needs(store: Images, image: str) -> None:
+    """Of the base nothing is missing that a wheel would load, in the image with everything."""
+    assert store.python(image, _LOADS) == ""
+
+
+def test_the_sbom_names_the_packages_of_the_base(store: Images, aws_image: str) -> None:
+    """Debian's packages are in the SBOM by version and package URL, and where scanners look for them."""
+    bom = json.loads(store.python(aws_image, "print(open('/opt/keepstep/sbom.cdx.json').read())"))
+    purls = [part["purl"] for part in bom["components"] if part.get("purl", "").startswith("pkg:deb/debian/")]
+    names = {purl.split("/")[2].split("@")[0] for purl in purls}
+    assert {"libc6", "libssl3", "ca-certificates", "coreutils", "python3.11-minimal", "tzdata"} <= names
+    assert {"apt", "gcc", "perl-base", "util-linux", "tar"} & names == set()
+    listed = store.python(aws_image, "import os; print(*os.listdir('/var/lib/dpkg/status.d'))").split()
+    assert set(listed) == names
+
+
+def test_sizes(store: Images, image: str, aws_image: str) -> None:
+    """At most 250 MB with everything for both clouds, 120 MB for AWS alone."""
+    assert store.inspect(aws_image)["Size"] <= 120e6
+    assert store.inspect(image)["Size"] <= 250e6
 
 
 def test_nobody_can_write_the_program(store: Images, aws_image: str) -> None:
