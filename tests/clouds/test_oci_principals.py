@@ -1,4 +1,4 @@
-"""Instances, functions and pods: through the OCI SDK's signers, against a local OCI that verifies everything."""
+"""Instances, functions and pods, against a local OCI that verifies everything."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from keepstep.clouds import oci_principals
+from keepstep.clouds import oci_asking
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey, sign
-from keepstep.errors import ConfigError, Denied, Error, Transient
+from keepstep.errors import ConfigError, Corrupt, Denied, Error, Transient
 from keepstep.localcloud.environment import read_exports
 from keepstep.localcloud.server import LocalCloud
 
@@ -43,8 +43,8 @@ PREFIX = "OCI_RESOURCE_PRINCIPAL"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second is long enough to wait for what never comes."""
-    monkeypatch.setattr(oci_principals, "_UNREACHABLE", 0.5)
-    monkeypatch.setattr(oci_principals, "_UNWILLING", 0.5)
+    monkeypatch.setattr(oci_asking, "_UNREACHABLE", 0.5)
+    monkeypatch.setattr(oci_asking, "_UNWILLING", 0.5)
 
 
 async def status(cloud: LocalCloud, key: SigningKey) -> int:
@@ -113,7 +113,7 @@ def test_a_run_outlives_the_token(cloud: LocalCloud, clock: Any, run: Callable[.
 
 def test_a_booting_instance(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]) -> None:
     """A metadata service that answers 404 at first is asked again."""
-    monkeypatch.setattr(oci_principals, "_UNWILLING", 20.0)
+    monkeypatch.setattr(oci_asking, "_UNWILLING", 20.0)
     cloud.fault("GetInstanceIdentity", times=2, status=404)
     cloud.fault("X509Federation", times=1, status=503)
     assert run(OciIdentity(INSTANCE).key()).tenancy == cloud.tenancy
@@ -152,10 +152,10 @@ def no_answer(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 INSTANCE_FAULTS = [
     (no_metadata, ConfigError, "no instance principal: no metadata service answers at 127.0.0.1", "container"),
     (not_on_oci, ConfigError, "no instance principal: the metadata service answered 404", "oci setup config"),
-    (no_federation, Transient, "the instance principal could not be had: 127.0.0.1", ""),
+    (no_federation, Transient, "cannot get the instance principal: cannot connect to 127.0.0.1", ""),
     (refused, Denied, "OCI refused the instance principal: 401 NotAuthenticated: no such", "dynamic-group"),
-    (overloaded, Transient, "OCI answered 500 InternalError", ""),
-    (no_answer, ConfigError, "the instance principal could not be had: Could not find token", ""),
+    (overloaded, Transient, r"cannot get the instance principal: 127.0.0.1:\d+ answered 500 InternalError", ""),
+    (no_answer, Corrupt, "the instance principal: the answer has no token", ""),
 ]
 
 
@@ -222,7 +222,7 @@ def test_a_key_with_a_pass_phrase(
     tmp_path: Path,
     run: Callable[..., Any],
 ) -> None:
-    """A pass phrase works as a value and as a file, which the SDK itself fails to open."""
+    """A pass phrase works as a value and as a file, which the OCI SDK itself fails to open."""
     file = Path(function[f"{PREFIX}_PRIVATE_PEM"])
     key: Any = ser.load_pem_private_key(file.read_bytes(), None)
     encryption = ser.BestAvailableEncryption(b"phrase")
@@ -256,9 +256,9 @@ RESOURCE_FAULTS = [
     ({f"{PREFIX}_RPST": None}, "OCI_RESOURCE_PRINCIPAL_RPST is not set"),
     ({f"{PREFIX}_PRIVATE_PEM": None}, "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM is not set"),
     ({f"{PREFIX}_RPST": "/nowhere/rpst"}, "the session token /nowhere/rpst does not exist"),
-    ({f"{PREFIX}_RPST": "hush-hush"}, "the resource principal could not be had: DecodeError"),
-    ({f"{PREFIX}_PRIVATE_PEM": "hush-hush"}, "the resource principal could not be had: InvalidPrivateKey"),
-    ({f"{PREFIX}_VERSION": "9.9"}, "could not be had"),
+    ({f"{PREFIX}_RPST": "hush-hush"}, "OCI_RESOURCE_PRINCIPAL_RPST holds no session token"),
+    ({f"{PREFIX}_PRIVATE_PEM": "hush-hush"}, "the private key OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM is not PEM"),
+    ({f"{PREFIX}_VERSION": "9.9"}, "OCI_RESOURCE_PRINCIPAL_VERSION is '9.9', which keepstep does not know"),
 ]
 
 
@@ -288,6 +288,8 @@ class Proxymux:
         self.host = f"127.{random.randrange(1, 255)}.{random.randrange(255)}.{random.randrange(1, 255)}"
         self.ca = folder / "ca.crt"
         self.answer: int | None = None
+        self.content: bytes | None = None
+        """What is answered instead of a token."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -299,7 +301,7 @@ class Proxymux:
                 url = cloud.endpoint + self.path
                 headers = {"authorization": self.headers["authorization"], "content-type": "application/json"}
                 with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
-                    content = answer.read()
+                    content = answer.read() if outer.content is None else outer.content
                 self.send_response(200)
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
@@ -366,13 +368,15 @@ def test_pods_that_are_none(
 ) -> None:
     """A basic cluster, a token that is not mounted or has ended, and no cluster at all are told apart."""
     pod.answer = 403
-    with pytest.raises(Denied, match="ensure the cluster type is enhanced"):
+    with pytest.raises(Denied, match="OCI refused the workload identity: 403") as refused:
         run(OciIdentity(WORKLOAD).key())
+    assert "the cluster must be an enhanced one" in (refused.value.hint or "")
+    assert "request.principal.service_account = 'sync'" in (refused.value.hint or "")
     (tmp_path / "token").write_text(jwt.encode({"exp": 1}, "k" * 32))
     with pytest.raises(ConfigError, match="has expired"):
         run(OciIdentity(WORKLOAD).key())
     (tmp_path / "token").unlink()
-    with pytest.raises(ConfigError, match=r"No such file or directory .*/token"):
+    with pytest.raises(ConfigError, match=r"the service account's token /.*/token does not exist"):
         run(OciIdentity(WORKLOAD).key())
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     with pytest.raises(ConfigError, match="this is no Kubernetes pod"):

@@ -38,8 +38,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0.01)
-    monkeypatch.setattr("keepstep.clouds.oci_principals._UNREACHABLE", 0.5)
-    monkeypatch.setattr("keepstep.clouds.oci_principals._UNWILLING", 0.5)
+    monkeypatch.setattr("keepstep.clouds.oci_asking._UNREACHABLE", 0.5)
+    monkeypatch.setattr("keepstep.clouds.oci_asking._UNWILLING", 0.5)
 
 
 Ask = Callable[[str, pytest.MonkeyPatch], Coroutine[Any, Any, Any]]
@@ -157,6 +157,7 @@ def test_no_answer_is_taken_without_end(
 def test_no_answer_drips_without_end(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is not silence, and still ends in an error."""
     monkeypatch.setattr(sdk_guard, "_LONGEST", 0.5)
+    monkeypatch.setattr("keepstep.clouds.oci_asking._EACH", 0.5)
     with pytest.raises(Error):
         meet(Poured(HEAD + b"content-length: 999999\r\n\r\n", b"x", 0.1), ask, monkeypatch)
 
@@ -247,28 +248,6 @@ def test_services_are_asked_through_the_proxy(
                 with pytest.raises(Transient):
                     await secrets_manager("http://secrets.example", monkeypatch)
                 assert way.requests == []
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize(
-    "region", ["x@127.0.0.1:9/", "evil.example", "eu-frankfurt-1/", "eu-frankfurt-1.evil.example", ""]
-)
-def test_a_region_of_the_metadata_service_is_a_regions_name(region: str) -> None:
-    """It becomes part of the host that the instance proves itself to, so nothing else is believed."""
-    from keepstep.clouds import oci_sdk
-
-    oci_sdk.prepare()
-    from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
-
-    async def main() -> None:
-        raw = HEAD + b"content-length: %d\r\n\r\n" % len(region) + region.encode()
-        async with serving(answering(raw)) as server:
-            signer: Any = InstancePrincipalsSecurityTokenSigner.__new__(InstancePrincipalsSecurityTokenSigner)
-            signer.GET_REGION_URL, signer.retry_strategy = f"{server.origin}/opc/v2/instance/region", None
-            signer.logger = signer._get_logger()
-            with pytest.raises(ConfigError, match="names a region that is none"):
-                await asyncio.to_thread(signer.initialize_and_return_region)
 
     asyncio.run(main())
 
@@ -377,7 +356,7 @@ def test_a_host_that_credentials_are_not_fetched_from_is_named(monkeypatch: pyte
         asyncio.run(AwsIdentity().credentials())
 
 
-@pytest.mark.parametrize("client", ["Secrets Manager", "container credentials", "OCI federation"])
+@pytest.mark.parametrize("client", ["Secrets Manager", "container credentials", "OCI metadata"])
 def test_a_common_name_proves_nothing_to_libraries(
     client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,18 +365,7 @@ def test_a_common_name_proves_nothing_to_libraries(
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
 
-    async def federation(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        from keepstep.clouds import oci_sdk
-
-        oci_sdk.prepare()
-        from oci._vendor import requests
-
-        try:
-            await asyncio.to_thread(requests.post, origin, timeout=5, verify=str(authority.bundle))
-        except OSError as exc:
-            raise Transient("not trusted") from exc
-
-    ask = CLIENTS.get(client, federation)
+    ask = CLIENTS[client]
 
     async def main(has_alternative: bool) -> int:
         tls = authority.server_context("localhost", has_alternative=has_alternative)

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.long
 @pytest.mark.parametrize(
     ("extras", "group", "has", "has_not"),
     [
-        ("aws", "", {"boto3"}, {"oci", "dbos", "psycopg", "uv", "hatchling", "fdk", "awslambdaric"}),
+        ("aws", "", {"boto3"}, {"cryptography", "oci", "dbos", "psycopg", "uv", "hatchling", "fdk"}),
         ("aws,postgres", "lambda", {"boto3", "psycopg", "awslambdaric"}, {"oci", "fdk"}),
-        ("oci,oracle", "function", {"oci", "oracledb", "fdk"}, {"boto3", "awslambdaric"}),
+        ("oci,oracle", "function", {"cryptography", "oracledb", "fdk"}, {"oci", "boto3", "awslambdaric"}),
     ],
 )
 def test_only_what_was_asked_for_and_only_from_the_lock(

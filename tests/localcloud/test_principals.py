@@ -230,3 +230,29 @@ def test_the_identity_service_names_the_home_region(cloud: LocalCloud) -> None:
     assert identity.get_tenancy(cloud.tenancy).data.home_region_key == "IAD"
     with pytest.raises(oci.exceptions.ServiceError, match="NotAuthorizedOrNotFound"):
         identity.get_user(new_ocid("user"))
+
+
+def test_resources_exchange_what_they_are(cloud: LocalCloud, raw: RawClient) -> None:
+    """The two steps of versions 2.1 and 2.1.1, by hand; each refuses others, and their tokens are no keys."""
+    own = oci.signer.load_private_key_from_file(str(cloud.directory / "identity" / "function_key.pem"))
+    function, session = cloud.facts["function"], new_key()
+    for key_id in (f"resource/v2.1/{function}", f"resource/v2.1.1/{cloud.tenancy}/{function}"):
+        resource = RawClient(cloud, key_id, own)
+        tokens = resource.call("GET", f"/20180711/resourcePrincipalTokenV2/{function}").json()
+        body = {**tokens, "sessionPublicKey": der(session.public_key())}
+        answer = resource.call("POST", "/v1/resourcePrincipalSessionToken", json.dumps(body).encode())
+        assert RawClient(cloud, f"ST${answer.json()['token']}", session).call("GET", "/n").json() == cloud.namespace
+        swapped = {**body, "resourcePrincipalToken": tokens["servicePrincipalSessionToken"]}
+        for wrong in (swapped, {**body, "resourcePrincipalToken": "x"}):
+            refused = resource.call("POST", "/v1/resourcePrincipalSessionToken", json.dumps(wrong).encode())
+            assert refused.status == 401
+        assert resource.call("GET", f"/resourcePrincipalTokenV2/{new_ocid('fnfunc')}").status == 401
+        assert resource.call("GET", f"/resourcePrincipalToken/{function}").status == 401
+        assert resource.call("GET", "/resourcePrincipalTokenOfParent/0").status == 401
+        assert resource.call("GET", "/n").status == 401
+        assert (
+            RawClient(cloud, key_id, new_key()).call("GET", f"/resourcePrincipalTokenV2/{function}").status == 401
+        )
+        sealed = f"ST${tokens['resourcePrincipalToken']}"
+        assert RawClient(cloud, sealed, own).call("GET", "/n").status == 401
+    assert raw.call("GET", f"/resourcePrincipalTokenV2/{function}").status == 401

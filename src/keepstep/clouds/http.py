@@ -67,11 +67,20 @@ class HttpPool:
     request may be repeated is the caller's knowledge. TLS is verified to the name.
     """
 
-    def __init__(self, origin: str, *, ca_bundle: str | None = None, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        origin: str,
+        *,
+        ca_bundle: str | None = None,
+        ca_setting: str = "AWS_CA_BUNDLE or --ca-bundle",
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """``ca_setting`` is what names a CA bundle to the user, for the hint of an error."""
         scheme, self.netloc, self.host, self.port = _split(origin)
         self.traffic = Traffic()
         self._timeouts = timeouts or Timeouts()
         self._tls = _tls_context(ca_bundle) if scheme == "https" else None
+        self._ca_setting = ca_setting
         self._proxy = proxy_for(scheme, self.netloc)
         self._scratch = memoryview(bytearray(SCRATCH))
         self._gate = asyncio.Semaphore(_CONNECTS)
@@ -166,7 +175,7 @@ class HttpPool:
             if isinstance(exc, ssl.SSLCertVerificationError):
                 raise ConfigError(
                     f"{self.netloc} could not prove its name: {exc.verify_message}",
-                    hint="name the CA file that signed its certificate in AWS_CA_BUNDLE or --ca-bundle",
+                    hint=f"name the CA file that signed its certificate in {self._ca_setting}",
                 ) from exc
             if isinstance(exc, TimeoutError):
                 raise Transient(f"no connection to {host}:{port} within {self._timeouts.connect:.0f} s") from exc

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.clouds.oci_api_key import api_key
 from keepstep.clouds.oci_config import OciSettings as OciSettings
 from keepstep.clouds.oci_config import ca_bundle, read_profile
-from keepstep.clouds.oci_principals import instance_principal, oke_workload_identity, resource_principal
-from keepstep.clouds.oci_regions import endpoint_of
+from keepstep.clouds.oci_regions import endpoint_of, region_of
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.clouds.renewing import Renewing
 from keepstep.errors import ConfigError
 
-_PRINCIPALS: dict[str, Callable[[OciSettings], SigningKey]] = {
-    "instance_principal": instance_principal,
-    "resource_principal": resource_principal,
-    "oke_workload_identity": oke_workload_identity,
+_PRINCIPALS = {
+    "instance_principal": "oci_instance",
+    "resource_principal": "oci_resource",
+    "oke_workload_identity": "oci_workload",
 }
+"""The module that gets it, by a function of that name."""
 KINDS = ("api_key", "security_token", *_PRINCIPALS)
 """The values of ``auth`` and OCI_CLI_AUTH."""
 _EARLY = timedelta(minutes=10)
 
 
 class OciIdentity:
-    """One identity of one of the :data:`KINDS`. Safe for many tasks and event loops.
-
-    The OCI SDK is loaded only for the principals, in the thread that asks for one.
-    """
+    """One identity of one of the :data:`KINDS`. Safe for many tasks and event loops."""
 
     def __init__(self, settings: OciSettings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or OciSettings()
         self._clock = clock or SystemClock()
+        self._tenancy = ""
+        """Of the principal, once it is known."""
 
     @cached_property
     def kind(self) -> str:
@@ -108,6 +109,20 @@ class OciIdentity:
         return Renewing(self._fetch, what=what, early=_EARLY, clock=self._clock)
 
     def _fetch(self, force: bool) -> SigningKey:
-        if principal := _PRINCIPALS.get(self.kind):
-            return principal(self.settings)
+        if module := _PRINCIPALS.get(self.kind):
+            get: Callable[[OciSettings], SigningKey] = getattr(
+                import_module(f"keepstep.clouds.{module}"), self.kind
+            )
+            return self._placed(get(self.settings))
         return api_key(read_profile(self.settings), self.settings)
+
+    def _placed(self, key: SigningKey) -> SigningKey:
+        """A principal's key, in the region that is meant; it stays in the tenancy that it began in."""
+        if self._tenancy and key.tenancy != self._tenancy:
+            raise ConfigError(
+                f"the OCI {self.kind.replace('_', ' ')} has come to belong to another tenancy in mid-run",
+                hint="start the run again if that is meant",
+            )
+        self._tenancy = key.tenancy
+        region = self.settings.region or os.environ.get("OCI_CLI_REGION") or key.region
+        return replace(key, region=region_of(region))

@@ -122,6 +122,10 @@ def config_path(settings: OciSettings) -> str:
     return os.path.expanduser(chosen) if chosen else usual
 
 
+CA_SETTING = "OCI_CLI_CERT_BUNDLE"
+"""What errors suggest for a CA bundle."""
+
+
 def ca_bundle(settings: OciSettings) -> str | None:
     """Path of a CA bundle, found as the OCI CLI finds it; None means the system's."""
     variables = ("OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -6,21 +6,24 @@ Source: "Required Keys and OCIDs" of the OCI documentation (RSA, at least 2048 b
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
 from keepstep.errors import ConfigError
 from keepstep.secret import Secret
 
 _WANTED = "the key is a PEM file that begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
+_WHERE = "pass_phrase in the profile, or OCI_CLI_PASSPHRASE"
 
 
-def load_private_key(pem: bytes, pass_phrase: Secret | None, *, name: str) -> RSAPrivateKey:
+def load_private_key(pem: bytes, pass_phrase: Secret | None, *, name: str, setting: str = _WHERE) -> RSAPrivateKey:
     """The RSA key in ``pem``. ``name`` is how errors call it: a path, or the variable that holds it.
 
+    ``setting`` is what holds the pass phrase of an encrypted key.
     Raises :class:`ConfigError`, never with anything of the key or the pass phrase in it.
     """
     pem = pem.strip()
@@ -35,26 +38,37 @@ def load_private_key(pem: bytes, pass_phrase: Secret | None, *, name: str) -> RS
         raise ConfigError(
             f"the private key {name} is a public one", hint="name the file that was made together with it, key.pem"
         )
-    key = _load(pem, pass_phrase, name)
+    key = _load(pem, pass_phrase, name, setting)
     if not isinstance(key, RSAPrivateKey):
         raise ConfigError(f"the private key {name} is not an RSA key", hint="OCI signs with RSA keys only")
     return key
 
 
-def _load(pem: bytes, pass_phrase: Secret | None, name: str) -> object:
+def _load(pem: bytes, pass_phrase: Secret | None, name: str, setting: str) -> object:
     try:
         return serialization.load_pem_private_key(pem, pass_phrase.reveal_bytes() if pass_phrase else None)
     except TypeError as exc:
         if pass_phrase is None or not pass_phrase:
             raise ConfigError(
                 f"the private key {name} is encrypted, and there is no pass phrase",
-                hint="set pass_phrase in the profile, or OCI_CLI_PASSPHRASE",
+                hint=f"set {setting}",
             ) from exc
-        return _load(pem, None, name)  # a pass phrase inherited from [DEFAULT] for a key that has none
+        return _load(pem, None, name, setting)  # a pass phrase inherited from [DEFAULT] for a key that has none
     except (ValueError, UnsupportedAlgorithm) as exc:
         if b"ENCRYPTED" in pem and pass_phrase:
             raise ConfigError(f"the pass phrase of the private key {name} is wrong") from exc
         raise ConfigError(f"the private key {name} is damaged", hint=_WANTED) from exc
+
+
+def new_session_key() -> RSAPrivateKey:
+    """The key that a token is bound to, made for that token alone; takes about a tenth of a second."""
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def bare(key: RSAPublicKey) -> str:
+    """A public key as token services take it: PEM without its first and last line and without line breaks."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return base64.b64encode(key.public_bytes(serialization.Encoding.DER, form)).decode()
 
 
 def fingerprint(key: RSAPublicKey) -> str:

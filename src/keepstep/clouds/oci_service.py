@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
+from keepstep.clouds.oci_config import CA_SETTING
 from keepstep.clouds.oci_signing import sign_async
 from keepstep.clouds.retry import retried
 from keepstep.clouds.times import skew_of
@@ -140,7 +141,7 @@ class OciService:
         if self._pool is None:
             self._base = url.path.rstrip("/")
             origin, bundle = f"{url.scheme}://{url.netloc}", self.identity.ca_bundle
-            self._pool = HttpPool(origin, ca_bundle=bundle, timeouts=self._timeouts)
+            self._pool = HttpPool(origin, ca_bundle=bundle, ca_setting=CA_SETTING, timeouts=self._timeouts)
         return self._pool
 
     def _learn_time(self, response: Response) -> bool:

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from keepstep.clock import Clock
-from keepstep.clouds.http import HttpPool, Response
+from keepstep.clouds.http import HttpPool, Response, TooLarge
 from keepstep.clouds.oci_api_key import private_key
-from keepstep.clouds.oci_config import OciProfile, OciSettings, ca_bundle, read_profile
+from keepstep.clouds.oci_config import CA_SETTING, OciProfile, OciSettings, ca_bundle, read_profile
 from keepstep.clouds.oci_keys import read_file
 from keepstep.clouds.oci_regions import endpoint_of
 from keepstep.clouds.oci_signing import SigningKey, sign
@@ -29,6 +29,8 @@ EARLY = timedelta(minutes=10)
 """Life left at which a token is refreshed."""
 _TIMEOUT = 20.0
 """Seconds for the one call."""
+_MOST = 256 * 1024
+"""Bytes of its answer. Tokens have a few thousand."""
 
 
 class SessionToken:
@@ -122,10 +124,13 @@ class SessionToken:
 
 async def _post(url: str, headers: list[tuple[str, str]], body: bytes, bundle: str | None) -> Response:
     parts = urlsplit(url)
-    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle)
+    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle, ca_setting=CA_SETTING)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            return await pool.request("POST", parts.path, headers, body)
+            given = [("accept-encoding", "identity"), *headers]
+            return await pool.request("POST", parts.path, given, body, most=_MOST)
+    except TooLarge as exc:
+        raise Transient(f"{parts.netloc} answered with more than any token needs") from exc
     except TimeoutError as exc:
         raise Transient(f"{parts.netloc} did not answer within {_TIMEOUT:g} s") from exc
     finally:

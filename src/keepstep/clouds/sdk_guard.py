@@ -1,4 +1,4 @@
-"""The same rules for other clients as for ours: botocore, the OCI SDK, Docker's, and whatever uses requests.
+"""The same rules for other clients as for ours: botocore, Docker's, and whatever uses requests.
 
 They offer no place to hand in a limit, so that any of them would read an answer without end. All of them speak
 through urllib3, and there three attributes decide: which class reads an answer, how a connection is made, and (in

@@ -18,7 +18,7 @@ from keepstep.text import shown
 
 _LINE = 2000
 """Characters of one text on a terminal."""
-_NOISY = ("botocore", "boto3", "urllib3", "s3transfer", "oci", "apprise", "uvicorn", "asyncio")
+_NOISY = ("botocore", "boto3", "urllib3", "s3transfer", "apprise", "uvicorn", "asyncio")
 """Libraries whose debug lines hold requests, and requests hold secrets."""
 
 

@@ -60,7 +60,7 @@ class Federation:
         tenancy = names.get("opc-tenant") or names.get("opc-identity", "")
         claims = {name: value for name, value in names.items() if name != "opc-identity"}
         subject = names.get("opc-instance", tenancy)
-        session_key = _public_key(document.get("publicKey"))
+        session_key = public_key(document.get("publicKey"))
         token = self._tokens.issue("instance", tenancy, subject, session_key, claims)
         return Response(body={"token": token})
 
@@ -91,7 +91,7 @@ class Federation:
         facts = self._facts
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         account = str(unverified(bearer).get("sub", "system:serviceaccount:default:default"))
-        key = _public_key(request.document().get("podKey"))
+        key = public_key(request.document().get("podKey"))
         claims = {"res_tenant": facts.tenancy, "res_compartment": facts.compartment}
         token = self._tokens.issue("workload", facts.tenancy, account, key, claims)
         return Response(body=base64.b64encode(json.dumps({"token": TOKEN + token}).encode()))
@@ -105,7 +105,8 @@ def _certificate(pem: object) -> x509.Certificate:
         raise ServiceError(400, "InvalidParameter", "a certificate cannot be read") from None
 
 
-def _public_key(pem: object) -> RSAPublicKey:
+def public_key(pem: object) -> RSAPublicKey:
+    """A public key as the SDK sends it. Raises 400 ``InvalidParameter``."""
     try:
         key = load_der_public_key(base64.b64decode(str(pem)))
     except ValueError:

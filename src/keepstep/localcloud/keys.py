@@ -13,7 +13,7 @@ TOKEN = "ST$"  # noqa: S105  the prefix of a key id, not a secret
 
 
 class KeyRing:
-    """The registered API key, and every token that was issued here.
+    """The registered API key, the function's own key, and every token that was issued here.
 
     ``any_key``: a key that is not known is accepted; its signature cannot be verified, and is not.
     """
@@ -28,6 +28,11 @@ class KeyRing:
                 Principal(facts.tenancy, facts.user, "api_key"),
             )
         }
+        # The function's own key, in the versions of resource principals that have one.
+        resource = f"{facts.tenancy}/{facts.function}"
+        known = identity.key("function_key").public_key(), Principal(facts.tenancy, facts.function, "resource_key")
+        for key_id in (f"v2.1/{facts.function}", f"v2.1.1/{resource}", f"v2.1.2/{resource}"):
+            self._registered[f"resource/{key_id}"] = known
 
     def find(self, key_id: str, now: float) -> tuple[RSAPublicKey | None, Principal]:
         """The key to verify with (None: accept unverified) and its principal. Raises 401 for an unknown key."""

@@ -23,6 +23,7 @@ from keepstep.errors import ConfigError
 from keepstep.localcloud.objectstorage.buckets import BLING
 from keepstep.localcloud.operations import namespace_in
 from keepstep.localcloud.permissions import NEEDS, OVERWRITE, granted_by
+from keepstep.localcloud.signatures import denied
 from keepstep.localcloud.wire import Principal, Request, Response, ServiceError
 
 Variables = Mapping[str, str]
@@ -80,7 +81,9 @@ class Policies:
         return Response(204)
 
     def check(self, operation: str, request: Request, parameters: Mapping[str, str]) -> None:
-        """Raises 404, as OCI does for what somebody may not see."""
+        """Raises 404, as OCI does for what somebody may not see; 401 for a key that is only good for tokens."""
+        if request.principal.kind == "resource_key" and not operation.startswith("Resource"):
+            raise denied("a resource's own key signs for tokens alone")
         if self._statements is None:
             return
         is_foreign = parameters.get("namespace") == BLING

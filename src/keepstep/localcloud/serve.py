@@ -17,7 +17,7 @@ from cryptography import x509
 
 from keepstep.clock import SystemClock
 from keepstep.errors import ConfigError
-from keepstep.localcloud import federation, iam, metadata, operations, vault
+from keepstep.localcloud import federation, iam, metadata, operations, resources, vault
 from keepstep.localcloud.app import App
 from keepstep.localcloud.bling import Bling
 from keepstep.localcloud.environment import Environment
@@ -116,6 +116,7 @@ class _Cloud:
             *iam.routes(identity.facts),
             *operations.routes(Documents(database, "topic"), self._folder, REGION),
             *federation.routes(tokens, identity.facts, roots),
+            *resources.routes(tokens, identity.facts),
         ]
         keys = KeyRing(identity, tokens, any_key=self._settings.any_key)
         return App(routes, keys, Faults(), self._policies(storage, secrets))

@@ -53,10 +53,25 @@ class Tokens:
         }
         return jwt.encode({**(claims or {}), **own}, self._key, algorithm="RS256")
 
+    def seal(self, subject: str, use: str) -> str:
+        """A statement about ``subject`` that only its issuer reads: no session comes with it."""
+        now = int(time.time())
+        claims = {"iss": ISSUER, "sub": subject, "use": use, "iat": now, "exp": now + 600}
+        return jwt.encode(claims, self._key, algorithm="RS256")
+
+    def sealed(self, token: str, use: str) -> str:
+        """The subject of such a statement. Raises 401 when it is not ours, or for another use."""
+        claims = self.claims(token)
+        if claims.get("use") != use:
+            raise denied(f"this is no {use}")
+        return str(claims["sub"])
+
     def accept(self, token: str, now: float) -> tuple[RSAPublicKey, Principal]:
         """The session key in the token and whom it speaks for. Raises 401 when it is not ours or has expired."""
         if token not in self._accepted:
             claims = self.claims(token)
+            if claims.get("ptype") not in KINDS:
+                raise denied("the token is not a session's")
             principal = Principal(claims["tenant"], claims["sub"], KINDS[claims["ptype"]])
             self._accepted[token] = key_of(claims), principal, float(claims["exp"])
         key, principal, expires = self._accepted[token]

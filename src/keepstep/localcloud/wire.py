@@ -23,7 +23,8 @@ class Principal:
     subject: str
     """OCID of the user, instance or resource."""
     kind: str
-    """``api_key``, ``instance``, ``resource``, ``workload`` or ``session``; ``nobody`` where nothing is signed."""
+    """``api_key``, ``instance``, ``resource``, ``resource_key`` (a resource with a key of its own), ``workload`` or
+    ``session``; ``nobody`` where nothing is signed."""
 
 
 @dataclass
