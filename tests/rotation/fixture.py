@@ -26,14 +26,15 @@ from keepstep.databases.memory import MemoryDatabase
 from keepstep.localcloud.server import LocalCloud
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.tick import Rotation, Tick
+from keepstep.rotation.tick import Tick
+from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Report, action_log
 from keepstep.secret import Secret
 from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer
 from tests.rotation.null_watcher import Silence
-from tests.rotation.wiring import Described, admin_of, base_of, describe, wired
+from tests.rotation.wiring import Described, admin_of, describe, member_of, wired
 from tests.servers import Aws
 
 Server = PostgresServer | MysqlServer | OracleServer
@@ -142,8 +143,8 @@ class Scene:
     def rotation(self, stack: AsyncExitStack) -> Rotation:
         rotation = wired(self.described(), stack)
         memory = [member for member in self.members if isinstance(member, MemoryDatabase)]
-        bases = [base_of(each, self.strategy, _admin_in(each) if self.has_admin else None) for each in memory]
-        return replace(rotation, bases=(*rotation.bases, *bases), append=self.append, **self.options)
+        members = [member_of(each, self.strategy, _admin_in(each) if self.has_admin else None) for each in memory]
+        return replace(rotation, members=(*rotation.members, *members), append=self.append, **self.options)
 
     async def ticked(self, *, now: bool = False, plan: bool = False, watcher: Silence | None = None) -> Report:
         """One tick in this process."""

@@ -21,11 +21,12 @@ from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
-from keepstep.rotation.tick import Rotation, Tick
+from keepstep.rotation.tick import Tick
+from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Report, action_log
 from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
 from tests.rotation.null_watcher import Silence
-from tests.rotation.wiring import admin_of, base_of
+from tests.rotation.wiring import admin_of, member_of
 
 Gate = Callable[[str], Awaitable[None]]
 USER = "app_a"
@@ -109,7 +110,7 @@ class MemoryScene:
         return Rotation(
             name="job",
             stores=Stores(labels, revisions, "aws", "oci", patience=-1),
-            bases=tuple(base_of(database, self.strategy, admin) for database in databases),
+            members=tuple(member_of(database, self.strategy, admin) for database in databases),
             pace=Pace(interval=self.interval, grace=self.grace),
             strategy=self.strategy,
             append=self.append,

@@ -21,7 +21,17 @@ from keepstep.rotation import failures as memory
 from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step
 from keepstep.rotation.credential import Credential, partner
 from keepstep.rotation.failures import Failed, Weight
-from keepstep.rotation.rows import Act, DecisionInput, Member, Row, StagedCredential, Stages, decide
+from keepstep.rotation.rows import (
+    Act,
+    Decision,
+    DecisionInput,
+    Member,
+    Question,
+    Row,
+    StagedCredential,
+    Stages,
+    decide,
+)
 from keepstep.rotation.tokens import name_of, token_of
 from keepstep.secret import Secret
 from keepstep.vaults.interface import VersionId
@@ -60,7 +70,7 @@ class Store(NamedTuple):
     """The version that "all are retired" is noted on."""
 
     def find(self, id_: str) -> StagedCredential | None:
-        return next((held for held in self.versions if held.id == id_), None) if id_ else None
+        return next((staged for staged in self.versions if staged.id == id_), None) if id_ else None
 
     @property
     def stages(self) -> Stages:
@@ -73,7 +83,7 @@ class Store(NamedTuple):
 
     @property
     def deprecated(self) -> list[StagedCredential]:
-        return [held for held in self.versions if held.id not in (self.current, self.pending, self.previous)]
+        return [staged for staged in self.versions if staged.id not in (self.current, self.pending, self.previous)]
 
 
 class Account(NamedTuple):
@@ -134,7 +144,7 @@ class Worker(NamedTuple):
     prunable: str = ""
     is_grace_over: bool = False
     answers: frozenset[tuple[int, Login, Answer]] = frozenset()
-    row: Row | None = None
+    decision: Decision | None = None
     changes: tuple[Change, ...] = ()
     unfit: frozenset[tuple[int, Login]] = frozenset()
     retired: frozenset[int] = frozenset()
@@ -154,7 +164,7 @@ class Worker(NamedTuple):
         """Observes again; what it knows of this tick stays."""
         return self._replace(
             **{name: Worker._field_defaults[name] for name in ("at", "etag", "o", "o_names", "a", "prunable")},
-            **{name: Worker._field_defaults[name] for name in ("is_grace_over", "answers", "row", "changes")},
+            **{name: Worker._field_defaults[name] for name in ("is_grace_over", "answers", "decision", "changes")},
             then="",
             under=frozenset(),
         )
@@ -323,10 +333,10 @@ class Stepper:
 
     def _known(self, o: Store) -> dict[str, Any]:
         """What it knows of logins that are in no store any more does not matter."""
-        held = {each.credential.login for store in (o, self.world.a) for each in store.stages.held()}
+        staged = {each.credential.login for store in (o, self.world.a) for each in store.stages.credentials()}
         return {
-            "rejected": frozenset(pair for pair in self.worker.rejected if pair[1] in held),
-            "accepted": frozenset(pair for pair in self.worker.accepted if pair[1] in held),
+            "rejected": frozenset(pair for pair in self.worker.rejected if pair[1] in staged),
+            "accepted": frozenset(pair for pair in self.worker.accepted if pair[1] in staged),
         }
 
     def _notes(self) -> dict[str, Any]:
@@ -340,33 +350,32 @@ class Stepper:
         return {"failures": frozenset(failures.items()), "read": self.worker.read | new}
 
     def _decide(self) -> Iterator[Step]:
-        row = once(self.worker, lambda: _row(self.setting, self.worker))
-        if row.act is Act.PROBE:
-            assert row.what
-            weight = Weight.HEAVY if self.worker.a and row.what.same(self.worker.a.current) else Weight.PLAIN
-            yield self._asked(row.member, row.what, weight)
+        decision = once(self.worker, lambda: _decision(self.setting, self.worker))
+        if isinstance(decision, Question):
+            weight = Weight.HEAVY if self.worker.a and decision.what.same(self.worker.a.current) else Weight.PLAIN
+            yield self._asked(decision.member, decision.what, weight)
         else:
-            yield from getattr(self, f"_{row.act.name.lower()}")(row)
+            yield from getattr(self, f"_{decision.act.name.lower()}")(decision)
 
-    def _asked(self, member: int, held: StagedCredential, weight: Weight) -> Step:
+    def _asked(self, member: int, staged: StagedCredential, weight: Weight) -> Step:
         """As the guard does it: remembered, seen without a login, withheld, or tried and noted."""
-        login, base, limit = held.credential.login, self.world.bases[member], self.setting.limit
+        login, base, limit = staged.credential.login, self.world.bases[member], self.setting.limit
         account = memory.account_of(str(member), login.username)
-        key, failures = memory.login_of(account, held.id), dict(self.worker.failures)
+        key, failures = memory.login_of(account, staged.id), dict(self.worker.failures)
         if self._is_shown and base.slot(login) is Slot.NEITHER:
-            return "seen", self._answered(member, held, Answer.REJECT)
+            return "seen", self._answered(member, staged, Answer.REJECT)
         is_certain = self._is_shown or (member, login) in self.worker.accepted or limit is None
         again = memory.next_try(failures.get(account), limit if self.setting.has_admin else None, weight)
         if self.setting.fences.memory and not is_certain and again is not None and again > NOW:
-            return "withheld", self._answered(member, held, Answer.WITHHELD)
+            return "withheld", self._answered(member, staged, Answer.WITHHELD)
         answer = base.says(login)
         world = self.world.base(member, base.asked(login, limit))
         stepper = Stepper(self.setting, world, self.number, self.worker)
         if limit is None:
-            return "probe", stepper._answered(member, held, answer)
+            return "probe", stepper._answered(member, staged, answer)
         learn = memory.with_success if answer is Answer.ACCEPT else memory.with_failure
         learnt = frozenset(learn(failures, account, key, NOW).items())
-        mine = stepper._answered(member, held, answer).workers[self.number]
+        mine = stepper._answered(member, staged, answer).workers[self.number]
         assert mine
         mine = mine._replace(failures=learnt)
         if answer is Answer.REJECT and self.setting.fences.memory:
@@ -377,8 +386,8 @@ class Stepper:
     def _is_shown(self) -> bool:
         return self.setting.is_shown and self.setting.has_admin
 
-    def _answered(self, member: int, held: StagedCredential, answer: Answer) -> World:
-        login, worker = held.credential.login, self.worker
+    def _answered(self, member: int, staged: StagedCredential, answer: Answer) -> World:
+        login, worker = staged.credential.login, self.worker
         pair = frozenset({(member, login)})
         if answer is Answer.ACCEPT:
             accepted = worker.accepted if self.setting.limit is None else worker.accepted | pair
@@ -386,7 +395,7 @@ class Stepper:
         elif answer is Answer.REJECT:
             worker = worker._replace(rejected=worker.rejected | pair, accepted=worker.accepted - pair)
         if worker.at in ("standing", "retiring"):
-            worker = worker._replace(under=worker.under | {(held.id, answer is Answer.ACCEPT)})
+            worker = worker._replace(under=worker.under | {(staged.id, answer is Answer.ACCEPT)})
         else:
             worker = worker._replace(answers=worker.answers | {(member, login, answer)})
         return self.world.worker(self.number, worker)
@@ -407,136 +416,144 @@ class Stepper:
         notes |= {(self.number, left)} if left else frozenset()
         return self.world._replace(notes=notes).worker(self.number, Worker())
 
-    def _nothing(self, row: Row) -> Iterator[Step]:
+    def _nothing(self, decision: Decision) -> Iterator[Step]:
         yield "S0", self._settled()
 
-    def _stop(self, row: Row) -> Iterator[Step]:
+    def _stop(self, decision: Decision) -> Iterator[Step]:
         if any(answer is Answer.WITHHELD for *_, answer in self.worker.answers):
             yield "rest", _later(self._settled())
         else:
             yield "S0", self._settled()
 
-    def _stage_a(self, row: Row) -> Iterator[Step]:
+    def _stage_a(self, decision: Decision) -> Iterator[Step]:
         """S1 labels with the put itself; what heals labels in a second step, which compares."""
-        a, seen = self.world.a, self.worker.a
-        assert seen
-        token = token_of(ARN, seen) + ("" if self.setting.fences.tokens else f" of worker {self.number}")
+        a, mine = self.world.a, self.worker.a
+        assert mine
+        token = token_of(ARN, mine) + ("" if self.setting.fences.tokens else f" of worker {self.number}")
         known = a.find(token)
-        if known and not self._is_wanted(row, known):
-            token = token_of(ARN, seen, row.gen)
+        if known and not self._is_wanted(decision, known):
+            token = token_of(ARN, mine, decision.gen)
             known = a.find(token)
         if not known:
-            a = a._replace(versions=(*a.versions, self._new(row, token)))
-            if row.name == "S1" or not self.setting.fences.label:
-                fresh = self._fresh(row, a.versions[-1])
+            a = a._replace(versions=(*a.versions, self._new(decision, token)))
+            if decision.row.labels_at_once or not self.setting.fences.label:
+                fresh = self._fresh(decision, a.versions[-1])
                 after = self.world._replace(a=a._replace(pending=token))
-                yield row.name, after.worker(self.number, self.worker.again()._replace(rejected=fresh))
+                yield decision.row.code, after.worker(self.number, self.worker.again()._replace(rejected=fresh))
                 return
-        labelling = self.worker._replace(at="label", row=replace(row, version=VersionId(token)))
-        yield f"{row.name} put", self.world._replace(a=a).worker(self.number, labelling)
+        labelling = self.worker._replace(at="label", decision=replace(decision, version=VersionId(token)))
+        yield f"{decision.row.code} put", self.world._replace(a=a).worker(self.number, labelling)
 
-    def _fresh(self, row: Row, made: StagedCredential) -> frozenset[tuple[int, Login]]:
+    def _fresh(self, decision: Decision, made: StagedCredential) -> frozenset[tuple[int, Login]]:
         """A password that was made a moment ago is taken to be rejected everywhere."""
-        if row.what:
+        if decision.what:
             return self.worker.rejected
         return self.worker.rejected | {(each, made.credential.login) for each in range(len(self.world.bases))}
 
-    def _is_wanted(self, row: Row, known: StagedCredential) -> bool:
-        return known.credential == self._new(row, known.id).credential if row.what else known.gen == row.gen
+    def _is_wanted(self, decision: Decision, known: StagedCredential) -> bool:
+        return (
+            known.credential == self._new(decision, known.id).credential
+            if decision.what
+            else known.gen == decision.gen
+        )
 
     def _label(self) -> Iterator[Step]:
-        a, seen, row = self.world.a, self.worker.a, self.worker.row
-        assert seen and row and row.version
-        if a.pending == (seen.pending.id if seen.pending else ""):
-            a = a._replace(pending=row.version)
-        yield f"{row.name} label", self._again(self.world._replace(a=a))
+        a, mine, decision = self.world.a, self.worker.a, self.worker.decision
+        assert mine and decision and decision.version
+        if a.pending == (mine.pending.id if mine.pending else ""):
+            a = a._replace(pending=decision.version)
+        yield f"{decision.row.code} label", self._again(self.world._replace(a=a))
 
-    def _new(self, row: Row, token: str) -> StagedCredential:
-        if row.what:
-            return StagedCredential(VersionId(token), replace(row.what.credential, gen=row.gen))
+    def _new(self, decision: Decision, token: str) -> StagedCredential:
+        if decision.what:
+            return StagedCredential(VersionId(token), replace(decision.what.credential, gen=decision.gen))
         assert self.worker.a
         user = self.worker.a.current.credential.username
         user = partner(user) if self.setting.alternates else user
-        return StagedCredential(VersionId(token), Credential(row.gen, user, Secret(f"{token} by {self.number}")))
+        return StagedCredential(
+            VersionId(token), Credential(decision.gen, user, Secret(f"{token} by {self.number}"))
+        )
 
-    def _stage_o(self, row: Row) -> Iterator[Step]:
-        assert row.what
+    def _stage_o(self, decision: Decision) -> Iterator[Step]:
+        assert decision.what
         o = self.world.o
-        name = name_of(row.what)
+        name = name_of(decision.what)
         while name in self.worker.o_names:
             name += "+"
         if (self.setting.fences.if_match and o.etag != self.worker.etag) or name in o.names:
-            yield f"{row.name} contended", self._again()
+            yield f"{decision.row.code} contended", self._again()
             return
         id_ = VersionId(str(len(o.names) + 1))
         changed = o._replace(
-            versions=(*o.versions, StagedCredential(id_, row.what.credential)),
+            versions=(*o.versions, StagedCredential(id_, decision.what.credential)),
             pending=id_,
             etag=o.etag + 1,
             names=o.names | {name if self.setting.fences.if_match else name + id_},
         )
-        yield row.name, self._again(self.world._replace(o=changed))
+        yield decision.row.code, self._again(self.world._replace(o=changed))
 
-    def _promote_o(self, row: Row) -> Iterator[Step]:
-        assert row.what and self.worker.o
+    def _promote_o(self, decision: Decision) -> Iterator[Step]:
+        assert decision.what and self.worker.o
         o = self.world.o
-        meant = next((h for h in self.worker.o.held() if h.same(row.what) and h != self.worker.o.current), None)
+        meant = next(
+            (h for h in self.worker.o.credentials() if h.same(decision.what) and h != self.worker.o.current), None
+        )
         assert meant
         if self.setting.fences.if_match and o.etag != self.worker.etag:
-            yield f"{row.name} contended", self._again()
+            yield f"{decision.row.code} contended", self._again()
             return
         pending = "" if o.pending == meant.id else o.pending
         previous = o.current if o.current != meant.id else o.previous
         changed = o._replace(current=meant.id, previous=previous, pending=pending, etag=o.etag + 1)
-        yield row.name, self._again(self.world._replace(o=changed))
+        yield decision.row.code, self._again(self.world._replace(o=changed))
 
-    def _promote_a(self, row: Row) -> Iterator[Step]:
-        assert row.what and self.worker.a
+    def _promote_a(self, decision: Decision) -> Iterator[Step]:
+        assert decision.what and self.worker.a
         a = self.world.a
         if self.setting.fences.label and a.current != self.worker.a.current.id:
-            yield f"{row.name} contended", self._again()
+            yield f"{decision.row.code} contended", self._again()
             return
-        previous = a.current if a.current != row.what.id else a.previous
-        changed = a._replace(current=row.what.id, previous=previous)
-        yield row.name, self._again(self.world._replace(a=changed))
+        previous = a.current if a.current != decision.what.id else a.previous
+        changed = a._replace(current=decision.what.id, previous=previous)
+        yield decision.row.code, self._again(self.world._replace(a=changed))
 
-    def _unlabel(self, row: Row) -> Iterator[Step]:
-        assert row.what
+    def _unlabel(self, decision: Decision) -> Iterator[Step]:
+        assert decision.what
         a = self.world.a
-        changed = a._replace(pending="") if a.pending == row.what.id else a
-        yield row.name, self._again(self.world._replace(a=changed))
+        changed = a._replace(pending="") if a.pending == decision.what.id else a
+        yield decision.row.code, self._again(self.world._replace(a=changed))
 
-    def _prune(self, row: Row) -> Iterator[Step]:
+    def _prune(self, decision: Decision) -> Iterator[Step]:
         o = self.world.o
         if o.etag != self.worker.etag:
-            yield f"{row.name} contended", self._again()
+            yield f"{decision.row.code} contended", self._again()
             return
-        kept = tuple(held for held in o.versions if held.id != row.version)
+        kept = tuple(staged for staged in o.versions if staged.id != decision.version)
         assert len(kept) == len(o.versions) - 1 and {o.current, o.pending or o.current} <= {h.id for h in kept}
-        yield row.name, self._again(self.world._replace(o=o._replace(versions=kept, etag=o.etag + 1)))
+        yield decision.row.code, self._again(self.world._replace(o=o._replace(versions=kept, etag=o.etag + 1)))
 
-    def _note_retired(self, row: Row) -> Iterator[Step]:
+    def _note_retired(self, decision: Decision) -> Iterator[Step]:
         a = self.world.a
-        assert row.what
-        yield row.name, self._again(self.world._replace(a=a._replace(noted=row.what.id)))
+        assert decision.what
+        yield decision.row.code, self._again(self.world._replace(a=a._replace(noted=decision.what.id)))
 
-    def _apply(self, row: Row) -> Iterator[Step]:
-        base = self.world.bases[row.member]
+    def _apply(self, decision: Decision) -> Iterator[Step]:
+        base = self.world.bases[decision.member]
         if self.setting.fences.lock and base.holder not in (-1, self.number):
-            yield f"{row.name} contended", self._again()
+            yield f"{decision.row.code} contended", self._again()
             return
-        held = base._replace(holder=self.number) if self.setting.fences.lock else base
-        world = self.world.base(row.member, held)
-        yield "lock", world.worker(self.number, self.worker._replace(at="locked", row=row))
+        staged = base._replace(holder=self.number) if self.setting.fences.lock else base
+        world = self.world.base(decision.member, staged)
+        yield "lock", world.worker(self.number, self.worker._replace(at="locked", decision=decision))
 
     _retire = _apply
 
     def _unlocked(self, name: str, **changes: object) -> Step:
-        row = self.worker.row
-        assert row
-        base = self.world.bases[row.member]
+        decision = self.worker.decision
+        assert decision
+        base = self.world.bases[decision.member]
         free = base._replace(holder=-1) if base.holder == self.number else base
-        world = self.world.base(row.member, free)
+        world = self.world.base(decision.member, free)
         return name, world.worker(self.number, self.worker.again()._replace(**changes))  # type: ignore[arg-type]
 
     def _locked(self) -> Iterator[Step]:
@@ -545,36 +562,38 @@ class Stepper:
         if self.setting.fences.read_again and (mine.current, mine.pending) != (a.current, a.pending):
             yield self._unlocked("A has moved")
         else:
-            then = "retiring" if self.worker.row and self.worker.row.act is Act.RETIRE else "standing"
+            then = "retiring" if self.worker.decision and self.worker.decision.act is Act.RETIRE else "standing"
             yield "read A again", self._to(at=then, **self._notes())
 
     def _standing(self) -> Iterator[Step]:
         """What the account is like is asked under the lock, so it cannot change before the change."""
-        row, a = self.worker.row, self.worker.a
-        assert row and row.what and a
-        strategy, account = self.setting.strategies[row.member], self._account_of(row.what)
+        decision, a = self.worker.decision, self.worker.a
+        assert decision and decision.what and a
+        strategy, account = self.setting.strategies[decision.member], self._account_of(decision.what)
         under = dict(self.worker.under)
         if not self.setting.fences.probe_again:
-            under |= {row.what.id: False}
+            under |= {decision.what.id: False}
         standing = Standing(
             has_second=account.second is not None,
             slot=self._base.slot(a.current.credential.login) if self._is_shown and strategy.keeps_two else None,
             answers={VersionId(id_): is_in for id_, is_in in under.items()},
             rejected=frozenset(
-                one.id for one in (row.what, *a.held()) if _was_rejected(self.worker, row.member, one)
+                one.id
+                for one in (decision.what, *a.credentials())
+                if _was_rejected(self.worker, decision.member, one)
             ),
         )
-        step = next_step(strategy, row.what, a, standing)
+        step = next_step(strategy, decision.what, a, standing)
         if isinstance(step, Ask):
-            name, world = self._asked(row.member, step.what, step.weight)
+            name, world = self._asked(decision.member, step.what, step.weight)
             if name == "withheld" and step.weight is not Weight.LIGHT:
                 yield "rest", self._given_up()
             else:
                 yield name, world
         elif not step:
             yield self._unlocked("has it already")
-        elif row.member in self.setting.unfit and row.what.gen == 3:
-            refused = self.worker.unfit | {(row.member, row.what.credential.login)}
+        elif decision.member in self.setting.unfit and decision.what.gen == 3:
+            refused = self.worker.unfit | {(decision.member, decision.what.credential.login)}
             yield self._unlocked("refused", unfit=refused)
         else:
             if strategy is Strategy.ROLLOVER and not self.setting.fences.expire_first:
@@ -586,16 +605,16 @@ class Stepper:
         yield from Stepper(self.setting, self.world, self.number, worker).steps()
 
     def _retiring(self) -> Iterator[Step]:
-        row, under = self.worker.row, dict(self.worker.under)
-        assert row and row.what
-        if row.what.id not in under:
-            name, world = self._asked(row.member, row.what, Weight.HEAVY)
+        decision, under = self.worker.decision, dict(self.worker.under)
+        assert decision and decision.what
+        if decision.what.id not in under:
+            name, world = self._asked(decision.member, decision.what, Weight.HEAVY)
             yield (name, world) if name != "withheld" else ("rest", self._given_up())
-        elif not under[row.what.id]:
+        elif not under[decision.what.id]:
             yield self._unlocked("it does not log in")
         else:
-            is_second = self._is_shown and self._base.slot(row.what.credential.login) is Slot.SECOND
-            again = (Change(row.what),) if is_second else ()
+            is_second = self._is_shown and self._base.slot(decision.what.credential.login) is Slot.SECOND
+            again = (Change(decision.what),) if is_second else ()
             yield from self._decided((*again, Change(None)))
 
     def _given_up(self) -> World:
@@ -607,32 +626,32 @@ class Stepper:
 
     @property
     def _base(self) -> Base:
-        assert self.worker.row
-        return self.world.bases[self.worker.row.member]
+        assert self.worker.decision
+        return self.world.bases[self.worker.decision.member]
 
     def _account_of(self, what: StagedCredential) -> Account:
         return dict(self._base.users)[what.credential.username]
 
     def _changing(self) -> Iterator[Step]:
-        row = self.worker.row
-        assert row and row.what
+        decision = self.worker.decision
+        assert decision and decision.what
         change, *rest = self.worker.changes
-        user = row.what.credential.username
-        strategy = self.setting.strategies[row.member]
+        user = decision.what.credential.username
+        strategy = self.setting.strategies[decision.member]
         account = dict(self._base.users)[user]
-        world = self.world.base(row.member, self._base.with_account(user, _changed(strategy, account, change)))
+        world = self.world.base(decision.member, self._base.with_account(user, _changed(strategy, account, change)))
         stepper = Stepper(self.setting, world, self.number, self.worker)
         if rest:
             yield "change", stepper._to(changes=tuple(rest))
-        elif row.act is Act.RETIRE:
-            yield stepper._unlocked("retire", retired=self.worker.retired | {row.member})
+        elif decision.act is Act.RETIRE:
+            yield stepper._unlocked("retire", retired=self.worker.retired | {decision.member})
         else:
-            yield stepper._let_in(row.what)._unlocked(f"{row.name} change")
+            yield stepper._let_in(decision.what)._unlocked(f"{decision.row.code} change")
 
     def _let_in(self, what: StagedCredential) -> Stepper:
         """What was set is logged in with, which is certain to succeed."""
-        assert self.worker.row
-        number, login = self.worker.row.member, what.credential.login
+        assert self.worker.decision
+        number, login = self.worker.decision.member, what.credential.login
         pair = frozenset({(number, login)})
         worker = self.worker._replace(rejected=self.worker.rejected - pair)
         if self.setting.limit is None:
@@ -664,19 +683,19 @@ def _changed(strategy: Strategy, account: Account, change: Change) -> Account:
     return account._replace(newest=new)
 
 
-def _was_rejected(worker: Worker, member: int, held: StagedCredential) -> bool:
-    login = held.credential.login
+def _was_rejected(worker: Worker, member: int, staged: StagedCredential) -> bool:
+    login = staged.credential.login
     if (member, login) in worker.accepted:
         return False
     account = memory.account_of(str(member), login.username)
     failed = dict(worker.failures).get(account)
-    is_noted = memory.is_remembered(failed, memory.login_of(account, held.id), NOW)
+    is_noted = memory.is_remembered(failed, memory.login_of(account, staged.id), NOW)
     return is_noted or (member, login) in worker.rejected
 
 
-def _row(setting: Setting, worker: Worker) -> Row:
+def _decision(setting: Setting, worker: Worker) -> Decision | Question:
     assert worker.a and worker.o
-    seen = DecisionInput(
+    given = DecisionInput(
         primary=worker.a,
         secondary=worker.o,
         members=tuple(Member(str(number), setting.has_admin) for number in range(len(setting.strategies))),
@@ -688,19 +707,19 @@ def _row(setting: Setting, worker: Worker) -> Row:
         unfit=worker.unfit,
         retired=worker.retired,
     )
-    held = {*worker.a.held(), *worker.o.held()}
+    staged = {*worker.a.credentials(), *worker.o.credentials()}
     remembered = {
         (member, one.credential.login): Answer.REJECT
         for member in range(len(setting.strategies))
-        for one in held
+        for one in staged
         if _was_rejected(worker, member, one)
     }
-    seen = replace(seen, remembered=remembered)
+    given = replace(given, remembered=remembered)
     p, o = worker.a.pending, worker.o
     if not setting.fences.generations and p and not (p.same(o.current) or p.same(o.pending)):
-        return Row(name="S2", act=Act.STAGE_O, what=p)
-    row = decide(replace(seen, answers={**remembered, **seen.answers}))
-    return row if row.act is Act.APPLY else decide(seen)
+        return Decision(row=Row.S2, act=Act.STAGE_O, what=p)
+    decision = decide(replace(given, answers={**remembered, **given.answers}))
+    return decision if isinstance(decision, Decision) and decision.act is Act.APPLY else decide(given)
 
 
 def _set_everywhere(world: World, password: Secret) -> World:

@@ -141,16 +141,16 @@ def _row_done(before: World, number: int, name: str) -> tuple[Any, ...] | None:
     if not (code[0] in "SD" and code[1:2].isdigit()) or code == "S0" or name.endswith(("contended", "put")):
         return None
     worker = before.workers[number]
-    return name, worker.row.member if worker and worker.row else -1, before.a, before.o
+    return name, worker.decision.member if worker and worker.decision else -1, before.a, before.o
 
 
-def lets_in(world: World, number: int, held: StagedCredential | None) -> bool:
-    return held is not None and world.bases[number].says(held.credential.login) is Answer.ACCEPT
+def lets_in(world: World, number: int, staged: StagedCredential | None) -> bool:
+    return staged is not None and world.bases[number].says(staged.credential.login) is Answer.ACCEPT
 
 
 def _i2(world: World, store: Store, number: int) -> bool:
     """One of CURRENT, PENDING, PREVIOUS logs in."""
-    return any(lets_in(world, number, held) for held in store.stages.held())
+    return any(lets_in(world, number, staged) for staged in store.stages.credentials())
 
 
 def _i3(world: World, store: Store, number: int) -> bool:
@@ -186,10 +186,10 @@ def _lost_pending(after: World, old: Store, new: Store) -> bool:
     was = old.find(old.pending)
     if was is None or new.pending == old.pending:
         return False
-    if any(held.credential.login == was.credential.login for held in new.stages.held()):
+    if any(staged.credential.login == was.credential.login for staged in new.stages.credentials()):
         return False
-    others = [held for store in (after.a, after.o) for held in store.stages.held()]
-    if any(held.credential.login == was.credential.login for held in others):
+    others = [staged for store in (after.a, after.o) for staged in store.stages.credentials()]
+    if any(staged.credential.login == was.credential.login for staged in others):
         return False
     return any(lets_in(after, number, was) for number in range(len(after.bases)))
 
@@ -203,7 +203,7 @@ def _is_unread(before: World, after: World) -> bool:
             if account == dict(old.users).get(user):
                 continue
             for store in (before.a, before.o):
-                known = {held.credential.login.password for held in store.stages.held()}
+                known = {staged.credential.login.password for staged in store.stages.credentials()}
                 if account.newest not in known and account.newest != dict(old.users)[user].newest:
                     return True
     return False

@@ -405,8 +405,8 @@ def test_f21_a_server_that_cannot_prove_its_name(
         report = Report("rotate", "a", "o", datetime.now(UTC))
         async with AsyncExitStack() as stack:
             rotation = scene.rotation(stack)
-            bases = (DatabaseMember(PostgresDatabase(where), Strategy.ALTERNATING, rotation.bases[0].admin),)
-            await Tick(replace(rotation, bases=bases), report, heard, is_forced=True).run()
+            bases = (DatabaseMember(PostgresDatabase(where), Strategy.ALTERNATING, rotation.members[0].admin),)
+            await Tick(replace(rotation, members=bases), report, heard, is_forced=True).run()
         return report.exit_code
 
     assert asyncio.run(tick()) is ExitCode.FAILED

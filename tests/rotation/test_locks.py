@@ -246,7 +246,7 @@ class Unwilling(MemoryRevisions):
 
 def test_a_conflict_with_nobody_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that is refused again and again though nothing changes is no contention."""
-    monkeypatch.setattr("keepstep.rotation.tick._PAUSE", 0.0)
+    monkeypatch.setattr("keepstep.rotation.progress.PAUSE", 0.0)
     scene = MemoryScene(revisions=Unwilling())
     heard = Silence()
     assert scene.tick(now=True, watcher=heard).exit_code is ExitCode.FAILED
@@ -293,12 +293,12 @@ def test_doctor_says_what_locks() -> None:
     from keepstep.doctor.check import Verdict
     from keepstep.doctor.databases import can_be_changed
     from keepstep.rotation.credential import Credential
-    from tests.rotation.wiring import admin_of, base_of
+    from tests.rotation.wiring import admin_of, member_of
 
     current = Credential(1, USER, Secret("first-Passw0rd"))
     for limit, is_shown, verdict in ((1, False, Verdict.FAIL), (2, False, Verdict.OK), (1, True, Verdict.OK)):
         scene = scene_of(Strategy.ALTERNATING, limit=limit, shows_verifiers=is_shown)
-        base = base_of(scene.members[0], Strategy.ALTERNATING, admin_of("admin", "admin-Passw0rd"))
+        base = member_of(scene.members[0], Strategy.ALTERNATING, admin_of("admin", "admin-Passw0rd"))
         session = scene.members[0].session(Login("admin", Secret("admin-Passw0rd")))
         checks = asyncio.run(can_be_changed(base, current, session))
         assert [check.verdict for check in checks] == [verdict]

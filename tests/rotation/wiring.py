@@ -18,7 +18,7 @@ from keepstep.rotation.changes import Strategy
 from keepstep.rotation.member import DatabaseMember
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.stores import Stores
-from keepstep.rotation.tick import Rotation
+from keepstep.rotation.wiring import Rotation
 from keepstep.secret import Secret
 from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.oci_staging import OciVaultStages
@@ -35,17 +35,19 @@ def wired(described: Described, stack: AsyncExitStack, identity: AwsIdentity | N
     return Rotation(
         name="job",
         stores=Stores(primary, secondary, described["arn"], described["ocid"]),
-        bases=tuple(_base(member, strategy) for member in described["members"]),
+        members=tuple(_member(member, strategy) for member in described["members"]),
         pace=Pace(interval=timedelta(seconds=described["interval"]), grace=timedelta(seconds=described["grace"])),
         strategy=strategy,
     )
 
 
-def _base(member: Described, strategy: Strategy) -> DatabaseMember:
-    return base_of(database_of(member), strategy, admin_of(*member["admin"]) if member["admin"] else None)
+def _member(member: Described, strategy: Strategy) -> DatabaseMember:
+    return member_of(database_of(member), strategy, admin_of(*member["admin"]) if member["admin"] else None)
 
 
-def base_of(database: Database, strategy: Strategy, admin: Callable[[], Awaitable[Login]] | None) -> DatabaseMember:
+def member_of(
+    database: Database, strategy: Strategy, admin: Callable[[], Awaitable[Login]] | None
+) -> DatabaseMember:
     """Each engine's own way to keep two passwords."""
     if strategy.keeps_two:
         strategy = Strategy.ROLLOVER if database.engine is Engine.ORACLE else Strategy.DUAL

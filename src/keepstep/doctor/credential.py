@@ -25,13 +25,13 @@ from keepstep.jobs.audit import Places, places_of
 from keepstep.jobs.rotate import RotationAssembly
 from keepstep.rotation.credential import partner
 from keepstep.rotation.failures import Weight
-from keepstep.rotation.lockout_guard import Guard
+from keepstep.rotation.lockout_guard import LockoutGuard
 from keepstep.rotation.notes import Notes
 from keepstep.rotation.pace import room_of
 from keepstep.rotation.rows import StagedCredential
 from keepstep.rotation.settings import as_key, as_variable
 from keepstep.rotation.stores import Stores
-from keepstep.rotation.tick import Rotation
+from keepstep.rotation.wiring import Rotation
 from keepstep.stores.options import TransferOptions
 from keepstep.vaults.interface import Stage
 from keepstep.vaults.staging import SecretState
@@ -157,21 +157,21 @@ class Credential:
             return warn("quota", look.name, found.text, fix)
         return ok("quota", look.name, found.text)
 
-    async def _guarded(self) -> tuple[Rotation, Guard, StagedCredential]:
+    async def _guarded(self) -> tuple[Rotation, LockoutGuard, StagedCredential]:
         """With the same memory of failed logins as rotations have: what fails here is noted there too."""
         rotation = await self._rotation()
         look = await self._look(is_aws=True)
         version = look.stages[Stage.CURRENT]
         held = StagedCredential(version, (await self.stores.primary_content(version)).payload.credential)
         notes = Notes(self.stores)
-        guard = Guard(rotation.bases, self._practice.clock, notes.write)
+        guard = LockoutGuard(rotation.members, self._practice.clock, notes.write)
         guard.remember(notes.read(look))
         return rotation, guard, held
 
     async def _logins(self) -> list[Check]:
         rotation, guard, held = await self._guarded()
         checks = []
-        for number, base in enumerate(rotation.bases):
+        for number, base in enumerate(rotation.members):
             probe = await guard.ask(number, held, weight=Weight.HEAVY)
             checks.append(logs_in(base, probe, held.credential, self._patient.name))
         return checks
@@ -179,7 +179,7 @@ class Credential:
     async def _changes(self) -> list[Check]:
         rotation, guard, held = await self._guarded()
         checks = []
-        for number, base in enumerate(rotation.bases):
+        for number, base in enumerate(rotation.members):
             opened = guard.session(number, None if base.admin else held)
             checks += await can_be_changed(base, held.credential, opened)
         return checks

@@ -31,7 +31,7 @@ from keepstep.rotation.member import Admin, DatabaseMember
 from keepstep.rotation.pace import Pace
 from keepstep.rotation.settings import Called, as_key
 from keepstep.rotation.stores import Stores
-from keepstep.rotation.tick import Rotation
+from keepstep.rotation.wiring import Rotation
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_store
 from keepstep.stores.interface import Appendable
@@ -69,18 +69,18 @@ class RotationAssembly:
         strategy = Strategy(job.strategy or "single")
         if not job.database:
             raise ConfigError(f"{name} has no database", hint=f"add a [[job.{name}.database]]")
-        members = sorted(job.database, key=lambda member: STRICTEST_FIRST.index(Engine(member.engine)))
-        bases = [await self._base(member, strategy) for member in members]
+        databases = sorted(job.database, key=lambda database: STRICTEST_FIRST.index(Engine(database.engine)))
+        members = [await self._member(database, strategy) for database in databases]
         stores = self.stores(job)
         return Rotation(
             name=name,
             stores=stores,
-            bases=tuple(bases),
+            members=tuple(members),
             pace=Pace(interval=job.interval, grace=job.grace),
             strategy=strategy,
             append=self._log(name, job.audit) if job.audit else None,
             username=job.username,
-            connections=self._connections(job, stores, tuple(map(_place, members))),
+            connections=self._connections(job, stores, tuple(map(_place, databases))),
         )
 
     def stores(self, job: RotateJob) -> Stores:
@@ -112,7 +112,7 @@ class RotationAssembly:
             self._stack.push_async_callback(self._vaults[kind].close)
         return self._vaults[kind]
 
-    async def _base(self, member: Database, strategy: Strategy) -> DatabaseMember:
+    async def _member(self, member: Database, strategy: Strategy) -> DatabaseMember:
         own = _strategy_of(member, strategy, self._called)
         admin = self._admin(member.admin) if member.admin else None
         if own is Strategy.ALTERNATING and admin is None:

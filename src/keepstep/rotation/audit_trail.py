@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keepstep.rotation.observe import Observation
-from keepstep.rotation.rows import Row
+from keepstep.rotation.rows import Decision
 
 AppendEntry = Callable[[str, Mapping[str, Any]], Awaitable[object]]
 """Kind and facts of an entry."""
@@ -31,21 +31,20 @@ class AuditTrail:
     _is_open: bool = False
     """An intent was written, and no result yet."""
 
-    async def intend(self, row: Row, sight: Observation) -> None:
+    async def intend(self, decision: Decision, observation: Observation) -> None:
         """Before every change; written before the first one of what is then told by one result."""
         if self.append and not self._is_open:
-            await self.append(
-                "intent", _facts(sight) | {"row": row.name, "why": row.why, "databases": [*self.databases]}
-            )
+            facts = {"row": decision.row.code, "why": decision.why, "databases": [*self.databases]}
+            await self.append("intent", _facts(observation) | facts)
         self._is_open = True
 
-    async def conclude(self, outcome: str, sight: Observation, answers: Mapping[str, str]) -> None:
+    async def conclude(self, outcome: str, observation: Observation, answers: Mapping[str, str]) -> None:
         """The result of what was intended; ``observed`` when another worker intended it and died."""
         if self.append:
             kind = "result" if self._is_open else "observed"
             databases = [{"name": name, "answer": answers.get(name, "not asked")} for name in self.databases]
             facts = {"outcome": outcome, "rows": [*self.changes], "databases": databases}
-            await self.append(kind, _facts(sight) | facts)
+            await self.append(kind, _facts(observation) | facts)
         self._is_open = False
         self.changes = []
 
@@ -54,16 +53,16 @@ class AuditTrail:
         return self._is_open
 
 
-def _facts(sight: Observation) -> dict[str, Any]:
+def _facts(observation: Observation) -> dict[str, Any]:
     stages = {
-        "aws": {stage.lower(): str(id_) for stage, id_ in sight.primary.stages.items()},
-        "oci": {stage.lower(): str(id_) for stage, id_ in sight.secondary.stages.items()},
+        "aws": {stage.lower(): str(id_) for stage, id_ in observation.primary_state.stages.items()},
+        "oci": {stage.lower(): str(id_) for stage, id_ in observation.secondary_state.stages.items()},
     }
-    current = sight.a.current.credential
+    current = observation.primary.current.credential
     return {
         "generation": current.gen,
         "username": current.username,
-        "secrets": {"aws": sight.primary.id, "oci": sight.secondary.id},
+        "secrets": {"aws": observation.primary_state.id, "oci": observation.secondary_state.id},
         "versions": stages,
         "who": _who(),
         "host": socket.gethostname(),

@@ -58,12 +58,12 @@ async def keep_on_aws(vault: LabelledVault, name: str, wanted: Secret, confirm: 
     value = await vault.get(name)
     if value.content == wanted or (_gen_of(value.content) > _gen_of(wanted) and not await confirm()):
         return False
-    look = await vault.look(name)
+    state = await vault.look(name)
     read = value.version.id
-    if look.stages[Stage.CURRENT] != read:
+    if state.stages[Stage.CURRENT] != read:
         raise Conflict(f"{name} has changed meanwhile")
     digest = hashlib.sha256(wanted.reveal_bytes()).hexdigest()
-    token = str(uuid.uuid5(_NAMESPACE, f"{look.id}|{read}|{digest}"))
+    token = str(uuid.uuid5(_NAMESPACE, f"{state.id}|{read}|{digest}"))
     await vault.put(name, token, wanted, "AWSPENDING")
     await vault.move(name, "AWSCURRENT", to=VersionId(token), away_from=read)
     return True
@@ -74,21 +74,21 @@ async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret, confirm: C
     value = await vault.get(name)
     if value.content == wanted or (_gen_of(value.content) > _gen_of(wanted) and not await confirm()):
         return False
-    look = await _unchanged(vault, name, value.version.id)
-    if Stage.PENDING not in look.stages or (await vault.get(name, look.stages[Stage.PENDING])).content != wanted:
-        await vault.stage(look, f"blob-{len(look.versions) + 1}-{uuid.uuid4().hex[:8]}", wanted)
-        look = await _unchanged(vault, name, value.version.id)
-        if (await vault.get(name, look.stages[Stage.PENDING])).content != wanted:
+    state = await _unchanged(vault, name, value.version.id)
+    if Stage.PENDING not in state.stages or (await vault.get(name, state.stages[Stage.PENDING])).content != wanted:
+        await vault.stage(state, f"blob-{len(state.versions) + 1}-{uuid.uuid4().hex[:8]}", wanted)
+        state = await _unchanged(vault, name, value.version.id)
+        if (await vault.get(name, state.stages[Stage.PENDING])).content != wanted:
             raise Conflict(f"{name} has changed meanwhile")
-    await vault.promote(look, look.stages[Stage.PENDING])
+    await vault.promote(state, state.stages[Stage.PENDING])
     return True
 
 
 async def _unchanged(vault: RevisedVault, name: str, current: VersionId) -> SecretState:
-    look = await vault.look(name)
-    if look.stages[Stage.CURRENT] != current:
+    state = await vault.look(name)
+    if state.stages[Stage.CURRENT] != current:
         raise Conflict(f"{name} has changed meanwhile")
-    return look
+    return state
 
 
 def _gen_of(content: Secret) -> int:

@@ -96,30 +96,30 @@ class Standing:
 
 
 def next_step(
-    strategy: Strategy, new: StagedCredential, seen: Stages, standing: Standing
+    strategy: Strategy, new: StagedCredential, stages: Stages, standing: Standing
 ) -> Ask | tuple[Change, ...]:
     """A login to try, or the changes to make, in their order; no changes where the new one is there already.
 
     Logins are asked for in the order in which they are likely to succeed: in a healthy rotation none fails.
     """
-    if new.same(seen.current):
-        return _reassertion(strategy, new, seen, standing)
+    if new.same(stages.current):
+        return _reassertion(strategy, new, stages, standing)
     if strategy.keeps_two:
-        return _beside_current(new, seen, standing)
+        return _beside_current(new, stages, standing)
     if new.id not in standing.rejected and new.id not in standing.answers:
         return Ask(new)
     return () if standing.answers.get(new.id) else (Change(new),)
 
 
-def _beside_current(new: StagedCredential, seen: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
-    current, answers = seen.current, standing.answers
+def _beside_current(new: StagedCredential, stages: Stages, standing: Standing) -> Ask | tuple[Change, ...]:
+    current, answers = stages.current, standing.answers
     if current.id not in answers:
         return Ask(current, Weight.HEAVY)
     if not answers[current.id]:
         return (Change(new), RETIRE)
     if standing.has_second is False:
         return (Change(new, keep_old=True),)
-    previous = _previous(seen)
+    previous = _previous(stages)
     # After labels were rolled back the "previous" one is newer, and may be the newest of the account.
     is_older = previous is not None and previous.gen < current.gen
     is_told = standing.slot is not None or (previous and previous.id in standing.rejected)
@@ -143,11 +143,11 @@ def _beside_current(new: StagedCredential, seen: Stages, standing: Standing) -> 
 
 
 def _reassertion(
-    strategy: Strategy, current: StagedCredential, seen: Stages, standing: Standing
+    strategy: Strategy, current: StagedCredential, stages: Stages, standing: Standing
 ) -> Ask | tuple[Change, ...]:
     if not strategy.keeps_two:
         return (Change(current),)
-    previous = _previous(seen)
+    previous = _previous(stages)
     if previous and previous.id not in standing.answers and previous.id not in standing.rejected:
         return Ask(previous)
     is_previous_in = previous is not None and standing.answers.get(previous.id, False)
@@ -156,10 +156,10 @@ def _reassertion(
     return (Change(current),) if is_previous_in else (Change(current), RETIRE)
 
 
-def _previous(seen: Stages) -> StagedCredential | None:
+def _previous(stages: Stages) -> StagedCredential | None:
     """The previous credential, where it is of the same user."""
-    is_same_user = seen.previous and seen.previous.credential.username == seen.current.credential.username
-    return seen.previous if is_same_user else None
+    is_same_user = stages.previous and stages.previous.credential.username == stages.current.credential.username
+    return stages.previous if is_same_user else None
 
 
 def without_current(new: StagedCredential) -> tuple[Change, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from keepstep.databases.interface import Account
 from keepstep.errors import Error
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.lockout_guard import Guard
+from keepstep.rotation.lockout_guard import LockoutGuard
 from keepstep.rotation.member import DatabaseMember
 from keepstep.rotation.members import look_at
 from keepstep.rotation.observe import Observation
@@ -17,13 +17,13 @@ from keepstep.runs.report import Concern
 
 
 async def concerns(
-    name: str, sight: Observation, bases: tuple[DatabaseMember, ...], guard: Guard, now: datetime
+    name: str, observation: Observation, members: tuple[DatabaseMember, ...], guard: LockoutGuard, now: datetime
 ) -> AsyncIterator[Concern]:
     """Of what was seen last, when the tick had ended."""
     command = f"keepstep rotate {name} --plan"
-    pending = sight.a.pending
-    if pending and pending.id != sight.a.current.id:
-        since = sight.pending_since or now
+    pending = observation.primary.pending
+    if pending and pending.id != observation.primary.current.id:
+        since = observation.pending_since or now
         yield Concern(
             "pending",
             since,
@@ -32,12 +32,12 @@ async def concerns(
             "see what the plan says is in the way",
             command,
         )
-        for number, base in enumerate(bases):
-            if base.strategy is not Strategy.ROLLOVER:
+        for number, member in enumerate(members):
+            if member.strategy is not Strategy.ROLLOVER:
                 continue
-            if until := await _window(number, base, guard, sight, since, now):
-                yield _half_gone(base, until, since, command)
-    room = room_of(sight.secondary)
+            if until := await _window(number, member, guard, observation, since, now):
+                yield _half_gone(member, until, since, command)
+    room = room_of(observation.secondary_state)
     if not room.has_room and room.prunable is None:
         yield Concern(
             "oci-quota",
@@ -49,11 +49,11 @@ async def concerns(
         )
 
 
-def _half_gone(base: DatabaseMember, until: datetime, since: datetime, command: str) -> Concern:
+def _half_gone(member: DatabaseMember, until: datetime, since: datetime, command: str) -> Concern:
     return Concern(
         "oracle-window",
         since,
-        f"{base.database.name}: the current password dies at {until:%Y-%m-%d %H:%M} UTC",
+        f"{member.database.name}: the current password dies at {until:%Y-%m-%d %H:%M} UTC",
         "half of its PASSWORD_ROLLOVER_TIME is gone, and the rotation is not finished",
         "let the rotation finish before that, or undo it on the database",
         command,
@@ -61,11 +61,16 @@ def _half_gone(base: DatabaseMember, until: datetime, since: datetime, command: 
 
 
 async def _window(
-    number: int, base: DatabaseMember, guard: Guard, sight: Observation, since: datetime, now: datetime
+    number: int,
+    member: DatabaseMember,
+    guard: LockoutGuard,
+    observation: Observation,
+    since: datetime,
+    now: datetime,
 ) -> datetime | None:
     """When the old password dies, once half of its time is gone; None also where that cannot be had now."""
     try:
-        account: Account | None = await look_at(number, base, guard, sight.a.current)
+        account: Account | None = await look_at(number, member, guard, observation.primary.current)
     except Error:
         return None
     until = account.second_password_until if account else None

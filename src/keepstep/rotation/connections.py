@@ -26,11 +26,13 @@ class Connections:
     aws: str | None = None
     oci: str | None = None
 
-    async def keep(self, sight: Observation) -> AsyncIterator[Failure]:
+    async def keep(self, observation: Observation) -> AsyncIterator[Failure]:
         """Gives what went wrong; somebody who was faster did the same, or knew of a later generation."""
 
-        is_current_on_aws = confirmed(self.primary, sight.primary.name, sight.a.current)
-        is_current_on_oci = confirmed(self.secondary, sight.secondary.name, sight.o.current)
+        is_current_on_aws = confirmed(self.primary, observation.primary_state.name, observation.primary.current)
+        is_current_on_oci = confirmed(
+            self.secondary, observation.secondary_state.name, observation.secondary.current
+        )
 
         async def on_aws(name: str, wanted: Secret) -> None:
             await keep_on_aws(self.primary, name, wanted, is_current_on_aws)
@@ -38,16 +40,16 @@ class Connections:
         async def on_oci(name: str, wanted: Secret) -> None:
             await keep_on_oci(self.secondary, name, wanted, is_current_on_oci)
 
-        if self.aws and (failure := await self._kept(self.aws, sight.a.current, on_aws)):
+        if self.aws and (failure := await self._kept(self.aws, observation.primary.current, on_aws)):
             yield failure
-        if self.oci and (failure := await self._kept(self.oci, sight.o.current, on_oci)):
+        if self.oci and (failure := await self._kept(self.oci, observation.secondary.current, on_oci)):
             yield failure
 
     async def _kept(
-        self, name: str, held: StagedCredential, keep: Callable[[str, Secret], Awaitable[None]]
+        self, name: str, staged: StagedCredential, keep: Callable[[str, Secret], Awaitable[None]]
     ) -> Failure | None:
         try:
-            await keep(name, build(held.credential, self.places))
+            await keep(name, build(staged.credential, self.places))
         except Conflict:
             return None
         except Error as exc:
@@ -56,10 +58,10 @@ class Connections:
         return None
 
 
-def confirmed(vault: Vault, name: str, held: StagedCredential) -> Confirm:
+def confirmed(vault: Vault, name: str, staged: StagedCredential) -> Confirm:
     """A tick that stalled has an old view; a credential that was made again starts with low generations."""
 
     async def confirm() -> bool:
-        return read_payload((await vault.get(name)).content, name).credential == held.credential
+        return read_payload((await vault.get(name)).content, name).credential == staged.credential
 
     return confirm

@@ -36,16 +36,16 @@ class Withheld(Stopped):
     """A login was not tried, because one more failure could lock the account; the message says until when."""
 
 
-class Guard:
+class LockoutGuard:
     """One for a tick. ``is_forced``: somebody asks, so what was rejected a while ago is tried again."""
 
     def __init__(
-        self, bases: tuple[DatabaseMember, ...], clock: Clock, note: Note, *, is_forced: bool = False
+        self, members: tuple[DatabaseMember, ...], clock: Clock, note: Note, *, is_forced: bool = False
     ) -> None:
         self.failures: memory.Failures = {}
         self.unavailable: dict[int, Error] = {}
         """Databases whose administrator cannot be used, and why."""
-        self._bases = bases
+        self._members = members
         self._clock = clock
         self._note = note
         self._is_forced = is_forced
@@ -54,15 +54,20 @@ class Guard:
         self._accounts: dict[tuple[int, str], Account | None] = {}
 
     async def ask(
-        self, number: int, held: StagedCredential, *, weight: Weight = Weight.PLAIN, session: Session | None = None
+        self,
+        number: int,
+        staged: StagedCredential,
+        *,
+        weight: Weight = Weight.PLAIN,
+        session: Session | None = None,
     ) -> Probe:
-        """How the database answers to what ``held`` says; ``WITHHELD`` when it must not be asked now.
+        """How the database answers to what ``staged`` says; ``WITHHELD`` when it must not be asked now.
 
         ``session`` is the administrator's, where one is open.
         """
-        base, login = self._bases[number], held.credential.login
-        account = memory.account_of(base.database.name, login.username)
-        key = memory.login_of(account, held.id)
+        member, login = self._members[number], staged.credential.login
+        account = memory.account_of(member.database.name, login.username)
+        key = memory.login_of(account, staged.id)
         limit = await self._limit(number, login.username, session)
         slot = await self._slot(number, login, limit, session)
         if slot is Slot.NEITHER:
@@ -71,69 +76,69 @@ class Guard:
         is_certain = slot is not None or (number, login) in self._accepted
         if not is_certain and (why := self._too_risky(account, login.username, limit, weight)):
             return Probe(Answer.WITHHELD, why)
-        probe = await base.database.probe(login)
+        probe = await member.database.probe(login)
         await self._learn(number, login, account, key, probe.answer)
         return probe
 
     async def accepts(
-        self, number: int, held: StagedCredential, *, session: Session, weight: Weight = Weight.PLAIN
+        self, number: int, staged: StagedCredential, *, session: Session, weight: Weight = Weight.PLAIN
     ) -> bool:
         """The same under the lock. Raises :class:`Stopped` where it does not say yes or no."""
-        probe = await self.ask(number, held, weight=weight, session=session)
+        probe = await self.ask(number, staged, weight=weight, session=session)
         if probe.answer is Answer.WITHHELD:
-            raise self.withheld(number, held)
+            raise self.withheld(number, staged)
         return self._is_accept(number, probe)
 
     def _is_accept(self, number: int, probe: Probe) -> bool:
-        is_healed = probe.answer is Answer.EXPIRED and self._bases[number].admin is not None
+        is_healed = probe.answer is Answer.EXPIRED and self._members[number].admin is not None
         if probe.answer not in (Answer.ACCEPT, Answer.REJECT) and not is_healed:
-            name = self._bases[number].database.name
+            name = self._members[number].database.name
             raise Stopped(
                 f"{name} is {probe.answer}" + (f": {probe.why}" if probe.why else ""),
-                hint=probe.fix or remedy_of(self._bases[number], probe.answer),
+                hint=probe.fix or remedy_of(self._members[number], probe.answer),
             )
         return probe.answer is Answer.ACCEPT
 
-    async def accepts_surely(self, number: int, held: StagedCredential, *, session: Session) -> bool:
+    async def accepts_surely(self, number: int, staged: StagedCredential, *, session: Session) -> bool:
         """False also where it is not to be asked: somebody can do without the answer."""
-        probe = await self.ask(number, held, weight=Weight.LIGHT, session=session)
+        probe = await self.ask(number, staged, weight=Weight.LIGHT, session=session)
         return probe.answer is not Answer.WITHHELD and self._is_accept(number, probe)
 
-    def withheld(self, number: int, held: StagedCredential) -> Error:
+    def withheld(self, number: int, staged: StagedCredential) -> Error:
         """Why a login is not tried, when it will be, and what would help."""
-        base, username = self._bases[number], held.credential.username
-        account = memory.account_of(base.database.name, username)
+        member, username = self._members[number], staged.credential.username
+        account = memory.account_of(member.database.name, username)
         known = self._accounts.get((number, username))
         limit = known.failures_allowed if known else None
         why = self._too_risky(account, username, limit, Weight.PLAIN)
         count = self.failures[account].count if account in self.failures else 0
         if limit is not None and limit <= 1:
-            return one_failure_locks(base, username)
+            return one_failure_locks(member, username)
         hint = "what is pending stays; --now tries again at once"
         if limit is not None and count + 1 >= limit:
-            hint = f"an administrator has to set the CURRENT version's password: {base.database.remedy(username)}"
-        return Withheld(f"{base.database.name}: {why}", hint=hint)
+            hint = f"an administrator has to set the CURRENT version's password: {member.database.remedy(username)}"
+        return Withheld(f"{member.database.name}: {why}", hint=hint)
 
     def remember(self, others: memory.Failures) -> None:
         """What other runs noted."""
         self.failures = memory.merged(self.failures, others)
 
-    def was_set(self, number: int, held: StagedCredential) -> None:
+    def was_set(self, number: int, staged: StagedCredential) -> None:
         """Its password has just been set: whatever it was answered before says nothing any more."""
-        base, login = self._bases[number], held.credential.login
-        account = memory.account_of(base.database.name, login.username)
+        member, login = self._members[number], staged.credential.login
+        account = memory.account_of(member.database.name, login.username)
         self._rejected.discard((number, login))
         self._accepted.add((number, login))
         self._accounts.pop((number, login.username), None)
-        self.failures = memory.without(self.failures, account, memory.login_of(account, held.id))
+        self.failures = memory.without(self.failures, account, memory.login_of(account, staged.id))
 
-    def was_rejected(self, number: int, held: StagedCredential) -> bool:
+    def was_rejected(self, number: int, staged: StagedCredential) -> bool:
         """In this tick, or lately in another one."""
-        login = held.credential.login
+        login = staged.credential.login
         if (number, login) in self._accepted:
             return False  # whatever others noted before
-        account = memory.account_of(self._bases[number].database.name, login.username)
-        failed, key = self.failures.get(account), memory.login_of(account, held.id)
+        account = memory.account_of(self._members[number].database.name, login.username)
+        failed, key = self.failures.get(account), memory.login_of(account, staged.id)
         is_noted = not self._is_forced and memory.is_remembered(failed, key, self._clock.now())
         return is_noted or (number, login) in self._rejected
 
@@ -149,16 +154,16 @@ class Guard:
     @asynccontextmanager
     async def session(self, number: int, by: StagedCredential | None) -> AsyncIterator[Session]:
         """A session of the administrator, or of ``by``. Raises :class:`Stopped` when there can be none."""
-        base = self._bases[number]
-        login, key = await self._changer(base, by)
-        account = memory.account_of(base.database.name, login.username)
+        member = self._members[number]
+        login, key = await self._changer(member, by)
+        account = memory.account_of(member.database.name, login.username)
         self._check_session(number, login, account, key, by)
-        opened = base.database.session(login)
+        opened = member.database.session(login)
         try:
             session = await opened.__aenter__()
         except NotLoggedIn as exc:
             await self._learn(number, login, account, key, exc.answer)
-            raise Stopped(exc.message, hint=exc.probe.fix or remedy_of(base, exc.answer) or exc.hint) from exc
+            raise Stopped(exc.message, hint=exc.probe.fix or remedy_of(member, exc.answer) or exc.hint) from exc
         await self._learn(number, login, account, key, Answer.ACCEPT)
         try:
             yield session
@@ -178,23 +183,23 @@ class Guard:
         if failed and (is_lately or self._too_risky(account, login.username, None, Weight.PLAIN)):
             again = max(failed.at + memory.REST, memory.next_try(failed, None, Weight.PLAIN) or failed.at)
             raise Withheld(
-                f"{self._bases[number].database.name}: the administrator {login.username} was rejected; the next "
+                f"{self._members[number].database.name}: the administrator {login.username} was rejected; the next "
                 f"login is tried at {again:%Y-%m-%d %H:%M} UTC, so that the account is not locked",
                 hint="correct the administrator's secret; --now tries again at once",
             )
 
     @staticmethod
-    async def _changer(base: DatabaseMember, by: StagedCredential | None) -> tuple[Login, str]:
+    async def _changer(member: DatabaseMember, by: StagedCredential | None) -> tuple[Login, str]:
         if by is not None:
             login = by.credential.login
-            return login, memory.login_of(memory.account_of(base.database.name, login.username), by.id)
+            return login, memory.login_of(memory.account_of(member.database.name, login.username), by.id)
         try:
-            login = await base.administrator()
+            login = await member.administrator()
         except (Denied, NotFound, Transient) as exc:
             raise Stopped(
-                f"the administrator's secret of {base.database.name} cannot be read: {exc}", hint=exc.hint
+                f"the administrator's secret of {member.database.name} cannot be read: {exc}", hint=exc.hint
             ) from exc
-        return login, memory.login_of(memory.account_of(base.database.name, login.username), _ADMIN)
+        return login, memory.login_of(memory.account_of(member.database.name, login.username), _ADMIN)
 
     def _too_risky(self, account: str, username: str, limit: int | None, weight: Weight) -> str | None:
         """Why the login must not be tried now; None when it may be."""
@@ -227,8 +232,12 @@ class Guard:
 
     async def _account_of(self, number: int, username: str, session: Session | None) -> Account | None:
         """What an administrator sees; None also where there is none, or where it cannot be seen."""
-        base = self._bases[number]
-        if (number, username) not in self._accounts and base.admin and base.database.engine is not Engine.POSTGRES:
+        member = self._members[number]
+        if (
+            (number, username) not in self._accounts
+            and member.admin
+            and member.database.engine is not Engine.POSTGRES
+        ):
             self._accounts[number, username] = None
             try:
                 if session:
@@ -242,13 +251,13 @@ class Guard:
 
     async def _slot(self, number: int, login: Login, limit: int | None, session: Session | None) -> Slot | None:
         """Which of the account's passwords it is, where that is worth a question."""
-        base = self._bases[number]
-        account = memory.account_of(base.database.name, login.username)
+        member = self._members[number]
+        account = memory.account_of(member.database.name, login.username)
         is_dear = (limit is not None and limit <= memory.FREE + 1) or account in self.failures
         try:
             if session:
                 return await session.slot_of(login.username, login.password)
-            if is_dear and base.admin and number not in self.unavailable:
+            if is_dear and member.admin and number not in self.unavailable:
                 async with self.session(number, None) as own:
                     return await own.slot_of(login.username, login.password)
         except (Denied, Stopped):
@@ -256,14 +265,14 @@ class Guard:
         return None
 
 
-def more_failures(base: DatabaseMember, username: str) -> str:
+def more_failures(member: DatabaseMember, username: str) -> str:
     """The statement that lets more logins fail before the account is locked."""
-    return _MORE[base.database.engine].format(user=username)
+    return _MORE[member.database.engine].format(user=username)
 
 
-def one_failure_locks(base: DatabaseMember, username: str) -> Refused:
+def one_failure_locks(member: DatabaseMember, username: str) -> Refused:
     """Some logins of a rotation may fail, and here none may."""
     return Refused(
-        f"{base.database.name}: one failed login locks {username}, so no login is tried that could fail",
-        hint=f"nothing was written; allow more: {more_failures(base, username)}",
+        f"{member.database.name}: one failed login locks {username}, so no login is tried that could fail",
+        hint=f"nothing was written; allow more: {more_failures(member, username)}",
     )

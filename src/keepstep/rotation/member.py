@@ -24,7 +24,8 @@ class DatabaseMember:
     called: Called = as_key
 
     @property
-    def member(self) -> Member:
+    def as_input(self) -> Member:
+        """What the table needs to know of it."""
         return Member(self.database.name, self.admin is not None)
 
     async def administrator(self) -> Login:
@@ -32,18 +33,18 @@ class DatabaseMember:
         return await self.admin()
 
 
-def remedy_of(base: DatabaseMember, answer: Answer) -> str | None:
+def remedy_of(member: DatabaseMember, answer: Answer) -> str | None:
     """What helps where a database does not say yes or no, in the user's own words."""
     match answer:
         case Answer.TLS_ERROR:
-            where = "OCI_ADB_WALLET" if base.called("wallet") != "wallet" else "wallet"
-            oracle = f", or the wallet with {where}" if base.database.engine is Engine.ORACLE else ""
+            where = "OCI_ADB_WALLET" if member.called("wallet") != "wallet" else "wallet"
+            oracle = f", or the wallet with {where}" if member.database.engine is Engine.ORACLE else ""
             return (
-                f"set {base.called('ca')} to the CA file that signed the server's certificate{oracle}, and "
-                f"{base.called('host')} to the name in it; TLS is never downgraded"
+                f"set {member.called('ca')} to the CA file that signed the server's certificate{oracle}, and "
+                f"{member.called('host')} to the name in it; TLS is never downgraded"
             )
         case Answer.UNREACHABLE:
-            return f"check {base.called('host')} and {base.called('port')}, routes and security groups"
+            return f"check {member.called('host')} and {member.called('port')}, routes and security groups"
         case Answer.LOCKED:
             return "find out who failed to log in, and unlock the account"
     return None

@@ -20,10 +20,10 @@ class Notes:
         self._labels: dict[str, VersionId] = {}
         self._current: VersionId | None = None
 
-    def read(self, look: SecretState) -> memory.Failures:
+    def read(self, state: SecretState) -> memory.Failures:
         """What the secret remembers and this tick has not read or written yet."""
-        self._current = look.stages.get(Stage.CURRENT)
-        labels = {label: id_ for label, id_ in look.labels.items() if label.startswith(memory.PREFIX)}
+        self._current = state.stages.get(Stage.CURRENT)
+        labels = {label: id_ for label, id_ in state.labels.items() if label.startswith(memory.PREFIX)}
         new = labels.keys() - self._labels.keys()
         self._labels |= labels
         return memory.read(new)

@@ -22,10 +22,10 @@ from keepstep.vaults.staging import SecretState
 class Observation:
     """Both secrets at one moment."""
 
-    primary: SecretState
-    secondary: SecretState
-    a: Stages
-    o: Stages
+    primary_state: SecretState
+    secondary_state: SecretState
+    primary: Stages
+    secondary: Stages
     payloads: dict[VersionId, Payload]
     """A's, and under ``o:`` and its number O's."""
     created: datetime | None
@@ -36,31 +36,33 @@ class Observation:
     @property
     def newest_gen(self) -> int:
         """Also of versions that stand on no stage, as far as their names tell."""
-        return max((gen_in(version.name) for version in self.secondary.versions), default=0)
+        return max((gen_in(version.name) for version in self.secondary_state.versions), default=0)
 
-    def payload_of_a(self, held: StagedCredential) -> Payload:
-        return self.payloads[held.id]
+    def primary_payload(self, staged: StagedCredential) -> Payload:
+        return self.payloads[staged.id]
 
-    def payload_of_o(self, held: StagedCredential) -> Payload:
-        return self.payloads[_of_o(held.id)]
+    def secondary_payload(self, staged: StagedCredential) -> Payload:
+        return self.payloads[_secondary_key(staged.id)]
 
 
 async def observe_if_idle(stores: Stores) -> Observation | None:
     """Four calls that tell an idle credential: nothing pending, and both stores the same. Else None."""
     secondary = await stores.look_at_secondary(versions=False)
     primary = await stores.look_at_primary()
-    c, o = primary.stages[Stage.CURRENT], secondary.stages[Stage.CURRENT]
-    kept, other = await asyncio.gather(stores.primary_content(c), stores.secondary_content(o, anew=True))
-    is_same = kept.payload.credential == other.payload.credential
+    ours, theirs = primary.stages[Stage.CURRENT], secondary.stages[Stage.CURRENT]
+    fetched, other = await asyncio.gather(
+        stores.primary_content(ours), stores.secondary_content(theirs, refresh=True)
+    )
+    is_same = fetched.payload.credential == other.payload.credential
     if Stage.PENDING in primary.stages or not is_same or not other.is_newest:
         return None
     return Observation(
-        primary=primary,
-        secondary=secondary,
-        a=Stages(StagedCredential(c, kept.payload.credential)),
-        o=Stages(StagedCredential(o, other.payload.credential)),
-        payloads={c: kept.payload, _of_o(o): other.payload},
-        created=kept.created,
+        primary_state=primary,
+        secondary_state=secondary,
+        primary=Stages(StagedCredential(ours, fetched.payload.credential)),
+        secondary=Stages(StagedCredential(theirs, other.payload.credential)),
+        payloads={ours: fetched.payload, _secondary_key(theirs): other.payload},
+        created=fetched.created,
     )
 
 
@@ -74,38 +76,40 @@ async def observe(stores: Stores) -> Observation:
     }
     _check_host(ours, stores.primary_name)
     _check_host(theirs, stores.secondary_name)
-    payloads = {primary.stages[stage]: kept.payload for stage, kept in ours.items()}
-    payloads |= {_of_o(secondary.stages[stage]): kept.payload for stage, kept in theirs.items()}
+    payloads = {primary.stages[stage]: fetched.payload for stage, fetched in ours.items()}
+    payloads |= {_secondary_key(secondary.stages[stage]): fetched.payload for stage, fetched in theirs.items()}
     return Observation(
-        primary=primary,
-        secondary=secondary,
-        a=_stages(primary, ours),
-        o=_stages(secondary, theirs),
+        primary_state=primary,
+        secondary_state=secondary,
+        primary=_stages(primary, ours),
+        secondary=_stages(secondary, theirs),
         payloads=payloads,
         created=ours[Stage.CURRENT].created,
         pending_since=ours[Stage.PENDING].created if Stage.PENDING in ours else None,
     )
 
 
-def _wanted(look: SecretState, name: str) -> list[tuple[Stage, VersionId]]:
-    if Stage.CURRENT not in look.stages:
+def _wanted(state: SecretState, name: str) -> list[tuple[Stage, VersionId]]:
+    if Stage.CURRENT not in state.stages:
         raise Refused(f"{name} has no current version", hint='store {"username": …, "password": …} in it')
-    return list(look.stages.items())
+    return list(state.stages.items())
 
 
-def _stages(look: SecretState, kept: dict[Stage, FetchedVersion]) -> Stages:
-    held = {stage: StagedCredential(look.stages[stage], one.payload.credential) for stage, one in kept.items()}
-    return Stages(held[Stage.CURRENT], held.get(Stage.PENDING), held.get(Stage.PREVIOUS))
+def _stages(state: SecretState, fetched: dict[Stage, FetchedVersion]) -> Stages:
+    staged = {
+        stage: StagedCredential(state.stages[stage], one.payload.credential) for stage, one in fetched.items()
+    }
+    return Stages(staged[Stage.CURRENT], staged.get(Stage.PENDING), staged.get(Stage.PREVIOUS))
 
 
-def _check_host(kept: dict[Stage, FetchedVersion], name: str) -> None:
+def _check_host(fetched: dict[Stage, FetchedVersion], name: str) -> None:
     """X1: a pending version that says another host is not for these databases."""
-    if Stage.PENDING not in kept:
+    if Stage.PENDING not in fetched:
         return
-    now, then = (kept[stage].payload.others.get("host") for stage in (Stage.CURRENT, Stage.PENDING))
+    now, then = (fetched[stage].payload.others.get("host") for stage in (Stage.CURRENT, Stage.PENDING))
     if now != then:
         raise Refused(f"{name}: the pending version is for another host ({then}) than the current one ({now})")
 
 
-def _of_o(id_: VersionId) -> VersionId:
+def _secondary_key(id_: VersionId) -> VersionId:
     return VersionId(f"o:{id_}")

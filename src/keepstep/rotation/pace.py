@@ -42,10 +42,10 @@ class Room:
     """Where there is neither room nor something to prune: when a version will be gone."""
 
 
-def room_of(look: SecretState) -> Room:
-    waiting = [version.deletion for version in look.versions if version.deletion]
-    deprecated = [version for version in look.versions if version.is_deprecated and not version.deletion]
-    has_room = len(look.versions) - len(waiting) < IN_USE
+def room_of(state: SecretState) -> Room:
+    waiting = [version.deletion for version in state.versions if version.deletion]
+    deprecated = [version for version in state.versions if version.is_deprecated and not version.deletion]
+    has_room = len(state.versions) - len(waiting) < IN_USE
     is_wanted = len(deprecated) > KEPT or (deprecated and not has_room)
     if is_wanted and len(waiting) < PENDING_DELETION:
         return Room(has_room, _oldest(deprecated).id)

@@ -58,7 +58,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from keepstep.databases.interface import Answer, Login
 from keepstep.rotation.credential import Credential, is_pair, partner
@@ -88,7 +88,7 @@ class Stages:
     pending: StagedCredential | None = None
     previous: StagedCredential | None = None
 
-    def held(self) -> Iterator[StagedCredential]:
+    def credentials(self) -> Iterator[StagedCredential]:
         yield from (one for one in (self.current, self.pending, self.previous) if one)
 
 
@@ -132,43 +132,78 @@ class DecisionInput:
 
     @property
     def next_gen(self) -> int:
-        held = (*self.primary.held(), *self.secondary.held())
-        return 1 + max(self.newest_gen, *(one.gen for one in held))
+        credentials = (*self.primary.credentials(), *self.secondary.credentials())
+        return 1 + max(self.newest_gen, *(one.gen for one in credentials))
 
 
-WORDS = {
-    "S0": "nothing to do",
-    "S1": "rotate: stage a fresh password in AWS",
-    "S2": "stage the pending password in OCI",
-    "S3": "set the pending password in a database",
-    "S4": "promote the pending password in OCI",
-    "S5": "promote the pending password in AWS",
-    "S5a": "set what OCI has promoted in a database",
-    "S5b": "finish: take the pending label off",
-    "S6": "retire the old password",
-    "S7": "prune old versions in OCI",
-    "D1": "bring OCI up to AWS",
-    "D2": "adopt the password that AWS has",
-    "D3": "adopt the password that OCI has",
-    "D4": "heal by rotating",
-    "D5": "adopt the password that is pending in OCI",
-    "D6": "replace a password that a database refuses",
-    "D7": "give a database the current password back",
-    "X1": "stop: the users do not go together",
-    "X3": "stop: a database does not answer",
-}
-"""What each row is called, by its code."""
+class Row(Enum):
+    """The rows of the table: code, what reports call it, and, where it stops, the hint.
 
+    Codes are kept for good: reports, the audit log and alerts name rows by them.
+    """
 
-def words_of(name: str) -> str:
-    """The row in words, with its code: what reports and ``--plan`` call it."""
-    return f"{WORDS[name]} ({name})" if name in WORDS else name
+    S0 = "S0", "nothing to do"
+    S1 = "S1", "rotate: stage a fresh password in AWS"
+    S2 = "S2", "stage the pending password in OCI"
+    S3 = "S3", "set the pending password in a database"
+    S4 = "S4", "promote the pending password in OCI"
+    S5 = "S5", "promote the pending password in AWS"
+    S5A = "S5a", "set what OCI has promoted in a database"
+    S5B = "S5b", "finish: take the pending label off"
+    S6 = "S6", "retire the old password"
+    S7 = "S7", "prune old versions in OCI"
+    D1 = "D1", "bring OCI up to AWS"
+    D2 = "D2", "adopt the password that AWS has"
+    D3 = "D3", "adopt the password that OCI has"
+    D4 = "D4", "heal by rotating"
+    D5 = "D5", "adopt the password that is pending in OCI"
+    D6 = (
+        "D6",
+        "replace a password that a database refuses",
+        "let that database's password rules take it, or set it there by hand",
+    )
+    D7 = "D7", "give a database the current password back"
+    X1 = (
+        "X1",
+        "stop: the users do not go together",
+        "nothing was written; make both stores hold the same user",
+    )
+    X3 = (
+        "X3",
+        "stop: a database does not answer",
+        "nothing is lost: the next run goes on where this one stopped",
+    )
+    X3_SHUT_OUT = (
+        "X3",
+        "stop: a database does not answer",
+        "an administrator has to run, with the CURRENT version's password: {remedy}",
+    )
+    """X3 where no stored password logs in, and there is no administrator who could set one."""
+
+    def __init__(self, code: str, words: str, hint: str = "") -> None:
+        self.code = code
+        self.words = f"{words} ({code})"
+        self.hint = hint
+
+    @property
+    def labels_at_once(self) -> bool:
+        """The put itself moves AWSPENDING: where a rotation is due, all workers put the same token."""
+        return self is Row.S1
+
+    @property
+    def is_refusal(self) -> bool:
+        """Only people can change what is in the way."""
+        return self is Row.X1
+
+    @property
+    def names_remedy(self) -> bool:
+        """The hint needs the statement that sets a password on the database, as ``remedy``."""
+        return self is Row.X3_SHUT_OUT
 
 
 class Act(StrEnum):
     """What a row does. One of them changes at most one store or one database."""
 
-    PROBE = "probe"
     STAGE_A = "stage in A"
     STAGE_O = "stage in O"
     APPLY = "apply"
@@ -181,12 +216,21 @@ class Act(StrEnum):
     NOTHING = "nothing"
     STOP = "stop"
 
+    @property
+    def changes_database(self) -> bool:
+        return self in (Act.APPLY, Act.RETIRE)
+
+    @property
+    def completes(self) -> bool:
+        """The new credential becomes current in the primary store: the rotation counts as made."""
+        return self is Act.PROMOTE_A
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Decision:
     """One row, filled in."""
 
-    name: str
+    row: Row
     act: Act
     what: StagedCredential | None = None
     """The credential concerned; None for a fresh one."""
@@ -201,221 +245,241 @@ class Row:
     why: str = ""
     """For people."""
 
+    @property
+    def needs_preflight(self) -> bool:
+        """A fresh password is staged: every database must be able to take it, or nothing is begun."""
+        return self.act is Act.STAGE_A and self.what is None
 
-def decide(seen: DecisionInput) -> Row:
-    """The row that fits. ``Act.PROBE`` stands for a question that has to be answered before it is known."""
+    @property
+    def reason(self) -> str:
+        """The row in words, with its code, and why it was taken: what reports and ``--plan`` say."""
+        return f"{self.row.words}: {self.why}" if self.why else self.row.words
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A login that has to be tried before the row is known."""
+
+    member: int
+    """The database concerned."""
+    what: StagedCredential
+
+
+def decide(given: DecisionInput) -> Decision | Question:
+    """The row that fits, or the login that has to be tried before that is known."""
     try:
-        if stop := _mismatch(seen):
+        if stop := _mismatch(given):
             return stop
-        return _agreeing(seen) if _settled(seen) else _under_way(seen, seen.primary.pending)
+        return _agreeing(given) if _settled(given) else _under_way(given, given.primary.pending)
     except _Found as found:
-        return found.row
+        return found.result
 
 
 class _Found(Exception):
     """Ends the search from within a question."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, result: Decision | Question) -> None:
         super().__init__()
-        self.row = row
+        self.result = result
 
 
-def _settled(seen: DecisionInput) -> bool:
-    return seen.primary.pending is None and seen.primary.current.same(seen.secondary.current)
+def _settled(given: DecisionInput) -> bool:
+    return given.primary.pending is None and given.primary.current.same(given.secondary.current)
 
 
-def _mismatch(seen: DecisionInput) -> Row | None:
-    a, o = seen.primary, seen.secondary
+def _mismatch(given: DecisionInput) -> Decision | None:
+    a, o = given.primary, given.secondary
     user, other = a.current.credential.username, o.current.credential.username
     pair = {user, partner(user)}
-    if seen.alternates and not is_pair(user):
-        return _stop("X1", f"the user {user} cannot take turns: {partner(user)} would take turns with another")
-    if other not in (pair if seen.alternates or o.current.same(a.pending) else {user}):
-        return _stop("X1", f"the current usernames differ: {user} in the primary store, {other} in the secondary")
+    if given.alternates and not is_pair(user):
+        return _stop(Row.X1, f"the user {user} cannot take turns: {partner(user)} would take turns with another")
+    if other not in (pair if given.alternates or o.current.same(a.pending) else {user}):
+        return _stop(Row.X1, f"the current usernames differ: {user} in the primary store, {other} in the secondary")
     for one in filter(None, (a.pending, o.pending)):
         if one.credential.username not in pair:
-            return _stop("X1", f"a pending version is of the user {one.credential.username}, the current of {user}")
+            return _stop(
+                Row.X1, f"a pending version is of the user {one.credential.username}, the current of {user}"
+            )
     return None
 
 
-def _under_way(seen: DecisionInput, p: StagedCredential | None) -> Row:
+def _under_way(given: DecisionInput, p: StagedCredential | None) -> Decision:
     if p is None:
-        return _differing(seen)
-    current, o = seen.primary.current, seen.secondary
-    if p.id == current.id or p.same(seen.primary.previous):
-        return Row(name="S5b", act=Act.UNLABEL, what=p, why="it has been promoted")
+        return _differing(given)
+    current, o = given.primary.current, given.secondary
+    if p.id == current.id or p.same(given.primary.previous):
+        return Decision(row=Row.S5B, act=Act.UNLABEL, what=p, why="it has been promoted")
     if p.gen <= current.gen:
-        return _outdated(seen, p)
+        return _outdated(given, p)
     if p.same(o.current):
-        return _to_all(seen, p, "S5a") or Row(name="S5", act=Act.PROMOTE_A, what=p)
-    if row := _rolled_back(seen):
-        return row
+        return _to_all(given, p, Row.S5A) or Decision(row=Row.S5, act=Act.PROMOTE_A, what=p)
+    if decision := _rolled_back(given):
+        return decision
     if p.same(o.pending):
-        return _to_all(seen, p, "S3") or Row(name="S4", act=Act.PROMOTE_O, what=p)
+        return _to_all(given, p, Row.S3) or Decision(row=Row.S4, act=Act.PROMOTE_O, what=p)
     if p.gen > o.current.gen and (o.pending is None or p.gen > o.pending.gen):
-        return Row(name="S2", act=Act.STAGE_O, what=p)
+        return Decision(row=Row.S2, act=Act.STAGE_O, what=p)
     why = "the secondary store has a newer generation"
-    return _staged(seen, "D2", p if _some_accept(seen, p) else None, why)
+    return _staged(given, Row.D2, p if _some_accept(given, p) else None, why)
 
 
-def _outdated(seen: DecisionInput, p: StagedCredential) -> Row:
+def _outdated(given: DecisionInput, p: StagedCredential) -> Decision:
     """PENDING stands on a version that is not newer than CURRENT: somebody put it there."""
-    if not _some_accept(seen, p):
-        return Row(name="S5b", act=Act.UNLABEL, what=p, why="it is not newer than the current version")
-    return _staged(seen, "D3", p, "a database already lets it in")
+    if not _some_accept(given, p):
+        return Decision(row=Row.S5B, act=Act.UNLABEL, what=p, why="it is not newer than the current version")
+    return _staged(given, Row.D3, p, "a database already lets it in")
 
 
-def _to_all(seen: DecisionInput, p: StagedCredential, name: str) -> Row | None:
+def _to_all(given: DecisionInput, p: StagedCredential, row: Row) -> Decision | None:
     """The first member that rejects p gets it; None when all let it in."""
-    member = _first_rejecting(seen, p)
+    member = _first_rejecting(given, p)
     if member is None:
         return None
-    if (member, p.credential.login) not in seen.unfit:
-        return Row(name=name, act=Act.APPLY, what=p, member=member, by=_changer(seen, member, p))
-    where = seen.members[member].name
-    if _some_accept(seen, p):
-        return _stop("D6", f"{where} does not take the pending password, which another database already has")
-    return _staged(seen, "D6", None, f"{where} does not take the pending password")
+    if (member, p.credential.login) not in given.unfit:
+        return Decision(row=row, act=Act.APPLY, what=p, member=member, by=_changer(given, member, p))
+    where = given.members[member].name
+    if _some_accept(given, p):
+        return _stop(Row.D6, f"{where} does not take the pending password, which another database already has")
+    return _staged(given, Row.D6, None, f"{where} does not take the pending password")
 
 
-def _differing(seen: DecisionInput) -> Row:
-    a, o = seen.primary, seen.secondary
-    if row := _orphan(seen) or _rolled_back(seen):
-        return row
-    if not _accepted(seen, a.current):
-        return _without_primary(seen)
+def _differing(given: DecisionInput) -> Decision:
+    a, o = given.primary, given.secondary
+    if decision := _orphan(given) or _rolled_back(given):
+        return decision
+    if not _accepted(given, a.current):
+        return _without_primary(given)
     if a.current.same(o.pending):
-        return Row(name="D1", act=Act.PROMOTE_O, what=a.current)
+        return Decision(row=Row.D1, act=Act.PROMOTE_O, what=a.current)
     if a.current.gen > o.current.gen:
         if o.pending is None or a.current.gen > o.pending.gen:
-            return Row(name="D2", act=Act.STAGE_O, what=a.current, why="the primary store is newer")
-        return _staged(seen, "D2", a.current, "the primary store is newer")
-    if not _accepted(seen, o.current):
-        return _staged(seen, "D2", a.current, "it is what logs in")
+            return Decision(row=Row.D2, act=Act.STAGE_O, what=a.current, why="the primary store is newer")
+        return _staged(given, Row.D2, a.current, "the primary store is newer")
+    if not _accepted(given, o.current):
+        return _staged(given, Row.D2, a.current, "it is what logs in")
     if o.current.gen > a.current.gen:
-        return _staged(seen, "D3", o.current, "the secondary store is newer")
+        return _staged(given, Row.D3, o.current, "the secondary store is newer")
     newer = o.current if a.current.same(o.previous) else a.current
-    return _staged(seen, "D2", newer, "both log in")
+    return _staged(given, Row.D2, newer, "both log in")
 
 
-def _rolled_back(seen: DecisionInput) -> Row | None:
+def _rolled_back(given: DecisionInput) -> Decision | None:
     """One store's CURRENT is the other's PREVIOUS: the newer one is promoted again if it logs in everywhere."""
-    a, o = seen.primary, seen.secondary
-    if a.current.same(o.previous) and a.current.gen > o.current.gen and _accepted(seen, a.current):
-        return Row(name="D1", act=Act.PROMOTE_O, what=a.current, why="the secondary store was rolled back")
-    if o.current.same(a.previous) and o.current.gen > a.current.gen and _accepted(seen, o.current):
-        return Row(name="D3", act=Act.PROMOTE_A, what=a.previous, why="the primary store was rolled back")
+    a, o = given.primary, given.secondary
+    if a.current.same(o.previous) and a.current.gen > o.current.gen and _accepted(given, a.current):
+        return Decision(row=Row.D1, act=Act.PROMOTE_O, what=a.current, why="the secondary store was rolled back")
+    if o.current.same(a.previous) and o.current.gen > a.current.gen and _accepted(given, o.current):
+        return Decision(row=Row.D3, act=Act.PROMOTE_A, what=a.previous, why="the primary store was rolled back")
     return None
 
 
-def _without_primary(seen: DecisionInput) -> Row:
-    o = seen.secondary.current
-    if _accepted(seen, o):
-        return _staged(seen, "D3", o, "it is what logs in")
-    return _staged(seen, "D4", None, "neither store's password logs in everywhere")
+def _without_primary(given: DecisionInput) -> Decision:
+    o = given.secondary.current
+    if _accepted(given, o):
+        return _staged(given, Row.D3, o, "it is what logs in")
+    return _staged(given, Row.D4, None, "neither store's password logs in everywhere")
 
 
-def _orphan(seen: DecisionInput) -> Row | None:
+def _orphan(given: DecisionInput) -> Decision | None:
     """A pending version of O that lost its counterpart in A, and is in use."""
-    q = seen.secondary.pending
-    if q is None or q.same(seen.primary.current) or q.same(seen.secondary.current):
+    q = given.secondary.pending
+    if q is None or q.same(given.primary.current) or q.same(given.secondary.current):
         return None
-    for member in range(len(seen.members)):
+    for member in range(len(given.members)):
         # What is rejected, or may not be asked, is left where it is: the next rotation supersedes it.
         key = (member, q.credential.login)
-        is_left = key in seen.remembered or seen.answers.get(key) is Answer.WITHHELD
-        if not is_left and _says(seen, member, q) is Answer.ACCEPT:
-            return _staged(seen, "D5", q, "a database already lets it in")
+        is_left = key in given.remembered or given.answers.get(key) is Answer.WITHHELD
+        if not is_left and _says(given, member, q) is Answer.ACCEPT:
+            return _staged(given, Row.D5, q, "a database already lets it in")
     return None
 
 
-def _agreeing(seen: DecisionInput) -> Row:
-    c = seen.primary.current
-    if row := _orphan(seen):
-        return row
-    member = _first_rejecting(seen, c)
+def _agreeing(given: DecisionInput) -> Decision:
+    c = given.primary.current
+    if decision := _orphan(given):
+        return decision
+    member = _first_rejecting(given, c)
     if member is not None:
-        return _asserted(seen, member, c)
-    if seen.is_due:
-        return _due(seen)
-    if seen.is_grace_over and seen.secondary.pending is None:
-        return _retired(seen)
-    if seen.prunable:
-        return Row(name="S7", act=Act.PRUNE, version=seen.prunable)
-    return Row(name="S0", act=Act.NOTHING)
+        return _asserted(given, member, c)
+    if given.is_due:
+        return _due(given)
+    if given.is_grace_over and given.secondary.pending is None:
+        return _retired(given)
+    if given.prunable:
+        return Decision(row=Row.S7, act=Act.PRUNE, version=given.prunable)
+    return Decision(row=Row.S0, act=Act.NOTHING)
 
 
-def _asserted(seen: DecisionInput, member: int, c: StagedCredential) -> Row:
-    where = seen.members[member].name
-    if (member, c.credential.login) in seen.reused | seen.unfit:
-        return _staged(seen, "D4", None, f"{where} does not take the current password again")
-    by = _changer(seen, member, c)
-    return Row(name="D7", act=Act.APPLY, what=c, member=member, by=by, why=f"{where} has lost it")
+def _asserted(given: DecisionInput, member: int, c: StagedCredential) -> Decision:
+    where = given.members[member].name
+    if (member, c.credential.login) in given.reused | given.unfit:
+        return _staged(given, Row.D4, None, f"{where} does not take the current password again")
+    by = _changer(given, member, c)
+    return Decision(row=Row.D7, act=Act.APPLY, what=c, member=member, by=by, why=f"{where} has lost it")
 
 
-def _due(seen: DecisionInput) -> Row:
-    if seen.has_room:
-        return _staged(seen, "S1", None, "it is due")
-    if seen.prunable:
-        return Row(name="S7", act=Act.PRUNE, version=seen.prunable, why="a rotation needs the room")
-    return Row(name="S0", act=Act.NOTHING, why="paced by the OCI version quota")
+def _due(given: DecisionInput) -> Decision:
+    if given.has_room:
+        return _staged(given, Row.S1, None, "it is due")
+    if given.prunable:
+        return Decision(row=Row.S7, act=Act.PRUNE, version=given.prunable, why="a rotation needs the room")
+    return Decision(row=Row.S0, act=Act.NOTHING, why="paced by the OCI version quota")
 
 
-def _retired(seen: DecisionInput) -> Row:
-    c = seen.primary.current
-    for member in range(len(seen.members)):
-        if member not in seen.retired:
-            by = _changer(seen, member, c)
-            return Row(name="S6", act=Act.RETIRE, what=c, member=member, by=by, why="the grace is over")
-    return Row(name="S6", act=Act.NOTE_RETIRED, what=c, why="no database has an old password")
+def _retired(given: DecisionInput) -> Decision:
+    c = given.primary.current
+    for member in range(len(given.members)):
+        if member not in given.retired:
+            by = _changer(given, member, c)
+            return Decision(row=Row.S6, act=Act.RETIRE, what=c, member=member, by=by, why="the grace is over")
+    return Decision(row=Row.S6, act=Act.NOTE_RETIRED, what=c, why="no database has an old password")
 
 
-def _staged(seen: DecisionInput, name: str, what: StagedCredential | None, why: str) -> Row:
+def _staged(given: DecisionInput, row: Row, what: StagedCredential | None, why: str) -> Decision:
     """Stages in A: a fresh credential, one of O's as it is, or an older one as the next generation."""
-    a, o = seen.primary, seen.secondary
+    a, o = given.primary, given.secondary
     if what is None:
-        return Row(name=name, act=Act.STAGE_A, gen=seen.next_gen, why=why)
-    is_newer = what.gen > a.current.gen and (a.pending is None or what.gen > a.pending.gen)
-    keeps = is_newer and what in (o.current, o.pending) and what.gen >= o.current.gen
-    return Row(name=name, act=Act.STAGE_A, what=what, gen=what.gen if keeps else seen.next_gen, why=why)
+        return Decision(row=row, act=Act.STAGE_A, gen=given.next_gen, why=why)
+    keeps = what in (o.current, o.pending) and what.gen > a.current.gen and what.gen >= o.current.gen
+    return Decision(row=row, act=Act.STAGE_A, what=what, gen=what.gen if keeps else given.next_gen, why=why)
 
 
-def _changer(seen: DecisionInput, member: int, x: StagedCredential) -> StagedCredential | None:
+def _changer(given: DecisionInput, member: int, x: StagedCredential) -> StagedCredential | None:
     """Who sets x on the member: None for its administrator, else a stored credential of the same user."""
-    if seen.members[member].has_admin:
+    if given.members[member].has_admin:
         return None
-    known = [*seen.primary.held(), *seen.secondary.held()]
+    known = [*given.primary.credentials(), *given.secondary.credentials()]
     for one in known:
-        if one.credential.username == x.credential.username and _says(seen, member, one) is Answer.ACCEPT:
+        if one.credential.username == x.credential.username and _says(given, member, one) is Answer.ACCEPT:
             return one
-    where = seen.members[member].name
-    raise _Found(_stop("X3", f"{where} lets in none of the passwords that the stores hold", member, x))
+    where = given.members[member].name
+    raise _Found(_stop(Row.X3_SHUT_OUT, f"{where} lets in none of the passwords that the stores hold", member, x))
 
 
-def _accepted(seen: DecisionInput, x: StagedCredential) -> bool:
-    return _first_rejecting(seen, x) is None
+def _accepted(given: DecisionInput, x: StagedCredential) -> bool:
+    return _first_rejecting(given, x) is None
 
 
-def _first_rejecting(seen: DecisionInput, x: StagedCredential) -> int | None:
-    members = range(len(seen.members))
-    return next((member for member in members if _says(seen, member, x) is Answer.REJECT), None)
+def _first_rejecting(given: DecisionInput, x: StagedCredential) -> int | None:
+    members = range(len(given.members))
+    return next((member for member in members if _says(given, member, x) is Answer.REJECT), None)
 
 
-def _some_accept(seen: DecisionInput, x: StagedCredential) -> bool:
-    return any(_says(seen, member, x) is Answer.ACCEPT for member in range(len(seen.members)))
+def _some_accept(given: DecisionInput, x: StagedCredential) -> bool:
+    return any(_says(given, member, x) is Answer.ACCEPT for member in range(len(given.members)))
 
 
-def _says(seen: DecisionInput, member: int, x: StagedCredential) -> Answer:
+def _says(given: DecisionInput, member: int, x: StagedCredential) -> Answer:
     """ACCEPT or REJECT; anything else ends the search, for it says nothing about the password (X3)."""
-    answer = seen.answers.get((member, x.credential.login))
+    answer = given.answers.get((member, x.credential.login))
     if answer is None:
-        raise _Found(Row(name="", act=Act.PROBE, what=x, member=member))
-    if answer is Answer.EXPIRED and seen.members[member].has_admin:
+        raise _Found(Question(member, x))
+    if answer is Answer.EXPIRED and given.members[member].has_admin:
         return Answer.REJECT  # it lets nobody in until an administrator sets it, or another one
     if answer not in (Answer.ACCEPT, Answer.REJECT):
-        raise _Found(_stop("X3", f"{seen.members[member].name} is {answer}", member, x))
+        raise _Found(_stop(Row.X3, f"{given.members[member].name} is {answer}", member, x))
     return answer
 
 
-def _stop(name: str, why: str, member: int = -1, what: StagedCredential | None = None) -> Row:
-    return Row(name=name, act=Act.STOP, member=member, what=what, why=why)
+def _stop(row: Row, why: str, member: int = -1, what: StagedCredential | None = None) -> Decision:
+    return Decision(row=row, act=Act.STOP, member=member, what=what, why=why)

@@ -54,65 +54,65 @@ class Stores:
     _contents: dict[tuple[bool, VersionId], FetchedVersion] = field(default_factory=dict)
     _stages: dict[tuple[bool, VersionId], Stage] = field(default_factory=dict)
     """Where each version stood when it was looked at last, for messages."""
-    _expected: Callable[[SecretState], bool] = lambda look: True
+    _expected: Callable[[SecretState], bool] = lambda state: True
 
     async def look_at_secondary(self, *, versions: bool = True) -> SecretState:
         self.calls.update(["GetSecret", *(["ListSecretVersions"] if versions else [])])
-        look = await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
-        self._stages |= {(False, id_): stage for stage, id_ in look.stages.items()}
-        return look
+        state = await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
+        self._stages |= {(False, id_): stage for stage, id_ in state.stages.items()}
+        return state
 
     async def look_at_primary(self) -> SecretState:
         """Once our own last write is to be seen in it, or half a minute later."""
         deadline = time.monotonic() + self.patience
         while True:
-            look = await self.look_again()
-            if self._expected(look) or time.monotonic() > deadline:
-                self._expected = lambda look: True
-                return look
+            state = await self.look_again()
+            if self._expected(state) or time.monotonic() > deadline:
+                self._expected = lambda state: True
+                return state
             await asyncio.sleep(_PAUSE)
 
     async def look_again(self) -> SecretState:
         """Just as it is now."""
         self.calls["DescribeSecret"] += 1
-        look = await retried(lambda: self.primary.look(self.primary_name))
-        self._stages |= {(True, id_): stage for stage, id_ in look.stages.items()}
-        return look
+        state = await retried(lambda: self.primary.look(self.primary_name))
+        self._stages |= {(True, id_): stage for stage, id_ in state.stages.items()}
+        return state
 
     async def primary_content(self, version: VersionId) -> FetchedVersion:
         return await self._content(True, version)
 
-    async def secondary_content(self, version: VersionId, *, anew: bool = False) -> FetchedVersion:
-        if anew:
+    async def secondary_content(self, version: VersionId, *, refresh: bool = False) -> FetchedVersion:
+        if refresh:
             self._contents.pop((False, version), None)
         return await self._content(False, version)
 
     async def put(self, version: str, content: Secret, label: str) -> bool:
         """As :meth:`LabelledVault.put`."""
-        self._expected = lambda look: version in look.labels.values()
+        self._expected = lambda state: version in state.labels.values()
         return await self._write("PutSecretValue", self.primary.put(self.primary_name, version, content, label))
 
     async def move(self, label: str, *, to: VersionId | None, away_from: VersionId | None) -> None:
         """As :meth:`LabelledVault.move`."""
-        self._expected = lambda look: look.labels.get(label) != away_from or away_from is None
+        self._expected = lambda state: state.labels.get(label) != away_from or away_from is None
         move = self.primary.move(self.primary_name, label, to=to, away_from=away_from)
         await self._write("UpdateSecretVersionStage", move)
 
-    async def stage(self, look: SecretState, name: str, content: Secret) -> None:
-        await self._write("UpdateSecret", self.secondary.stage(look, name, content))
+    async def stage(self, state: SecretState, name: str, content: Secret) -> None:
+        await self._write("UpdateSecret", self.secondary.stage(state, name, content))
 
-    async def promote(self, look: SecretState, version: VersionId) -> None:
-        await self._write("UpdateSecret", self.secondary.promote(look, version))
+    async def promote(self, state: SecretState, version: VersionId) -> None:
+        await self._write("UpdateSecret", self.secondary.promote(state, version))
 
-    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
-        await self._write("ScheduleSecretVersionDeletion", self.secondary.prune(look, version, at))
+    async def prune(self, state: SecretState, version: VersionId, at: datetime) -> None:
+        await self._write("ScheduleSecretVersionDeletion", self.secondary.prune(state, version, at))
 
     async def _write(self, operation: str, write: Awaitable[T]) -> T:
         self.calls[operation] += 1
         try:
             return await write
         except Error:
-            self._expected = lambda look: True
+            self._expected = lambda state: True
             raise
 
     async def _content(self, is_primary: bool, version: VersionId) -> FetchedVersion:

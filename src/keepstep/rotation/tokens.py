@@ -18,13 +18,13 @@ def token_of(arn: str, stages: Stages, gen: int | None = None) -> str:
     ``gen`` tells it from an earlier version that was staged from the same state and is not what is wanted now.
     """
     known = (stages.current, stages.pending, stages.previous)
-    parts = [arn, *(held.id if held else "-" for held in known), *([] if gen is None else [str(gen)])]
+    parts = [arn, *(staged.id if staged else "-" for staged in known), *([] if gen is None else [str(gen)])]
     return str(uuid.uuid5(_NAMESPACE, "|".join(parts)))
 
 
-def name_of(held: StagedCredential) -> str:
+def name_of(staged: StagedCredential) -> str:
     """The name of the secondary store's version of what the primary holds as pending: ``rot-g7-1f3c9a2e``."""
-    return f"rot-g{held.gen}-{held.id[:8]}"
+    return f"rot-g{staged.gen}-{staged.id[:8]}"
 
 
 def gen_in(name: str) -> int:
