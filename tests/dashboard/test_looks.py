@@ -11,7 +11,8 @@ from pathlib import Path
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog
 from keepstep.clock import SystemClock
-from keepstep.jobs.assembly import Assembly, CloudSettings
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.settings import CloudSettings
 from keepstep.stores.address import parse
 from keepstep.stores.interface import Appendable
 from keepstep.vaults.address import parse as parse_secret

@@ -17,7 +17,7 @@ from keepstep.doctor.catalogue import CHECKS, TROUBLES
 from keepstep.doctor.check import Check, Verdict, ok
 from keepstep.doctor.probe import Probe, examine
 from keepstep.errors import ConfigError, NotFound
-from keepstep.jobs.assembly import CloudSettings
+from keepstep.jobs.settings import CloudSettings
 from tests.cli.inprocess import keepstep
 from tests.doctor.worlds import configure, doctor
 

@@ -13,9 +13,9 @@ from keepstep.cli.running import run
 from keepstep.config import Config, RotateJob
 from keepstep.doctor.check import Check, Verdict
 from keepstep.doctor.checks import examined
-from keepstep.doctor.context import JobUnderTest
 from keepstep.errors import ExitCode
-from keepstep.jobs.assembly import CloudSettings
+from keepstep.jobs.rotate import ResolvedRotation
+from keepstep.jobs.settings import CloudSettings
 from keepstep.rotation.changes import Strategy
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer
@@ -185,7 +185,7 @@ def at(clouds: Clouds, tmp_path: Path) -> Callable[..., dict[str, Check]]:
     def visit(ahead: timedelta, **member: object) -> dict[str, Check]:
         arn, ocid = clouds.create('{"username": "u", "password": "p"}')
         fields = {"kind": "rotate", "aws_secret": arn, "oci_secret": ocid, "database": [member]}
-        patient = JobUnderTest(name="app", job=RotateJob.model_validate(fields), settings=CloudSettings())
+        patient = ResolvedRotation(name="app", config=Config(), job=RotateJob.model_validate(fields))
         found = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, clock=Clock(ahead)))
         return {check.name: check for check in found}
 

@@ -14,8 +14,8 @@ from keepstep.config import Config, SyncJob
 from keepstep.doctor.check import Verdict
 from keepstep.doctor.checks import examined
 from keepstep.doctor.clocks import judged
-from keepstep.doctor.context import JobUnderTest
-from keepstep.jobs.assembly import CloudSettings
+from keepstep.jobs.settings import CloudSettings
+from keepstep.jobs.sync import ResolvedSync
 from tests.cli.conftest import Edit, MainJob
 from tests.doctor.worlds import Clock, Report, configure, doctor
 
@@ -132,7 +132,7 @@ def test_a_wrong_clock_is_found(main_job: MainJob, monkeypatch: pytest.MonkeyPat
     for name, value in main_job.variables.items():
         monkeypatch.setenv(name, value)
     job = SyncJob(kind="sync", source=main_job.source, target=main_job.target)
-    patient = JobUnderTest(name="reports", job=job, settings=CloudSettings())
+    patient = ResolvedSync(name="reports", config=Config(), job=job)
     clock = Clock(timedelta(minutes=7))
     checks = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, clock=clock))
     off = {check.name: check for check in checks if check.name.endswith("-clock")}
@@ -165,7 +165,7 @@ def test_silence_ends_at_the_deadline(main_job: MainJob, monkeypatch: pytest.Mon
     for name, value in main_job.variables.items():
         monkeypatch.setenv(name, value)
     job = SyncJob(kind="sync", source=main_job.source, target=main_job.target)
-    patient = JobUnderTest(name="reports", job=job, settings=CloudSettings())
+    patient = ResolvedSync(name="reports", config=Config(), job=job)
     checks = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, deadline=4))
     found = {check.name: check for check in checks}
     assert "no answer within 4 s" in found["source-list"].text and found["source-list"].verdict is Verdict.FAIL

@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 
 from keepstep.config import load
-from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.resolve import watches_of
 from keepstep.schedules.cron import Cron
 from keepstep.schedules.schedule import Schedule
 from tests.hosts.fixtures import COPY, Place

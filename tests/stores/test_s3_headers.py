@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keepstep.cli.aws_options import ACLS
+from keepstep.jobs.sync_options import ACLS
 from keepstep.secret import Secret
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_headers import s3_headers

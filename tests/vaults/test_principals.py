@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from keepstep.jobs.assembly import Assembly, CloudSettings
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.settings import CloudSettings
 from keepstep.localcloud.server import LocalCloud
 from tests.clouds.test_oci_principals import Proxymux
 from tests.clouds.test_oci_principals import function as function

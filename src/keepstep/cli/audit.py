@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
@@ -15,12 +16,15 @@ from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verdict, chains_in, verify
 from keepstep.cli.options import Group, config_file, global_options, merge_globals
-from keepstep.cli.rotate_job import NAME
 from keepstep.cli.running import run
-from keepstep.config import Audit, Config, RotateJob, load
+from keepstep.config import Config, load
 from keepstep.errors import ConfigError, Error, ExitCode
-from keepstep.jobs.assembly import Assembly, CloudSettings, settings_of
-from keepstep.jobs.audit import Places, bucket_of, key_of, places_of
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.audit import Places, key_of, places_of
+from keepstep.jobs.environment import ROTATION, audit_key_of, audit_of
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.rotate import ResolvedRotation
+from keepstep.jobs.settings import CloudSettings, settings_of
 from keepstep.stores.address import Address
 from keepstep.stores.address import parse as parse_address
 from keepstep.stores.interface import Store
@@ -71,48 +75,55 @@ def _code_of(verdicts: list[Verdict]) -> ExitCode:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Task:
-    log: Address
+class _Means:
+    """What one log is verified with."""
+
     key: SecretAddress
     anchor: Address | None
+    """The folder above the log's own."""
     settings: CloudSettings
-    expected: frozenset[str] = field(default_factory=frozenset)
-    """Logs that jobs are configured to write there."""
-    is_known: bool = False
-    """A job is configured to write there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    log: Address
+    means: _Means
+    """Of logs that no job is configured to write."""
+    own: dict[str, _Means]
+    """Of those that jobs are configured to write there, by their chains."""
+    is_root: bool
+    """Whether the address is above the folders of those jobs."""
 
 
 def _task(config: Config, address: str, key: str | None, anchor: str | None) -> _Task:
     """What the command line says, completed by the jobs that write to the address. Raises :class:`ConfigError`."""
     log = parse_address(address)
-    audits = {name: job.audit for name, job in config.job.items() if isinstance(job, RotateJob) and job.audit}
-    if found := _of_environment():
-        audits.setdefault(NAME, found)
-    ours = {name: places_of(name, audit) for name, audit in audits.items()}
-    ours = {name: places for name, places in ours.items() if _writes_to(places, log)}
-    places = next(iter(ours.values()), None)
-    secret = key_of(key) if key else (places.key if places else _seed_key())
-    if not secret:
-        raise ConfigError("the key of the audit log is not known", hint="--key aws-ssm:NAME, or an ARN or OCID")
-    is_root = any(_are_same(each.root, log) for each in ours.values())
-    jobs = [config.job[name] for name in ours if name in config.job]
-    identity = next((job.identity for job in jobs if job.identity), config.identity)
-    return _Task(
-        log=log,
-        key=secret,
-        anchor=parse_address(anchor) if anchor else _anchor_of(places, audits, is_root=is_root),
-        settings=settings_of(identity),
-        expected=frozenset(each.chain for each in ours.values()) if is_root else frozenset(),
-        is_known=bool(ours),
-    )
+    given_key = key_of(key) if key else None
+    given_anchor = parse_address(anchor) if anchor else None
+    found = [(places, settings) for places, settings in _configured(config) if _writes_to(places, log)]
+    own = {
+        places.chain: _Means(
+            key=given_key or places.key, anchor=given_anchor or places.anchor_root, settings=settings
+        )
+        for places, settings in found
+    }
+    means = next(iter(own.values()), None)
+    if means is None:
+        secret = given_key or audit_key_of(os.environ)
+        if not secret:
+            raise ConfigError("the key of the audit log is not known", hint="--key aws-ssm:NAME, or an ARN or OCID")
+        means = _Means(key=secret, anchor=given_anchor, settings=settings_of(config.identity))
+    is_root = any(_are_same(places.root, log) for places, _ in found)
+    return _Task(log=log, means=means, own=own, is_root=is_root)
 
 
-def _anchor_of(places: Places | None, audits: dict[str, Audit], *, is_root: bool) -> Address | None:
-    """The folder that holds the logs' anchors, or the one of the only log that is looked at."""
-    if places is None or places.anchor is None:
-        return None
-    texts = [audit.anchor for name, audit in audits.items() if places_of(name, audit) == places]
-    return bucket_of(texts[0]) if texts and texts[0] else None
+def _configured(config: Config) -> Iterator[tuple[Places, CloudSettings]]:
+    """The logs of all jobs, and of a rotation by variables."""
+    for job in resolved_jobs(config):
+        if isinstance(job, ResolvedRotation) and job.audit:
+            yield job.audit, job.settings
+    if ROTATION not in config.job and (found := audit_of(os.environ)):
+        yield places_of(ROTATION, found), settings_of(config.identity)
 
 
 def _writes_to(places: Places, log: Address) -> bool:
@@ -123,41 +134,56 @@ def _are_same(one: Address, other: Address) -> bool:
     return relation(one, other) is Relation.SAME
 
 
-def _of_environment() -> Audit | None:
-    """What a rotation without a file would write to."""
-    log, key = os.environ.get("AUDIT_LOG"), os.environ.get("AUDIT_HASH_SALT_SSM")
-    return Audit(log=log, key=key) if log and key else None
-
-
-def _seed_key() -> SecretAddress | None:
-    name = os.environ.get("AUDIT_HASH_SALT_SSM")
-    return key_of(name) if name else None
-
-
 async def _verify(task: _Task) -> list[Verdict]:
     async with AsyncExitStack() as stack:
-        assembly = Assembly(task.settings)
-
-        def opened(address: Address) -> Store:
-            store = assembly.source(address)
-            stack.push_async_callback(store.close)
-            return store
-
-        vault = assembly.vaults([task.key.vault])[task.key.vault]
-        stack.push_async_callback(vault.close)
-        keyring = Keyring(vault, task.key)
-        chains = await chains_in(opened(task.log)) | task.expected
-        if task.anchor and "" not in chains:
-            chains |= await chains_in(opened(task.anchor))
-        if not chains and not task.is_known:
-            raise Error(
-                f"there is no audit log at {task.log}", hint="name the folder that audit.log or AUDIT_LOG names"
-            )
+        parts = _Parts(stack)
+        folders = await _logs(task, parts)
         verdicts = []
-        for chain, folder in _folders(task.log, chains):
-            anchor = opened(folder_of(task.anchor, chain)) if task.anchor else None
-            verdicts.append(await verify(chain, opened(folder), keyring, anchor))
+        for chain, folder in folders:
+            means = task.own.get(chain, task.means)
+            anchor = parts.store(means, folder_of(means.anchor, chain)) if means.anchor else None
+            verdicts.append(await verify(chain, parts.store(means, folder), parts.keyring(means), anchor))
         return verdicts
+
+
+async def _logs(task: _Task, parts: _Parts) -> list[tuple[str, Address]]:
+    """Each log at the address, by its chain: those that are there, and those that have to be."""
+    if task.own and not task.is_root:
+        return [(chain, task.log) for chain in task.own]
+    chains = await chains_in(parts.store(task.means, task.log)) | task.own.keys()
+    if "" not in chains:
+        for means in {each.anchor: each for each in (task.means, *task.own.values())}.values():
+            chains |= await chains_in(parts.store(means, means.anchor)) if means.anchor else set()
+    if not chains and not task.own:
+        raise Error(
+            f"there is no audit log at {task.log}", hint="name the folder that audit.log or AUDIT_LOG names"
+        )
+    return _folders(task.log, chains)
+
+
+class _Parts:
+    """Opens stores and vaults, each identity once; they are closed with the stack."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._assemblies: dict[CloudSettings, Assembly] = {}
+        self._keyrings: dict[tuple[CloudSettings, SecretAddress], Keyring] = {}
+
+    def _assembly(self, means: _Means) -> Assembly:
+        return self._assemblies.setdefault(means.settings, Assembly(means.settings))
+
+    def store(self, means: _Means, address: Address) -> Store:
+        store = self._assembly(means).source(address)
+        self._stack.push_async_callback(store.close)
+        return store
+
+    def keyring(self, means: _Means) -> Keyring:
+        """One for each key: it knows the versions that it has read."""
+        if (means.settings, means.key) not in self._keyrings:
+            vault = self._assembly(means).vaults([means.key.vault])[means.key.vault]
+            self._stack.push_async_callback(vault.close)
+            self._keyrings[means.settings, means.key] = Keyring(vault, means.key)
+        return self._keyrings[means.settings, means.key]
 
 
 def _folders(log: Address, chains: set[str]) -> list[tuple[str, Address]]:

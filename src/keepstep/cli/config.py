@@ -32,7 +32,7 @@ def check(ctx: click.Context, /, **options: Any) -> None:
 
     path = needed_config_file(ctx)
     config = load(path)
-    mistakes = list(mistakes_of(ctx, config))
+    mistakes = list(mistakes_of(config))
     for mistake in mistakes:
         say(mistake)
     ignored = list(ignored_in(config))

@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 
-import click
-
-from keepstep.cli.sync_job import checked, words_of
-from keepstep.cli.transfer_options import transfer_options
-from keepstep.config import Config, RotateJob, SecretsJob, SyncJob
+from keepstep.config import Config
 from keepstep.errors import ConfigError, Error
-from keepstep.jobs.assembly import Assembly, schedule_of, settings_of
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.resolved import ResolvedJob
 from keepstep.monitoring.channels import service_of
-from keepstep.secrets.map import Map, read_map
-from keepstep.secrets.plan import make_plan
-from keepstep.stores.address import Address, parse
 
 _SOME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def mistakes_of(ctx: click.Context, config: Config) -> Iterator[Error]:
+def mistakes_of(config: Config) -> Iterator[Error]:
     """What would be refused, each named by its key."""
     try:
         config.state.place.check_driver()
     except Error as error:
         yield error
     yield from _alerts(config)
-    for name, job in config.job.items():
+    for job in resolved_jobs(config):
         try:
-            _check(ctx, config, name, job)
-        except click.UsageError as error:
-            yield ConfigError(f"job.{name}.params: {error.format_message()}", hint="keepstep sync --help")
+            _check_schedule(job)
+            job.check()
         except Error as error:
-            what = error.message if error.message.startswith("job.") else f"job.{name}: {error.message}"
+            what = error.message if error.message.startswith("job.") else f"job.{job.name}: {error.message}"
             yield ConfigError(what, hint=error.hint)
 
 
 def ignored_in(config: Config) -> Iterator[str]:
     """What has no effect."""
-    for name, job in config.job.items():
-        schedule, given = schedule_of(job), job.model_fields_set
+    for resolved in resolved_jobs(config):
+        name, job, schedule = resolved.name, resolved.job, resolved.schedule
+        given = job.model_fields_set
         if schedule is None or schedule.is_startup:
             for key in ("jitter", "missed"):
                 if key in given:
@@ -79,52 +70,7 @@ def _alerts(config: Config) -> Iterator[Error]:
             yield ConfigError(why, hint="see docs/alerts.md for the forms")
 
 
-def _check(ctx: click.Context, config: Config, name: str, job: SyncJob | SecretsJob | RotateJob) -> None:
-    """Raises :class:`Error` and :class:`click.UsageError`."""
-    if (schedule := schedule_of(job)) and not schedule.is_startup and schedule.after(_SOME) is None:
-        raise ConfigError(f"job.{name}.schedule: {job.schedule} never comes")
-    if isinstance(job, SyncJob):
-        _sync(ctx, name, job)
-    elif isinstance(job, SecretsJob):
-        _secrets(name, job)
-    else:
-        asyncio.run(_rotation(config, name, job))
-
-
-def _sync(ctx: click.Context, name: str, job: SyncJob) -> None:
-    from keepstep.cli.sync import command
-
-    checked(name, job)
-    options = command.make_context("params", words_of(job), parent=ctx).params
-    source, target = _address(name, "source", job.source), _address(name, "target", job.target)
-    transfer_options(options, source, target)
-    if options["trash"]:
-        parse(options["trash"])
-
-
-def _address(name: str, key: str, text: str) -> Address:
-    try:
-        return parse(text)
-    except ConfigError as error:
-        raise ConfigError(f"job.{name}.{key}: {error.message}", hint=error.hint) from None
-
-
-def _secrets(name: str, job: SecretsJob) -> None:
-    plan = make_plan(read_map(Path(job.map)) if job.map else Map(), job.file, job.set)
-    if plan.mistakes:
-        first = plan.mistakes[0]
-        more = f" (and {len(plan.mistakes) - 1} more)" if len(plan.mistakes) > 1 else ""
-        raise ConfigError(f"job.{name}: {first.where}: {first.error.message}{more}", hint=first.error.hint)
-    if not plan.targets:
-        raise ConfigError(f"job.{name} names no secret", hint="give it a map, or [[job.NAME.file]]")
-
-
-async def _rotation(config: Config, name: str, job: RotateJob) -> None:
-    """Wires it, and asks nobody: wallets, which may be elsewhere, are left out."""
-    from keepstep.jobs.rotate import RotationAssembly
-
-    async with AsyncExitStack() as stack:
-        assembly = Assembly(settings_of(job.identity or config.identity))
-        without = [member.model_copy(update={"wallet": None}) for member in job.database]
-        parts = RotationAssembly(assembly, stack, lambda text: None)
-        await parts.rotation(name, job.model_copy(update={"database": without}))
+def _check_schedule(job: ResolvedJob) -> None:
+    schedule = job.schedule
+    if schedule and not schedule.is_startup and schedule.after(_SOME) is None:
+        raise ConfigError(f"job.{job.name}.schedule: {job.job.schedule} never comes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections import Counter
 from dataclasses import asdict, replace
@@ -14,18 +13,17 @@ from typing import Any
 import click
 
 from keepstep.cli.options import Command, config_file, global_options, merge_globals
-from keepstep.cli.rotate_job import NAME, job_of_environment
 from keepstep.cli.running import run
-from keepstep.cli.transfer_options import transfer_options
-from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, job_of, load
+from keepstep.config import Config, load
 from keepstep.doctor.check import Check, Verdict, exit_code, of_error
 from keepstep.doctor.checks import examined
-from keepstep.doctor.context import JobUnderTest
 from keepstep.errors import ConfigError, Error
-from keepstep.jobs.assembly import CloudSettings, instance_by_default, settings_of
-from keepstep.secrets.map import DEFAULT_PATHS, Map, find_map, read_map
-from keepstep.secrets.plan import make_plan
-from keepstep.stores.address import parse
+from keepstep.jobs.environment import job_of_variables
+from keepstep.jobs.resolve import resolve, resolved_jobs
+from keepstep.jobs.resolved import ResolvedJob
+from keepstep.jobs.secrets import secrets_of_map
+from keepstep.jobs.settings import settings_of
+from keepstep.secrets.map import DEFAULT_PATHS, find_map
 from keepstep.text import shown
 
 _LONGEST = 2000
@@ -57,12 +55,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     options = merge_globals(ctx, options)
     path = config_file(ctx)
     config = load(path) if path else Config()
-    patients, checks = _patients(ctx, config, options["job"], is_configured=path is not None)
-    if not patients and not checks and not options["probe_fencing"]:
+    jobs, checks = _chosen(config, options["job"], is_configured=path is not None)
+    if not jobs and not checks and not options["probe_fencing"]:
         raise ConfigError("there is nothing to look at", hint=_NOTHING)
-    settings = patients[0].settings if options["job"] and patients else settings_of(config.identity)
+    settings = jobs[0].settings if options["job"] and jobs else settings_of(config.identity)
     checks += run(
-        examined(config, patients, settings, options["probe_fencing"], is_recorded=bool(path) and bool(config.job))
+        examined(config, jobs, settings, options["probe_fencing"], is_recorded=bool(path) and bool(config.job))
     )
     if options["as_json"]:
         document = {"version": 1, "kind": "doctor", "checks": [asdict(check) for check in checks]}
@@ -75,78 +73,28 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 _NOTHING = "write a keepstep.toml with jobs, name a map file, or set SYNC_FROM and SYNC_TO, or AWS_SECRET_ID"
 
 
-def _patients(
-    ctx: click.Context, config: Config, name: str | None, *, is_configured: bool
-) -> tuple[list[JobUnderTest], list[Check]]:
+def _chosen(config: Config, name: str | None, *, is_configured: bool) -> tuple[list[ResolvedJob], list[Check]]:
     """The jobs that are meant, and what is wrong with those that make no sense. Raises :class:`ConfigError`."""
     if name is None and not (is_configured and config.job):
-        return _of_environment(ctx, config), []
+        return _of_this_host(config), []
     if name is not None and name not in config.job and ("/" in name or name.endswith(".csv")):
-        return [_of_secrets(config, SecretsJob(kind="secrets", map=name), name)], []
-    if name is not None:
-        job_of(config, name)
-    patients, checks = [], []
-    for each in [name] if name is not None else config.job:
+        return [secrets_of_map(config, Path(name))], []
+    jobs: list[ResolvedJob] = []
+    checks = []
+    for job in [resolve(config, name)] if name is not None else resolved_jobs(config):
         try:
-            patients.append(_patient(ctx, config, each))
+            _ = job.clouds, job.settings  # which reads what has to be read of a job before anything else of it
+            jobs.append(job)
         except Error as error:
-            checks.append(replace(of_error("job", each, error), job=each))
-    return patients, checks
+            checks.append(replace(of_error("job", job.name, error), job=job.name))
+    return jobs, checks
 
 
-def _patient(ctx: click.Context, config: Config, name: str) -> JobUnderTest:
-    job = config.job[name]
-    if isinstance(job, SyncJob):
-        return _of_sync(ctx, config, job, name)
-    if isinstance(job, SecretsJob):
-        return _of_secrets(config, job, name)
-    return JobUnderTest(name=name, job=job, settings=settings_of(job.identity or config.identity))
-
-
-def _of_sync(ctx: click.Context, config: Config, job: SyncJob, name: str) -> JobUnderTest:
-    """With the options that the job's params stand for."""
-    from keepstep.cli.sync import command as sync
-
-    words = [*shlex.split(job.params), "--", job.source, job.target]
-    options = sync.make_context("params", words, parent=ctx).params
-    source, target = parse(job.source), parse(job.target)
-    said = {
-        word: options[word]
-        for word in ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
-        if options[word]
-    }
-    settings: CloudSettings = settings_of(job.identity or config.identity)
-    return JobUnderTest(
-        name=name,
-        job=job,
-        settings=replace(settings, **said, no_sign_request=options["no_sign_request"]),
-        transfer=transfer_options(options, source, target),
-        deletes=options["delete"],
-        trash=parse(options["trash"]) if options["trash"] else None,
-    )
-
-
-def _of_secrets(config: Config, job: SecretsJob, name: str) -> JobUnderTest:
-    map_ = read_map(Path(job.map)) if job.map else Map()
-    settings = instance_by_default(settings_of(job.identity or config.identity))
-    return JobUnderTest(name=name, job=job, settings=settings, plan=make_plan(map_, job.file, job.set))
-
-
-def _of_environment(ctx: click.Context, config: Config) -> list[JobUnderTest]:
+def _of_this_host(config: Config) -> list[ResolvedJob]:
     """What the replaced tools' variables and files say."""
-    if os.environ.get("SYNC_FROM"):
-        from keepstep.hosts.container import read_settings
-
-        given = read_settings(os.environ)
-        job = SyncJob(kind="sync", source=str(given.source), target=str(given.target), params=given.params)
-        patient = _of_sync(ctx, config, job, "sync")
-        roles = (given.role,) if given.role else ()
-        return [replace(patient, settings=replace(patient.settings, role_arn=roles))]
-    if os.environ.get("AWS_SECRET_ID"):
-        rotation: RotateJob = job_of_environment(os.environ)
-        return [JobUnderTest(name=NAME, job=rotation, settings=settings_of(config.identity))]
-    found = str(find_map()) if any(os.path.exists(path) for path in DEFAULT_PATHS) else None
-    return [_of_secrets(config, SecretsJob(kind="secrets", map=found), found)] if found else []
+    if job := job_of_variables(os.environ):
+        return [job]
+    return [secrets_of_map(config, find_map())] if any(os.path.exists(path) for path in DEFAULT_PATHS) else []
 
 
 def _tell(checks: list[Check], *, quiet: bool) -> None:

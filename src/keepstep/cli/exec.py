@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import NoReturn
 
 import click
 
 from keepstep.cli.options import Command
-from keepstep.cli.secrets_job import Work, ask, work_of
+from keepstep.cli.secrets_job import ask, chosen_secrets
 from keepstep.errors import Error
-from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.environment import chosen, environment_of
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
@@ -45,7 +46,7 @@ def command(ctx: click.Context, map_: str | None, names: dict[str, str], words: 
     ld_preload) are refused unless --env chooses them. If any secret cannot be fetched, the program does not start.
     It replaces keepstep: signals reach it, and its exit code is the command's (127 when it does not exist).
     """
-    secrets = ask(_secrets(work_of(ctx, map_), names))
+    secrets = ask(_secrets(chosen_secrets(ctx, map_), names))
     _become(words, {**os.environb, **secrets})
 
 
@@ -56,13 +57,9 @@ def _names(given: tuple[str, ...]) -> dict[str, str]:
         raise click.BadParameter(str(exc)) from None
 
 
-async def _secrets(work: Work, names: dict[str, str]) -> dict[bytes, bytes]:
-    vaults = Assembly(work.settings).vaults(work.vaults)
-    try:
-        return await environment_of(work.plan, vaults, names=names)
-    finally:
-        for vault in vaults.values():
-            await vault.close()
+async def _secrets(work: ResolvedSecrets, names: dict[str, str]) -> dict[bytes, bytes]:
+    async with AsyncExitStack() as stack:
+        return await environment_of(work.plan, work.vaults(stack), names=names)
 
 
 def _become(words: tuple[str, ...], environment: dict[bytes, bytes]) -> NoReturn:

@@ -13,7 +13,8 @@ import click
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import Error, Locked, Transient
-from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.resolve import watches_of
 from keepstep.runs.history import History
 from keepstep.runs.recording import RUN, Recording
 from keepstep.state.clock import StateClock

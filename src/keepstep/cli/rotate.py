@@ -11,13 +11,12 @@ import click
 
 from keepstep.cli.options import Command, global_options, merge_globals
 from keepstep.cli.recording import recording_of
-from keepstep.cli.rotate_job import Work, work_of
+from keepstep.cli.rotate_job import chosen_rotation
 from keepstep.cli.rotate_output import Lines
 from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.clock import SystemClock
 from keepstep.errors import ExitCode
-from keepstep.jobs.assembly import Assembly, settings_of
-from keepstep.jobs.rotate import RotationAssembly
+from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.rotation.tick import Tick
 from keepstep.runs.report import Report, action_log
 
@@ -37,9 +36,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     goes on; users that do not go together, or a second rotator, are refused (4).
     """
     options = merge_globals(ctx, options)
-    work = work_of(ctx, options["job"])
+    work = chosen_rotation(ctx, options["job"])
     with ExitStack() as stack:
-        config = None if options["plan"] else work.config
+        config = work.config if work.is_recorded and not options["plan"] else None
         recording = stack.enter_context(recording_of(config, work.name, "rotate"))
         lines = Lines(quiet=options["quiet"] or options["as_json"], verbose=options["verbose"] or options["plan"])
         keeps_actions = options["as_json"] or recording.keeps_actions
@@ -60,11 +59,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     sys.exit(report.exit_code)
 
 
-async def _tick(work: Work, report: Report, lines: Lines, options: dict[str, Any]) -> ExitCode | None:
+async def _tick(work: ResolvedRotation, report: Report, lines: Lines, options: dict[str, Any]) -> ExitCode | None:
     async with AsyncExitStack() as stack:
-        assembly = RotationAssembly(Assembly(settings_of(work.identity)), stack, lines.warned, work.called)
+        parts = work.parts(stack, lines.warned)
         tick = Tick(
-            await assembly.rotation(work.name, work.job),
+            await parts.rotation(work.name, work.job),
             report,
             lines,
             is_forced=options["now"],

@@ -16,20 +16,20 @@ import click
 from keepstep.cli.options import Group, global_options, merge_globals
 from keepstep.cli.recording import alone, recording_of
 from keepstep.cli.running import Interruption, late_signal, run
-from keepstep.cli.secrets_job import Work, ages_path, ask, work_of
+from keepstep.cli.secrets_job import ask, chosen_secrets
 from keepstep.cli.secrets_output import Lines, table
 from keepstep.clock import SystemClock
 from keepstep.config import parse_duration
 from keepstep.errors import ExitCode
-from keepstep.jobs.assembly import Assembly, recipients
+from keepstep.jobs.assembly import recipients
+from keepstep.jobs.secrets import ResolvedSecrets
+from keepstep.jobs.settings import secret_setting
 from keepstep.runs.report import Report, action_log
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.apply import Apply, ApplyOptions
-from keepstep.secrets.delivery import key_of
 from keepstep.secrets.drift import Drift, FileState, Fingerprints, State
-from keepstep.vaults.address import parse
+from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.fields import field_of
-from keepstep.vaults.interface import Vault
 
 
 class _Duration(click.ParamType[timedelta]):
@@ -68,11 +68,11 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
     did, 1 when something failed.
     """
     options = merge_globals(ctx, options)
-    work = work_of(ctx, options["map"])
+    work = chosen_secrets(ctx, options["map"])
     with ExitStack() as stack:
-        if not options["dryrun"] and not work.config:
-            stack.enter_context(alone(work.place, work.lock, "secrets"))
-        config = None if options["dryrun"] else work.config
+        if not options["dryrun"] and not work.is_recorded:
+            stack.enter_context(alone(work.config.state.place, work.lock, "secrets"))
+        config = None if options["dryrun"] or not work.is_recorded else work.config
         recording = stack.enter_context(recording_of(config, work.name, "secrets"))
         report = recording.report = Report(
             "secrets",
@@ -90,14 +90,14 @@ def apply(ctx: click.Context, /, **options: Any) -> None:
     sys.exit(report.exit_code)
 
 
-async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCode | None:
+async def _apply(work: ResolvedSecrets, report: Report, options: dict[str, Any]) -> ExitCode | None:
     async with AsyncExitStack() as stack:
         told = recipients()
         for recipient in {id(each): each for each in told.values()}.values():
             stack.push_async_callback(recipient.close)
         job = Apply(
             work.plan,
-            _vaults(work, stack),
+            work.vaults(stack),
             told,
             report,
             Lines(
@@ -107,10 +107,10 @@ async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCod
             ),
             options=ApplyOptions(
                 dryrun=options["dryrun"],
-                max_stale=options["max_stale"] or work.max_stale,
+                max_stale=options["max_stale"] or work.job.max_stale,
                 jobs=options["jobs"],
             ),
-            ages=Ages(None if options["dryrun"] else ages_path(work, is_kept=True)),
+            ages=Ages(None) if options["dryrun"] else work.ages(is_kept=True),
         )
         with Interruption(job.stop) as interruption:
             with suppress(asyncio.CancelledError):
@@ -127,8 +127,9 @@ async def _apply(work: Work, report: Report, options: dict[str, Any]) -> ExitCod
 def drift(ctx: click.Context, /, **options: Any) -> None:
     """Says which file holds which version, never a value. Ends with 0 when all are in step, with 1 otherwise."""
     options = merge_globals(ctx, options)
-    work = work_of(ctx, options["map"])
-    key = options["fingerprint_key"] or work.fingerprint_key
+    work = chosen_secrets(ctx, options["map"])
+    given = options["fingerprint_key"]
+    key = secret_setting(given, called="--fingerprint-key") if given else work.fingerprint_key
     fingerprints, states = ask(_drift(work, key, options["jobs"]))
     if options["as_json"]:
         _write_drift(fingerprints, states)
@@ -141,17 +142,16 @@ def drift(ctx: click.Context, /, **options: Any) -> None:
     sys.exit(ExitCode.DONE if all(state.state is State.IN_STEP for state in states) else ExitCode.FAILED)
 
 
-async def _drift(work: Work, key: str | None, jobs: int) -> tuple[Fingerprints, list[FileState]]:
+async def _drift(
+    work: ResolvedSecrets, key: SecretAddress | None, jobs: int
+) -> tuple[Fingerprints, list[FileState]]:
     async with AsyncExitStack() as stack:
-        address = parse(key) if key else None
-        vaults = _vaults(work, stack, *([address.vault] if address else []))
+        vaults = work.vaults(stack, *([key.vault] if key else []))
         fingerprints = Fingerprints()
-        if address:
-            value = await vaults[key_of(address)[0]].get(address.name)
-            fingerprints = Fingerprints(field_of(value.content.reveal_bytes(), address))
-        return fingerprints, await Drift(
-            work.plan, vaults, fingerprints, Ages(ages_path(work, is_kept=False)), jobs
-        ).files()
+        if key:
+            value = await vaults[key.vault].get(key.name)
+            fingerprints = Fingerprints(field_of(value.content.reveal_bytes(), key))
+        return fingerprints, await Drift(work.plan, vaults, fingerprints, work.ages(is_kept=False), jobs).files()
 
 
 def _write_drift(fingerprints: Fingerprints, states: list[FileState]) -> None:
@@ -163,10 +163,3 @@ def _write_drift(fingerprints: Fingerprints, states: list[FileState]) -> None:
         "files": [asdict(state) for state in states],
     }
     click.echo(json.dumps(document, indent=1))
-
-
-def _vaults(work: Work, stack: AsyncExitStack, *more: str) -> dict[str, Vault]:
-    vaults = Assembly(work.settings).vaults([*work.vaults, *more])
-    for vault in vaults.values():
-        stack.push_async_callback(vault.close)
-    return vaults

@@ -13,7 +13,8 @@ import click
 from keepstep.cli.options import Command, global_options, merge_globals, needed_config_file
 from keepstep.clock import SystemClock
 from keepstep.config import Config, job_of, load
-from keepstep.jobs.assembly import alerting_of, schedule_of
+from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.resolve import resolve
 from keepstep.monitoring.alerting import Alerting
 from keepstep.monitoring.overview import Overview, overview
 from keepstep.monitoring.words import achievement
@@ -65,8 +66,8 @@ def _alerts(alerting: Alerting, names: list[str], now: datetime) -> Iterable[str
 
 
 def _view(config: Config, name: str, history: History, now: datetime) -> Overview:
-    job = config.job[name]
-    return overview(history, name, job.kind, schedule_of(job), now)
+    job = resolve(config, name)
+    return overview(history, name, job.kind, job.schedule, now)
 
 
 _HEAD = ("JOB", "KIND", "STATE", "WHEN", "TOOK", "DID", "NEXT")

@@ -11,21 +11,19 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from keepstep.audit.keys import Keyring
 from keepstep.audit.verify import Verdict, verify
 from keepstep.clock import Clock
-from keepstep.config import Config, RotateJob, SecretsJob
+from keepstep.config import Config
 from keepstep.errors import Error
-from keepstep.jobs.assembly import Assembly, CloudSettings, instance_by_default, settings_of
-from keepstep.jobs.audit import Places, places_of
-from keepstep.secrets.ages import Ages
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.audit import Places
+from keepstep.jobs.resolve import resolve
+from keepstep.jobs.rotate import ResolvedRotation
+from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.drift import Drift, FileState, Fingerprints
-from keepstep.secrets.map import Map, read_map
-from keepstep.secrets.plan import make_plan
 from keepstep.vaults.address import SecretAddress
-from keepstep.vaults.address import parse as parse_secret
 from keepstep.vaults.interface import Stage
 
 FRESH = timedelta(minutes=10)
@@ -77,13 +75,14 @@ class SnapshotCache:
 
     def of(self, name: str) -> Snapshot | None:
         """The last look, which may be none yet; an old one is repeated behind the caller's back."""
-        job = self._config().job.get(name)
-        if not isinstance(job, SecretsJob | RotateJob):
+        config = self._config()
+        job = resolve(config, name) if name in config.job else None
+        if not isinstance(job, ResolvedSecrets | ResolvedRotation):
             return None
         look = self._known.setdefault(name, Snapshot(job.kind))
         is_old = look.at is None or self._clock.now() - look.at > FRESH
         if is_old and name not in self._under_way:
-            self._under_way[name] = asyncio.create_task(self._look(name, job))
+            self._under_way[name] = asyncio.create_task(self._look(job))
         return look
 
     @property
@@ -91,15 +90,14 @@ class SnapshotCache:
         """Changes with every look."""
         return repr([(name, look.at) for name, look in self._known.items()])
 
-    async def _look(self, name: str, job: SecretsJob | RotateJob) -> None:
+    async def _look(self, job: ResolvedSecrets | ResolvedRotation) -> None:
         look = Snapshot(job.kind)
         try:
             async with asyncio.timeout(_LONGEST), AsyncExitStack() as stack:
-                settings = settings_of(job.identity or self._config().identity)
-                if isinstance(job, SecretsJob):
-                    look.drift = await _drift(job, settings, stack)
+                if isinstance(job, ResolvedSecrets):
+                    look.drift = await _drift(job, stack)
                 else:
-                    await _credential(name, job, settings, stack, look)
+                    await _credential(job, stack, look)
         except Error as error:
             look.error = error.message
         except TimeoutError:
@@ -108,33 +106,23 @@ class SnapshotCache:
             look.error = f"this needs the library {error.name}"
         finally:
             look.at = self._clock.now()
-            self._known[name] = look
-            self._under_way.pop(name, None)
+            self._known[job.name] = look
+            self._under_way.pop(job.name, None)
 
 
-async def _drift(job: SecretsJob, settings: CloudSettings, stack: AsyncExitStack) -> list[FileState]:
-    map_ = await asyncio.to_thread(read_map, Path(job.map)) if job.map else Map()
-    plan = make_plan(map_, job.file, job.set)
-    deliveries = [delivery for target in plan.targets for delivery in target.deliveries]
-    kinds = {source.vault for delivery in deliveries for source in delivery.content.sources}
-    vaults = Assembly(instance_by_default(settings)).vaults(sorted(kinds))
-    for vault in vaults.values():
-        stack.push_async_callback(vault.close)
-    return await Drift(plan, vaults, Fingerprints(), Ages(None)).files()
+async def _drift(job: ResolvedSecrets, stack: AsyncExitStack) -> list[FileState]:
+    plan = await asyncio.to_thread(lambda: job.plan)
+    return await Drift(plan, job.vaults(stack), Fingerprints(), job.ages(is_kept=False)).files()
 
 
-async def _credential(
-    name: str, job: RotateJob, settings: CloudSettings, stack: AsyncExitStack, look: Snapshot
-) -> None:
-    assembly = Assembly(settings)
-    for text, kind in ((job.aws_secret, "aws-sm"), (job.oci_secret, "oci-vault")):
-        if text:
-            look.held += await _held(assembly, parse_secret(text, bare=kind), stack)
+async def _credential(job: ResolvedRotation, stack: AsyncExitStack, look: Snapshot) -> None:
+    assembly = Assembly(job.settings)
+    for address in (job.aws_secret, job.oci_secret):
+        look.held += await _held(assembly, address, stack)
     ours = [held for held in look.held if held.vault == "aws-sm" and held.stage is Stage.CURRENT]
     made = ours[0].created if ours else None
-    look.due = made + job.interval if made else None
-    if job.audit:
-        places = places_of(name, job.audit)
+    look.due = made + job.job.interval if made else None
+    if places := job.audit:
         vault = assembly.vaults([places.key.vault])[places.key.vault]
         stack.push_async_callback(vault.close)
         await _audit(places, assembly, Keyring(vault, places.key), stack, look)

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 from keepstep.clock import Clock
-from keepstep.config import Config, SyncJob
+from keepstep.config import Config
 from keepstep.dashboard.focus import Cost, costs_in
-from keepstep.errors import Error
-from keepstep.jobs.assembly import Assembly, CloudSettings, settings_of
-from keepstep.stores import bling
+from keepstep.errors import ConfigError, Error
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.settings import settings_of
+from keepstep.jobs.sync import ResolvedSync
 from keepstep.stores.address import parse
 from keepstep.stores.interface import Entry, Store
 
@@ -80,7 +83,7 @@ class Books:
 
     def spend(self) -> Spend | None:
         """None where nothing says that there are reports."""
-        if not addresses_of(self._config()):
+        if not places_of(self._config()):
             return None
         is_old = self._spend.at is None or self._clock.now() - self._spend.at > _FRESH
         if is_old and (self._under_way is None or self._under_way.done()):
@@ -95,9 +98,9 @@ class Books:
     async def _read_all(self) -> None:
         spend = Spend()
         seen: set[tuple[str, str]] = set()
-        for address, settings in addresses_of(self._config()):
+        for place in places_of(self._config()):
             try:
-                seen |= await self._read(address, settings)
+                seen |= await self._read(place)
             except Error as error:
                 spend.error = error.message
             except ModuleNotFoundError as error:
@@ -109,8 +112,8 @@ class Books:
         spend.at = self._clock.now()
         self._spend = spend
 
-    async def _read(self, address: str, settings: CloudSettings) -> set[tuple[str, str]]:
-        store = Assembly(settings).source(parse(address))
+    async def _read(self, place: Place) -> set[tuple[str, str]]:
+        store = place.open()
         try:
             entries = await _recent(store, self._clock.now())
             new = [entry for entry in entries if _key(store, entry) not in self._known]
@@ -124,13 +127,34 @@ class Books:
             await store.close()
 
 
-def addresses_of(config: Config) -> list[tuple[str, CloudSettings]]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where reports are."""
+
+    name: str
+    open: Callable[[], Store]
+    """Raises :class:`Error`."""
+
+
+def places_of(config: Config) -> list[Place]:
     """Where reports are: what ``[dashboard] spend`` says, else the targets of jobs that fetch OCI's."""
     if config.dashboard.spend is not None:
-        return [(address, settings_of(config.identity)) for address in config.dashboard.spend]
-    jobs = [job for job in config.job.values() if isinstance(job, SyncJob)]
-    ours = [job for job in jobs if parse(job.source).namespace == bling.NAMESPACE]
-    return [(job.target, settings_of(job.identity or config.identity)) for job in ours]
+        assembly = Assembly(settings_of(config.identity))
+        return [Place(text, partial(_opened, assembly, text)) for text in config.dashboard.spend]
+    jobs = [job for job in resolved_jobs(config) if isinstance(job, ResolvedSync) and _fetches(job)]
+    return [Place(job.name, job.target_to_read) for job in jobs]
+
+
+def _opened(assembly: Assembly, text: str) -> Store:
+    return assembly.source(parse(text))
+
+
+def _fetches(job: ResolvedSync) -> bool:
+    """False also for a job whose source is no address: it has no reports."""
+    try:
+        return job.is_of_cost_reports
+    except ConfigError:
+        return False
 
 
 def _key(store: Store, entry: Entry) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from keepstep.config import Config
-from keepstep.jobs.assembly import schedule_of
+from keepstep.jobs.resolve import resolve
 from keepstep.monitoring.alerting import Alerting
 from keepstep.monitoring.overview import Overview, is_silent, overview
 from keepstep.runs.history import History
@@ -75,8 +75,8 @@ class Views:
         return [self.job(config, name, now) for name in config.job]
 
     def job(self, config: Config, name: str, now: datetime) -> JobView:
-        job = config.job[name]
-        found = overview(self._history, name, job.kind, schedule_of(job), now)
+        job = resolve(config, name)
+        found = overview(self._history, name, job.kind, job.schedule, now)
         silent = found.running is not None and is_silent(found.running, now)
         return JobView(found, self._history.recent(name, STRIP)[::-1], found.state(now), silent)
 

@@ -79,7 +79,8 @@ class S3Bucket:
 
     def __init__(self, assembly: Assembly, address: Address, transfer: TransferOptions, *, is_target: bool) -> None:
         identity = assembly.aws if is_target else assembly.aws_source
-        self._client = _OneTry(address.bucket, identity, headers=s3_headers(transfer, is_target=is_target))
+        headers = s3_headers(transfer, is_target=is_target)
+        self._client = _OneTry(address.bucket, identity, headers=headers, timeouts=assembly.timeouts)
         self._prefix = address.prefix
 
     async def first(self) -> str | None:
@@ -107,7 +108,9 @@ class OciBucket:
 
     def __init__(self, assembly: Assembly, address: Address, transfer: TransferOptions, *, is_target: bool) -> None:
         headers = oci_headers(transfer, is_target=is_target)
-        self._client = OciClient(address.bucket, address.namespace, assembly.oci, headers=headers)
+        self._client = OciClient(
+            address.bucket, address.namespace, assembly.oci, headers=headers, timeouts=assembly.timeouts
+        )
         self._prefix = address.prefix
 
     async def first(self) -> str | None:

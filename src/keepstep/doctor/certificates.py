@@ -7,20 +7,20 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from keepstep.config import Database, RotateJob
+from keepstep.config import Database
 from keepstep.databases.endpoint import PORTS, Endpoint, trust
 from keepstep.databases.interface import Engine
 from keepstep.databases.wallet import Wallet
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.probe import Probe
 from keepstep.errors import ConfigError, Error, Transient
-from keepstep.jobs.rotate import RotationAssembly
+from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.units import in_words
 
 SOON = timedelta(days=14)
@@ -33,40 +33,34 @@ _PROTOCOL_41, _SSL, _SECURE = 0x200, 0x800, 0x8000
 """Capabilities of MySQL's protocol (SSLRequest)."""
 
 
-def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
-    assert isinstance(patient.job, RotateJob)
-    for member in patient.job.database:
+def probes(context: ProbeContext, job: ResolvedRotation) -> Iterator[Probe]:
+    for member in job.job.database:
         about = f"{member.engine} {member.host or member.dsn or ''}"
-        yield Probe("tls", about, partial(_tls, practice, patient, member, about))
+        yield Probe("tls", about, partial(_tls, context, job, member, about))
         if member.ca:
-            yield Probe("ca", member.ca, partial(_ca, practice, member.ca))
+            yield Probe("ca", member.ca, partial(_ca, context, member.ca))
         if member.wallet:
-            yield Probe("wallet", member.wallet, partial(_wallet, practice, patient, member.wallet))
+            yield Probe("wallet", member.wallet, partial(_wallet, context, job, member.wallet))
 
 
-class _Wallets(RotationAssembly):
-    """Reads a wallet from wherever it is, as a rotation does."""
-
-    def __init__(self, practice: ProbeContext, patient: JobUnderTest) -> None:
-        super().__init__(practice.assembly(patient.settings), practice.stack, lambda text: None)
-
-    async def get(self, address: str) -> Wallet:
-        return await self._wallet(address)
+def _read_wallet(context: ProbeContext, job: ResolvedRotation, address: str) -> Awaitable[Wallet]:
+    """From wherever it is, as a rotation reads it."""
+    return job.parts(context.stack, lambda text: None, context.assembly(job.settings)).wallet(address)
 
 
-async def _tls(practice: ProbeContext, patient: JobUnderTest, member: Database, about: str) -> Check:
-    context, dsn = None, member.dsn
+async def _tls(context: ProbeContext, job: ResolvedRotation, member: Database, about: str) -> Check:
+    tls, dsn = None, member.dsn
     if member.wallet:
-        wallet = await _Wallets(practice, patient).get(member.wallet)
-        context, dsn = wallet.trust(), wallet.names.get((dsn or "").lower(), dsn)
+        wallet = await _read_wallet(context, job, member.wallet)
+        tls, dsn = wallet.trust(), wallet.names.get((dsn or "").lower(), dsn)
     engine = Engine(member.engine)
     host, port = (member.host, member.port or PORTS[engine]) if member.host else _place_of(dsn or "")
     endpoint = Endpoint(engine, host, port, member.name or "", member.ca)
-    der = await asyncio.to_thread(server_certificate, endpoint, context or trust(endpoint))
-    return _judged("tls", f"{about}:{port}", _end_of(der), practice.clock.now(), "renew the server's certificate")
+    der = await asyncio.to_thread(server_certificate, endpoint, tls or trust(endpoint))
+    return _judged("tls", f"{about}:{port}", _end_of(der), context.clock.now(), "renew the server's certificate")
 
 
-async def _ca(practice: ProbeContext, path: str) -> Check:
+async def _ca(context: ProbeContext, path: str) -> Check:
     from cryptography import x509
 
     try:
@@ -77,14 +71,14 @@ async def _ca(practice: ProbeContext, path: str) -> Check:
         raise ConfigError(f"{path} holds no certificate", hint="it has to be a PEM file") from exc
     # One of several authorities may end: the last one to do so decides.
     ends = max(certificate.not_valid_after_utc for certificate in found)
-    return _judged("ca", path, ends, practice.clock.now(), "get the new CA bundle; for RDS: global-bundle.pem")
+    return _judged("ca", path, ends, context.clock.now(), "get the new CA bundle; for RDS: global-bundle.pem")
 
 
-async def _wallet(practice: ProbeContext, patient: JobUnderTest, address: str) -> Check:
-    wallet = await _Wallets(practice, patient).get(address)
+async def _wallet(context: ProbeContext, job: ResolvedRotation, address: str) -> Check:
+    wallet = await _read_wallet(context, job, address)
     wallet.trust()
     fix = "download a new wallet (oci db autonomous-database generate-wallet), and put it where this one is"
-    return _judged("wallet", address, wallet.expires, practice.clock.now(), fix)
+    return _judged("wallet", address, wallet.expires, context.clock.now(), fix)
 
 
 def _place_of(dsn: str) -> tuple[str, int]:

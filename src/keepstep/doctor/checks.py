@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from keepstep.clock import Clock, SystemClock
-from keepstep.config import Config, RotateJob, SyncJob
+from keepstep.config import Config
 from keepstep.doctor import (
     alerts,
     certificates,
@@ -25,19 +25,20 @@ from keepstep.doctor import (
     vaults,
 )
 from keepstep.doctor.check import Check, of_error
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.credential import Credential
 from keepstep.doctor.probe import DEADLINE, Probe, examine
 from keepstep.errors import Error
-from keepstep.jobs.assembly import CloudSettings
-from keepstep.stores.address import parse
-
-_CLOUDS = {"s3": "aws", "oci": "oci", "aws-sm": "aws", "aws-ssm": "aws", "oci-vault": "oci"}
+from keepstep.jobs.resolved import ResolvedJob
+from keepstep.jobs.rotate import ResolvedRotation
+from keepstep.jobs.secrets import ResolvedSecrets
+from keepstep.jobs.settings import CloudSettings
+from keepstep.jobs.sync import ResolvedSync
 
 
 async def examined(
     config: Config,
-    patients: list[JobUnderTest],
+    jobs: list[ResolvedJob],
     settings: CloudSettings,
     scratch: tuple[str, ...] = (),
     *,
@@ -47,65 +48,57 @@ async def examined(
 ) -> list[Check]:
     """All checks of these jobs. ``is_recorded`` is False where nothing is kept of runs: no state, no alerts."""
     async with AsyncExitStack() as stack:
-        practice = ProbeContext(stack, config, clock or SystemClock())
-        probes = [*_shared(practice, patients)]
-        probes += fencing.probes(practice, settings, scratch, patients)
-        speaks_oci = {patient.settings for patient in patients if "oci" in _clouds_of(patient)}
+        context = ProbeContext(stack, config, clock or SystemClock())
+        probes = [*_shared(context, jobs)]
+        probes += fencing.probes(context, settings, scratch, jobs)
+        speaks_oci = {job.settings for job in jobs if "oci" in job.clouds}
         probes += exposure.probes(config, speaks_oci)
         if is_recorded:
             probes += [*state.probes_of_state(config), *alerts.probes(config)]
         checks: list[Check] = []
-        for patient in patients:
+        for job in jobs:
             try:
-                own = [*_of_job(practice, patient), *(state.probes(practice, patient) if is_recorded else ())]
+                own = [*_of_job(context, job), *(state.probes(context, job) if is_recorded else ())]
             except Error as error:
-                checks.append(replace(of_error("job", patient.name, error), job=patient.name))
+                checks.append(replace(of_error("job", job.name, error), job=job.name))
                 continue
-            probes += (replace(probe, job=patient.name) for probe in own)
+            probes += (replace(probe, job=job.name) for probe in own)
         return [*checks, *await examine(probes, deadline)]
 
 
-def _shared(practice: ProbeContext, patients: list[JobUnderTest]) -> Iterator[Probe]:
+def _shared(context: ProbeContext, jobs: list[ResolvedJob]) -> Iterator[Probe]:
     """Who we are, for each set of identities that there is."""
     clouds: dict[CloudSettings, set[str]] = {}
-    for patient in patients:
-        clouds.setdefault(patient.settings, set()).update(_clouds_of(patient))
+    for job in jobs:
+        clouds.setdefault(job.settings, set()).update(job.clouds)
     for settings, wanted in clouds.items():
-        assembly = practice.assembly(settings)
+        assembly = context.assembly(settings)
         if "aws" in wanted:
             aws = assembly.aws
-            yield Probe("aws-identity", "AWS", partial(identity.on_aws, practice, aws))
-            yield Probe("aws-clock", "AWS", partial(clocks.aws_clock, aws, practice.clock))
+            yield Probe("aws-identity", "AWS", partial(identity.on_aws, context, aws))
+            yield Probe("aws-clock", "AWS", partial(clocks.aws_clock, aws, context.clock))
         if "oci" in wanted:
             oci = assembly.oci
             yield Probe("oci-identity", "OCI", partial(identity.on_oci, oci))
-            yield Probe("oci-clock", "OCI", partial(clocks.oci_clock, oci, practice.clock))
+            yield Probe("oci-clock", "OCI", partial(clocks.oci_clock, oci, context.clock))
 
 
-def _clouds_of(patient: JobUnderTest) -> set[str]:
-    job = patient.job
-    if isinstance(job, SyncJob):
-        kinds = [parse(job.source).kind, parse(job.target).kind, *([patient.trash.kind] if patient.trash else [])]
-        return {_CLOUDS[kind] for kind in kinds if kind in _CLOUDS}
-    if isinstance(job, RotateJob):
-        return {"aws", "oci"}
-    return {_CLOUDS[address.vault] for address in vaults.addresses(patient)}
-
-
-def _of_job(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
-    job = patient.job
-    if isinstance(job, SyncJob):
-        yield from objects.probes(practice, patient)
-        if key := patient.transfer.kms_key:
-            aws = practice.assembly(patient.settings).aws
+def _of_job(context: ProbeContext, job: ResolvedJob) -> Iterator[Probe]:
+    """Raises :class:`Error` for a job that makes no sense as a whole."""
+    if isinstance(job, ResolvedSync):
+        job.check()
+        yield from objects.probes(context, job)
+        if key := job.transfer.kms_key:
+            aws = context.assembly(job.settings).aws
             if not key.startswith("ocid1."):
                 yield Probe("kms", key, lambda: kms.of_key(aws, key, key, None), is_needed=False)
         return
-    yield from vaults.probes(practice, patient)
-    if isinstance(job, RotateJob):
-        yield from Credential(practice, patient).probes()
-        yield from certificates.probes(practice, patient)
-        return
-    yield from files.probes(patient)
-    yield from containers.probes(patient)
-    yield from reboot.probes(patient)
+    yield from vaults.probes(context, job)
+    if isinstance(job, ResolvedRotation):
+        yield from Credential(context, job).probes()
+        yield from certificates.probes(context, job)
+    elif isinstance(job, ResolvedSecrets):
+        _ = job.fingerprint_key  # which raises where it is no address
+        yield from files.probes(job)
+        yield from containers.probes(job)
+        yield from reboot.probes(job)

@@ -13,9 +13,9 @@ from keepstep.containers.interface import RELOAD, RESTART, Kind, Notice
 from keepstep.containers.signals import signal_number
 from keepstep.containers.systemd import SystemdUnits
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown
-from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import Error
+from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.delivery import Target
 
 _BLANK = "leave container and signal blank and restart it when it suits, or write restart as the signal"
@@ -41,9 +41,8 @@ class Engines(ContainerEngines):
         return (await asyncio.to_thread(self._running, notice))[0]
 
 
-def probes(patient: JobUnderTest) -> Iterator[Probe]:
-    assert patient.plan
-    told = _told(patient.plan.targets)
+def probes(job: ResolvedSecrets) -> Iterator[Probe]:
+    told = _told(job.plan.targets)
     engines = Engines()
     if any(notice.kind in _CONTAINERS for notice in told):
         yield Probe("container-socket", "the container engine", lambda: _socket(engines))

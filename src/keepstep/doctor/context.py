@@ -1,4 +1,4 @@
-"""A job, and what it takes to look at it."""
+"""What it takes to look at jobs."""
 
 from __future__ import annotations
 
@@ -7,27 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from keepstep.clock import Clock, SystemClock
-from keepstep.config import Config, RotateJob, SecretsJob, SyncJob
-from keepstep.jobs.assembly import Assembly, CloudSettings
-from keepstep.secrets.plan import Plan
-from keepstep.stores.address import Address
-from keepstep.stores.options import TransferOptions
+from keepstep.config import Config
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.settings import CloudSettings
 from keepstep.vaults.interface import Vault
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobUnderTest:
-    """One job, read and resolved."""
-
-    name: str
-    job: SyncJob | SecretsJob | RotateJob
-    settings: CloudSettings
-    plan: Plan | None = None
-    """Of secrets."""
-    transfer: TransferOptions = field(default_factory=TransferOptions)
-    """Of a sync."""
-    deletes: bool = False
-    trash: Address | None = None
 
 
 @dataclass

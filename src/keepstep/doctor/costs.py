@@ -8,9 +8,10 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_regions import home_in
 from keepstep.clouds.oci_service import OciService, quoted
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.identity import refusal
 from keepstep.errors import Denied
+from keepstep.jobs.sync import ResolvedSync
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Span
 from keepstep.units import in_words
@@ -43,10 +44,10 @@ async def home_region(identity: OciIdentity, tenancy: str) -> Check:
     return ok("region", tenancy, f"{ours} is the tenancy's home region")
 
 
-async def newest(practice: ProbeContext, patient: JobUnderTest, address: Address) -> Check:
+async def newest(context: ProbeContext, job: ResolvedSync, address: Address) -> Check:
     """The newest report of the last days, by a listing of these days alone."""
-    store = practice.assembly(patient.settings).source(address)
-    now = practice.clock.now()
+    store = context.assembly(job.settings).source(address)
+    now = context.clock.now()
     times = []
     try:
         async for page in store.list(_days(now, address.prefix)):

@@ -7,32 +7,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from keepstep.audit.verify import chains_in
-from keepstep.config import Audit, Config, RotateJob
+from keepstep.config import Config
 from keepstep.doctor.buckets import bucket_of
 from keepstep.doctor.check import Check, fail, ok, warn
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.databases import can_be_changed, logs_in
 from keepstep.doctor.objects import write
 from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe
 from keepstep.doctor.quotas import forecast
-from keepstep.errors import Conflict, Refused
+from keepstep.errors import ConfigError, Conflict, Refused
 from keepstep.jobs.assembly import Assembly
-from keepstep.jobs.audit import Places, places_of
-from keepstep.jobs.rotate import RotationAssembly
+from keepstep.jobs.audit import Places
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.rotation.credential import partner
 from keepstep.rotation.failures import Weight
 from keepstep.rotation.lockout_guard import LockoutGuard
 from keepstep.rotation.notes import Notes
 from keepstep.rotation.pace import room_of
 from keepstep.rotation.rows import StagedCredential
-from keepstep.rotation.settings import as_key, as_variable
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.wiring import Rotation
 from keepstep.stores.options import TransferOptions
+from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.interface import Stage
 from keepstep.vaults.staging import SecretState
 
@@ -43,14 +45,11 @@ _NOBODY = "keepstep-doctor"
 class Credential:
     """One rotate job, wired as the job itself would be, once for all probes."""
 
-    def __init__(self, practice: ProbeContext, patient: JobUnderTest) -> None:
-        assert isinstance(patient.job, RotateJob)
-        self._practice = practice
-        self._patient = patient
-        self.job = patient.job
-        self._called = as_key if patient.name in practice.config.job else as_variable
-        assembly = practice.assembly(patient.settings)
-        self._parts = RotationAssembly(assembly, practice.stack, lambda text: None, self._called)
+    def __init__(self, context: ProbeContext, job: ResolvedRotation) -> None:
+        self._context = context
+        self._job = job
+        self.job = job.job
+        self._parts = job.parts(context.stack, lambda text: None, context.assembly(job.settings))
         self._stores: Stores | None = None
         self._wired: asyncio.Task[Rotation] | None = None
 
@@ -61,18 +60,17 @@ class Credential:
         yield Probe("second-rotator", "keepstep.toml", self._alone)
         yield Probe("stage", job.oci_secret or "", self._stage)
         yield Probe("policy", job.aws_secret or "", self._policy, is_needed=False)
-        yield Probe("credential", self._patient.name, self._same_user)
+        yield Probe("credential", self._job.name, self._same_user)
         yield Probe("quota", job.oci_secret or "", self._quota)
-        yield Probe("database", self._patient.name, self._logins)
-        yield Probe("change", self._patient.name, self._changes)
-        if job.audit:
-            audit = job.audit
-            yield Probe("audit", audit.log, lambda: self._audit(audit))
+        yield Probe("database", self._job.name, self._logins)
+        yield Probe("change", self._job.name, self._changes)
+        if audit := job.audit:
+            yield Probe("audit", audit.log, self._audit)
 
     async def _rotation(self) -> Rotation:
         if self._wired is None:
             job = self.job.model_copy(update={"audit": None})
-            self._wired = asyncio.ensure_future(self._parts.rotation(self._patient.name, job))
+            self._wired = asyncio.ensure_future(self._parts.rotation(self._job.name, job))
         return await asyncio.shield(self._wired)
 
     @property
@@ -99,7 +97,7 @@ class Credential:
         ]
 
     async def _alone(self) -> Check:
-        others = rivals(self._practice.config, self._patient.name, self.job)
+        others = rivals(self._context.config, self._job)
         if others:
             text = f"{', '.join(others)} rotates the same secrets"
             return fail("second-rotator", "keepstep.toml", text, "leave one of the jobs out")
@@ -119,7 +117,7 @@ class Credential:
     async def _policy(self) -> Check:
         look = await self._look(is_aws=True)
         actions = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
-        aws = self._practice.assembly(self._patient.settings).aws
+        aws = self._context.assembly(self._job.settings).aws
         return await simulated("policy", look.name, aws, [Grant(action, look.id) for action in actions])
 
     async def _same_user(self) -> Check:
@@ -128,7 +126,7 @@ class Credential:
         ours = await self._look(is_aws=True)
         a = (await stores.primary_content(ours.stages[Stage.CURRENT])).payload.credential
         o = (await stores.secondary_content(theirs.stages[Stage.CURRENT])).payload.credential
-        about = self._patient.name
+        about = self._job.name
         if o.username not in (a.username, partner(a.username)):
             text = f"AWS has the user {a.username}, OCI has {o.username}"
             return fail("credential", about, text, "correct the secret that is wrong: both must be of one user")
@@ -145,10 +143,10 @@ class Credential:
         versions = await self.stores.secondary.versions(look.name)
         deletions = [version.deletion for version in look.versions if version.deletion]
         made = [version.created for version in versions if version.created]
-        now = self._practice.clock.now()
+        now = self._context.clock.now()
         found = forecast(len(look.versions) - len(deletions), deletions, self.job.interval, made, now)
         room = room_of(look)
-        interval = f"{self._called('interval')} = " + ("60" if self._called is as_variable else '"1h"')
+        interval = f"{self._job.calls('interval')} = " + ("60" if self._job.variables else '"1h"')
         fix = f"nothing has to be done: rotations are paced to the quota; {interval} or more avoids it"
         if not room.has_room and room.prunable is None:
             again = f"; there is room again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
@@ -164,7 +162,7 @@ class Credential:
         version = look.stages[Stage.CURRENT]
         held = StagedCredential(version, (await self.stores.primary_content(version)).payload.credential)
         notes = Notes(self.stores)
-        guard = LockoutGuard(rotation.members, self._practice.clock, notes.write)
+        guard = LockoutGuard(rotation.members, self._context.clock, notes.write)
         guard.remember(notes.read(look))
         return rotation, guard, held
 
@@ -173,7 +171,7 @@ class Credential:
         checks = []
         for number, base in enumerate(rotation.members):
             probe = await guard.ask(number, held, weight=Weight.HEAVY)
-            checks.append(logs_in(base, probe, held.credential, self._patient.name))
+            checks.append(logs_in(base, probe, held.credential, self._job.name))
         return checks
 
     async def _changes(self) -> list[Check]:
@@ -184,9 +182,10 @@ class Credential:
             checks += await can_be_changed(base, held.credential, opened)
         return checks
 
-    async def _audit(self, audit: Audit) -> Check:
-        places = places_of(self._patient.name, audit)
-        assembly = self._practice.assembly(self._patient.settings)
+    async def _audit(self) -> Check:
+        places = self._job.audit
+        assert places, "it is asked for jobs with an audit log"
+        assembly = self._context.assembly(self._job.settings)
         if stranger := await self._other_log(places, assembly):
             return stranger
         bucket = bucket_of(assembly, places.log, TransferOptions(), is_target=True)
@@ -203,9 +202,8 @@ class Credential:
             chains = await chains_in(store)
         finally:
             await store.close()
-        jobs = self._practice.config.job.items()
-        ours = {places_of(name, job.audit).chain for name, job in jobs if isinstance(job, RotateJob) and job.audit}
-        others = sorted(chains - ours - {""})
+        jobs = [job for job in resolved_jobs(self._context.config) if isinstance(job, ResolvedRotation)]
+        others = sorted(chains - {job.audit.chain for job in jobs if job.audit} - {""})
         if places.chain in chains or not others:
             return None
         text = f"{places.log} is empty, and {', '.join(others)} lies beside it: the job begins a log of its own"
@@ -214,11 +212,22 @@ class Credential:
         )
 
 
-def rivals(config: Config, name: str, job: RotateJob) -> list[str]:
-    """Other jobs that have one of the secrets."""
-    ours = {job.aws_secret, job.oci_secret} - {None}
+def rivals(config: Config, job: ResolvedRotation) -> list[str]:
+    """Other jobs that have one of the secrets, be it under another name for it."""
+    ours = _credential(job)
     return [
-        other
-        for other, theirs in config.job.items()
-        if other != name and isinstance(theirs, RotateJob) and ours & {theirs.aws_secret, theirs.oci_secret}
+        other.name
+        for other in resolved_jobs(config)
+        if other.name != job.name
+        and isinstance(other, ResolvedRotation)
+        and any(one.is_same(another) for one in ours for another in _credential(other))
     ]
+
+
+def _credential(job: ResolvedRotation) -> list[SecretAddress]:
+    """The two secrets, as far as they are named; what makes no sense is another finding."""
+    found = []
+    for each in ("aws_secret", "oci_secret"):
+        with suppress(ConfigError):
+            found.append(getattr(job, each))
+    return found

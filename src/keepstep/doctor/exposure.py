@@ -9,7 +9,7 @@ from keepstep.clouds.oci_config import OciSettings, read_profile
 from keepstep.config import Config
 from keepstep.doctor.check import Check, ok, warn
 from keepstep.doctor.probe import Probe, blocking
-from keepstep.jobs.assembly import CloudSettings
+from keepstep.jobs.settings import CloudSettings
 from keepstep.trust import exposure
 
 

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Iterable, Iterator
 from functools import partial
 
 from keepstep.doctor.check import Check, fail, ok
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.probe import Probe
-from keepstep.doctor.vaults import addresses
 from keepstep.errors import Conflict, NotFound, Refused
-from keepstep.jobs.assembly import CloudSettings
+from keepstep.jobs.resolved import ResolvedJob
+from keepstep.jobs.settings import CloudSettings, secret_setting
 from keepstep.secret import Secret
-from keepstep.vaults.address import SecretAddress, parse
+from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.interface import Stage, VersionId
 from keepstep.vaults.oci_staging import OciVaultStages
@@ -30,27 +30,27 @@ _STOP = "do not rotate with this vault: two workers could undo each other"
 
 
 def probes(
-    practice: ProbeContext, settings: CloudSettings, scratch: Iterable[str], patients: list[JobUnderTest]
+    context: ProbeContext, settings: CloudSettings, scratch: Iterable[str], jobs: list[ResolvedJob]
 ) -> Iterator[Probe]:
     """Raises :class:`Refused` for a secret that a job uses, and :class:`ConfigError` for what is none."""
-    used = {address.name for patient in patients for address in addresses(patient)}
+    used = [address for job in jobs for address in job.secrets()]
     for text in scratch:
-        address = parse(text)
-        if address.name in used:
+        address = secret_setting(text, called="--probe-fencing")
+        if any(address.is_same(each) for each in used):
             raise Refused(f"{text} is in use by a job", hint="make a secret of its own to probe on")
         if address.vault == "aws-ssm":
             raise Refused(f"{text} is a parameter: rotations keep credentials in secrets", hint="name a secret")
-        yield Probe("fencing", text, partial(_probe, practice, settings, address))
+        yield Probe("fencing", text, partial(_probe, context, settings, address))
 
 
-async def _probe(practice: ProbeContext, settings: CloudSettings, address: SecretAddress) -> list[Check]:
-    assembly = practice.assembly(settings)
+async def _probe(context: ProbeContext, settings: CloudSettings, address: SecretAddress) -> list[Check]:
+    assembly = context.assembly(settings)
     if address.vault == "oci-vault":
         oci = OciVaultStages(assembly.oci)
-        practice.stack.push_async_callback(oci.close)
+        context.stack.push_async_callback(oci.close)
         return await _oci(oci, address.name)
     aws = SecretsManagerStages(assembly.aws)
-    practice.stack.push_async_callback(aws.close)
+    context.stack.push_async_callback(aws.close)
     return await _aws(aws, address.name)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown
-from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.objects import existing
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import Error, NotFound
+from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.delivery import FileAttributes, Target
 from keepstep.secrets.folders import opened
 from keepstep.secrets.memory_fs import is_in_memory
@@ -18,14 +18,13 @@ from keepstep.secrets.place import folder_of
 from keepstep.text import printable
 
 
-def probes(patient: JobUnderTest) -> Iterator[Probe]:
-    assert patient.plan
-    plan = patient.plan
-    yield Probe("map", patient.name, blocking(_map, patient))
+def probes(job: ResolvedSecrets) -> Iterator[Probe]:
+    plan = job.plan
+    yield Probe("map", job.name, blocking(_map, job))
     for folder, targets in by_folder(plan.targets).items():
         yield Probe("folder", folder, blocking(_folder, folder, targets))
         yield Probe("tmpfs", folder, blocking(_tmpfs, folder))
-    yield Probe("bind-mount", patient.name, blocking(_mounts, plan.targets))
+    yield Probe("bind-mount", job.name, blocking(_mounts, plan.targets))
 
 
 def by_folder(targets: list[Target]) -> dict[str, list[Target]]:
@@ -35,10 +34,9 @@ def by_folder(targets: list[Target]) -> dict[str, list[Target]]:
     return found
 
 
-def _map(patient: JobUnderTest) -> list[Check]:
-    assert patient.plan
-    wrong = [of_error("map", mistake.where, mistake.error) for mistake in patient.plan.mistakes]
-    return wrong or [ok("map", patient.name, f"{len(patient.plan.targets)} files or sets make sense")]
+def _map(job: ResolvedSecrets) -> list[Check]:
+    wrong = [of_error("map", mistake.where, mistake.error) for mistake in job.plan.mistakes]
+    return wrong or [ok("map", job.name, f"{len(job.plan.targets)} files or sets make sense")]
 
 
 def _folder(folder: str, targets: list[Target]) -> Check:

@@ -21,7 +21,7 @@ _SHORT = timedelta(minutes=5)
 """Credentials that nobody renews and that end sooner than this are of no use to a run."""
 
 
-async def on_aws(practice: ProbeContext, identity: AwsIdentity) -> Check:
+async def on_aws(context: ProbeContext, identity: AwsIdentity) -> Check:
     """GetCallerIdentity needs no permission (STS API reference)."""
     credentials = await identity.credentials()
     if credentials is None:
@@ -34,7 +34,7 @@ async def on_aws(practice: ProbeContext, identity: AwsIdentity) -> Check:
     ends = credentials.expires_at
     is_renewed = credentials.method not in ("env", "explicit", "shared-credentials-file", "config-file")
     return _until(
-        practice.clock.now(),
+        context.clock.now(),
         "aws-identity",
         answer.text("Arn"),
         f"by {credentials.method}",

@@ -6,66 +6,63 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from keepstep.config import SyncJob
 from keepstep.doctor import costs
 from keepstep.doctor.buckets import Bucket, bucket_of
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.policy import Grant, simulated
 from keepstep.doctor.probe import Probe, blocking
-from keepstep.stores import bling
-from keepstep.stores.address import Address, parse
+from keepstep.jobs.sync import ResolvedSync
+from keepstep.stores.address import Address
 
 
-def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
-    job = patient.job
-    assert isinstance(job, SyncJob)
-    source, target = parse(job.source), parse(job.target)
-    yield from _side(practice, patient, source, "source")
-    yield from _side(practice, patient, target, "target")
-    if patient.trash:
-        yield from _written(practice, patient, patient.trash, "trash-write")
-    if patient.deletes and target.kind != "local":
-        yield Probe("target-delete", str(target), lambda: _delete(practice, patient, target), after="target-list")
-    if source.namespace == bling.NAMESPACE:
-        oci = practice.assembly(patient.settings).oci
+def probes(context: ProbeContext, job: ResolvedSync) -> Iterator[Probe]:
+    source, target = job.source, job.target
+    yield from _side(context, job, source, "source")
+    yield from _side(context, job, target, "target")
+    if job.trash:
+        yield from _written(context, job, job.trash, "trash-write")
+    if job.params.delete and target.kind != "local":
+        yield Probe("target-delete", str(target), lambda: _delete(context, job, target), after="target-list")
+    if job.is_of_cost_reports:
+        oci = context.assembly(job.settings).oci
         yield Probe("region", source.bucket, lambda: costs.home_region(oci, source.bucket))
-        ask = lambda: costs.newest(practice, patient, source)  # noqa: E731
+        ask = lambda: costs.newest(context, job, source)  # noqa: E731
         yield Probe("cost-reports", str(source), ask, after="source-list")
 
 
-def _side(practice: ProbeContext, patient: JobUnderTest, address: Address, side: str) -> Iterator[Probe]:
+def _side(context: ProbeContext, job: ResolvedSync, address: Address, side: str) -> Iterator[Probe]:
     if address.kind == "local":
         look = _local_source if side == "source" else _local_target
         name = "source-list" if side == "source" else "target-write"
         yield Probe(name, address.path, blocking(look, address.path))
         return
     is_target = side == "target"
-    with_bucket = _asking(practice, patient, address, is_target=is_target)
+    with_bucket = _asking(context, job, address, is_target=is_target)
     yield Probe(f"{side}-list", str(address), lambda: with_bucket(lambda bucket: _list(bucket, side, address)))
     if is_target:
-        yield from _written(practice, patient, address, "target-write", after="target-list")
+        yield from _written(context, job, address, "target-write", after="target-list")
     else:
         ask = lambda: with_bucket(lambda bucket: _read(bucket, address))  # noqa: E731
         yield Probe("source-read", str(address), ask, after="source-list")
 
 
 def _written(
-    practice: ProbeContext, patient: JobUnderTest, address: Address, name: str, *, after: str = ""
+    context: ProbeContext, job: ResolvedSync, address: Address, name: str, *, after: str = ""
 ) -> Iterator[Probe]:
     if address.kind == "local":
         yield Probe(name, address.path, blocking(_local_target, address.path))
         return
-    with_bucket = _asking(practice, patient, address, is_target=True)
+    with_bucket = _asking(context, job, address, is_target=True)
     yield Probe(name, str(address), lambda: with_bucket(lambda bucket: write(bucket, name, address)), after=after)
 
 
 def _asking(
-    practice: ProbeContext, patient: JobUnderTest, address: Address, *, is_target: bool
+    context: ProbeContext, job: ResolvedSync, address: Address, *, is_target: bool
 ) -> Callable[[Callable[[Bucket], Awaitable[Check]]], Awaitable[Check]]:
     async def ask(question: Callable[[Bucket], Awaitable[Check]]) -> Check:
-        assembly = practice.assembly(patient.settings)
-        bucket = bucket_of(assembly, address, patient.transfer, is_target=is_target)
+        assembly = context.assembly(job.settings)
+        bucket = bucket_of(assembly, address, job.transfer, is_target=is_target)
         try:
             return await question(bucket)
         finally:
@@ -93,9 +90,9 @@ async def write(bucket: Bucket, name: str, address: Address) -> Check:
     return ok(name, str(address), "would take an object (it refused only an upload that was never begun)")
 
 
-async def _delete(practice: ProbeContext, patient: JobUnderTest, target: Address) -> Check:
-    assembly = practice.assembly(patient.settings)
-    bucket = bucket_of(assembly, target, patient.transfer, is_target=True)
+async def _delete(context: ProbeContext, job: ResolvedSync, target: Address) -> Check:
+    assembly = context.assembly(job.settings)
+    bucket = bucket_of(assembly, target, job.transfer, is_target=True)
     try:
         if await bucket.try_delete():
             return ok("target-delete", str(target), "would let an object be deleted")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from keepstep.containers.systemd import SystemdUnits
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.context import JobUnderTest
 from keepstep.doctor.probe import Probe
+from keepstep.jobs.secrets import ResolvedSecrets
 
 _RUNNING = Path("/run/systemd/system")
 """Exists where systemd is the init process (sd_booted(3))."""
@@ -27,10 +27,8 @@ class Units(SystemdUnits):
         return (await self._run("is-active", "--quiet", "--", unit))[0] == 0
 
 
-def probes(patient: JobUnderTest) -> Iterator[Probe]:
-    yield Probe(
-        "reboot", patient.name, lambda: check(patient.name, Units(), booted=_RUNNING.is_dir()), is_needed=False
-    )
+def probes(job: ResolvedSecrets) -> Iterator[Probe]:
+    yield Probe("reboot", job.name, lambda: check(job.name, Units(), booted=_RUNNING.is_dir()), is_needed=False)
 
 
 async def check(name: str, units: Units, *, booted: bool) -> Check:

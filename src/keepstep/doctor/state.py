@@ -11,11 +11,11 @@ from contextlib import closing
 
 from keepstep.config import Config
 from keepstep.doctor.check import Check, fail, ok, unknown
-from keepstep.doctor.context import JobUnderTest, ProbeContext
+from keepstep.doctor.context import ProbeContext
 from keepstep.doctor.objects import existing
 from keepstep.doctor.probe import Probe, blocking
 from keepstep.errors import ConfigError, NotFound
-from keepstep.jobs.assembly import schedule_of, watches_of
+from keepstep.jobs.resolved import ResolvedJob
 from keepstep.monitoring.conditions import conditions
 from keepstep.monitoring.listen import Listen
 from keepstep.runs.history import History
@@ -28,9 +28,9 @@ def probes_of_state(config: Config) -> Iterator[Probe]:
     yield Probe("state", place.shown, blocking(_file if place.path else _server, place))
 
 
-def probes(practice: ProbeContext, patient: JobUnderTest) -> Iterator[Probe]:
-    yield Probe("schedule", patient.name, lambda: _schedule(practice, patient))
-    yield Probe("history", patient.name, blocking(_history, practice, patient))
+def probes(context: ProbeContext, job: ResolvedJob) -> Iterator[Probe]:
+    yield Probe("schedule", job.name, lambda: _schedule(context, job))
+    yield Probe("history", job.name, blocking(_history, context, job))
 
 
 def _file(place: StatePlace) -> Check:
@@ -90,15 +90,15 @@ def _first_row(place: StatePlace) -> tuple[str, bool]:
     return user, may_create
 
 
-async def _schedule(practice: ProbeContext, patient: JobUnderTest) -> list[Check]:
-    name, config = patient.name, practice.config
-    schedule = schedule_of(patient.job)
+async def _schedule(context: ProbeContext, job: ResolvedJob) -> list[Check]:
+    name, config = job.name, context.config
+    schedule = job.schedule
     if schedule is None:
         return [ok("schedule", name, "has none: it runs when it is called")]
-    now = practice.clock.now()
+    now = context.clock.now()
     due = schedule.after(now)
     if due is None:
-        return [fail("schedule", name, f"{patient.job.schedule} never comes again", "correct schedule")]
+        return [fail("schedule", name, f"{job.job.schedule} never comes again", "correct schedule")]
     text = f"due in {in_words(due - now)}, at {due:%Y-%m-%d %H:%M:%S} UTC"
     if await asyncio.to_thread(_daemon_answers, config.dashboard.listen):
         return [ok("schedule", name, f"{text}; a daemon answers at {config.dashboard.listen}")]
@@ -127,17 +127,16 @@ def _daemon_answers(listen: str) -> bool:
         return False
 
 
-def _history(practice: ProbeContext, patient: JobUnderTest) -> list[Check]:
+def _history(context: ProbeContext, job: ResolvedJob) -> list[Check]:
     """What alerts would say now; the state is only read."""
-    name = patient.name
-    watch = next((each for each in watches_of(practice.config) if each.job == name), None)
+    name = job.name
     try:
-        database = practice.config.state.place.look()
+        database = context.config.state.place.look()
     except NotFound:
         return [ok("history", name, "has not run yet")]
     with closing(database):
-        history, now = History(database), practice.clock.now()
-        found = list(conditions(watch, history.last_told(name, now), history, now)) if watch else []
+        history, now = History(database), context.clock.now()
+        found = list(conditions(job.watch, history.last_told(name, now), history, now))
     if not found:
         return [ok("history", name, "nothing is the matter with its last runs")]
     return [fail("history", name, each.what, f"{each.todo}; {each.command}") for each in found]

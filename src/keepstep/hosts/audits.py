@@ -15,11 +15,11 @@ from datetime import timedelta
 from typing import Any
 
 from keepstep.clock import Clock
-from keepstep.config import RotateJob
 from keepstep.errors import Error, ExitCode
 from keepstep.hosts.children import Child, Launch
 from keepstep.hosts.work import Work
-from keepstep.jobs.audit import places_of
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.monitoring.conditions import Audited, Watch
 
 _EVERY = timedelta(hours=6).total_seconds()
@@ -48,14 +48,15 @@ class Audits:
 
     async def look(self, work: Work) -> None:
         """Verifies the logs whose time has come, one after the other. Raises nothing that a log can bring about."""
-        for name, job in work.config.job.items():
-            if not isinstance(job, RotateJob) or not job.audit:
+        for job in resolved_jobs(work.config):
+            if not isinstance(job, ResolvedRotation) or not job.job.audit:
                 continue
+            name = job.name
             if self._clock.monotonic() < self._next.get(name, float("-inf")):
                 continue
             self._next[name] = self._clock.monotonic() + _AGAIN
             try:
-                found = await self._verified(work, str(places_of(name, job.audit).log))
+                found = await self._verified(work, job)
             except (Error, OSError) as exc:
                 self._log.warning("audit log not verified", job=name, error=str(exc))
                 continue
@@ -68,7 +69,10 @@ class Audits:
                 self._next[name] = self._clock.monotonic() + _EVERY
             self._known[name] = found
 
-    async def _verified(self, work: Work, address: str) -> Audited | None:
+    async def _verified(self, work: Work, job: ResolvedRotation) -> Audited | None:
+        places = job.audit
+        assert places, "it is asked for jobs with an audit log"
+        address = str(places.log)
         output = os.memfd_create("verdict", os.MFD_CLOEXEC)
         try:
             config = ["--config", f"/dev/fd/{work.snapshot}", "--json"]

@@ -25,7 +25,8 @@ from keepstep.hosts.children import Launch
 from keepstep.hosts.runner import Runner
 from keepstep.hosts.supervisor import Supervisor
 from keepstep.hosts.work import Work
-from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.resolve import watches_of
 from keepstep.runs.history import History
 from keepstep.runs.run import Run
 from keepstep.schedules.members import Members

@@ -21,11 +21,11 @@ from typing import Any
 
 from keepstep.errors import ConfigError, ExitCode
 from keepstep.hosts.children import Child, Launch
+from keepstep.jobs.environment import CONFIG, JOB
+from keepstep.jobs.kinds import KINDS, Kind
 from keepstep.trust import trusted
 
 RECORD = "KEEPSTEP_RECORD_FD"
-_WORDS = {"sync": ["sync"], "secrets": ["secrets", "apply", "--dryrun"], "rotate": ["rotate"]}
-"""Secrets are checked: that each can be had and fits its file. There is no place to put them."""
 _MARGIN = 12.0
 """Seconds before the host's deadline at which a run is told to stop; it then finishes what is in flight."""
 _LAST = 2.0
@@ -61,13 +61,12 @@ async def run_event(event: object, *, remaining: float) -> Outcome:
     name, kind = _chosen(event, text)
     with _descriptors(text) as (config, record, output):
         options = ["--config", f"/dev/fd/{config}"] if config is not None else []
-        # The report of a rotation is short, and has what people want to see.
-        shown = ["--json"] if kind == "rotate" else ["--quiet"]
-        limit = ["--seconds", f"{max(0.0, remaining - _margin(remaining)):.1f}"] if kind == "rotate" else []
+        shown = ["--json"] if kind.prints_report else ["--quiet"]
+        limit = ["--seconds", f"{max(0.0, remaining - _margin(remaining)):.1f}"] if kind.takes_seconds else []
         launch = Launch(
-            words=[*options, *shown, *_WORDS[kind], *limit, *(["--", name] if name else [])],
+            words=[*options, *shown, *(kind.serverless or kind.words), *limit, *(["--", name] if name else [])],
             descriptors=[each for each in (config, record) if each is not None],
-            output=output if kind == "rotate" else None,
+            output=output if kind.prints_report else None,
         )
         child = await Child.start(_with_deadline(launch, remaining), {RECORD: str(record)})
         said: list[str] = []
@@ -78,7 +77,7 @@ async def run_event(event: object, *, remaining: float) -> Outcome:
 
         code = await child.ended(heard)
         report = _report(record, output) or _last_words(said)
-    report = {"job": name, "kind": kind, "exit_code": code, "outcome": _word(code)} | report
+    report = {"job": name, "kind": kind.name, "exit_code": code, "outcome": _word(code)} | report
     if child.was_overdue:
         report["outcome"] = "overdue"
     is_well = code in _WELL and not child.was_overdue
@@ -92,7 +91,7 @@ def say(event: str, **fields: object) -> None:
 
 async def _config() -> bytes | None:
     """``KEEPSTEP_CONFIG`` is a path or an object's address; else what is bundled, if anything is."""
-    place = os.environ.get("KEEPSTEP_CONFIG")
+    place = os.environ.get(CONFIG)
     if place and "://" in place:
         from keepstep.hosts.stored_config import fetch
 
@@ -112,13 +111,13 @@ def _config_file(place: str | None) -> bytes | None:
     return None
 
 
-def _chosen(event: object, text: bytes | None) -> tuple[str, str]:
+def _chosen(event: object, text: bytes | None) -> tuple[str, Kind]:
     """The job's name and kind. Without a configuration it is the rotation that the variables describe."""
-    named = _named(event) or os.environ.get("KEEPSTEP_JOB", "")
+    named = _named(event) or os.environ.get(JOB, "")
     if text is None:
         if named:
             raise ConfigError(f"there is no job {named}, because there is no keepstep.toml", hint="bundle one")
-        return "", "rotate"
+        return "", KINDS["rotate"]
     try:
         jobs = tomllib.loads(text.decode()).get("job", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
@@ -132,9 +131,9 @@ def _chosen(event: object, text: bytes | None) -> tuple[str, str]:
             + (", ".join(sorted(jobs)) or "none"),
         )
     kind = jobs[named].get("kind")
-    if kind not in _WORDS:
-        raise ConfigError(f"job.{named}.kind is none of {', '.join(_WORDS)}")
-    return named, kind
+    if kind not in KINDS:
+        raise ConfigError(f"job.{named}.kind is none of {', '.join(KINDS)}")
+    return named, KINDS[kind]
 
 
 def _named(event: object) -> str:

@@ -17,7 +17,8 @@ from keepstep.hosts.daemon import Daemon
 from keepstep.hosts.logs import configure_logs, dropped_lines
 from keepstep.hosts.web import Web, application, bind
 from keepstep.hosts.work import Work, read_work
-from keepstep.jobs.assembly import alerting_of, watches_of
+from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.resolve import watches_of
 from keepstep.monitoring.metrics import MEDIA_TYPE, render
 from keepstep.runs.history import History
 

@@ -1,4 +1,4 @@
-"""Who we became on AWS, and until when: for people who cannot get a role to work. Never a key."""
+"""The identity that a run has on AWS, and until when: for people who cannot get a role to work. Never a key."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Iterator
 
 from keepstep.clouds.aws_errors import translated
 from keepstep.errors import Error
-from keepstep.jobs.assembly import Assembly, CloudSettings
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.settings import CloudSettings
 
 
-def session_lines(role: str) -> Iterator[str]:
+def session_lines(settings: CloudSettings) -> Iterator[str]:
     """The session in lines; or why there is none, and what to do."""
     try:
-        yield from asyncio.run(_session(role))
+        yield from asyncio.run(_session(settings))
     except Error as exc:
         yield f"session: none: {exc.message}"
         if exc.hint:
             yield f"hint: {exc.hint}"
 
 
-async def _session(role: str) -> list[str]:
-    identity = Assembly(CloudSettings(role_arn=(role,) if role else ())).aws
+async def _session(settings: CloudSettings) -> list[str]:
+    identity = Assembly(settings).aws
     credentials = await identity.credentials()
     session = await identity.botocore_session()
 
     def ask() -> str:
-        with translated("default", role=role):
+        with translated("default", role=settings.role_arn[-1] if settings.role_arn else ""):
             sts = session.create_client("sts", region_name=identity.config.region or "us-east-1")
             arn: str = sts.get_caller_identity()["Arn"]
             return arn

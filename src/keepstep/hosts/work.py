@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 
-from keepstep.config import Config, RotateJob, SecretsJob, SyncJob, load
+from keepstep.config import Config, load
 from keepstep.errors import ConfigError
 from keepstep.hosts.children import Launch
-from keepstep.jobs.assembly import schedule_of
+from keepstep.jobs.resolve import resolved_jobs
+from keepstep.jobs.resolved import ResolvedJob
 from keepstep.schedules.scheduler import Timing
-
-_WORDS = {"sync": ("sync",), "secrets": ("secrets", "apply"), "rotate": ("rotate",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,7 @@ class Work:
 
     @property
     def timings(self) -> dict[str, Timing]:
-        return {name: _timing(job) for name, job in self.config.job.items()}
+        return {job.name: job.timing for job in resolved_jobs(self.config)}
 
     def close(self) -> None:
         os.close(self.snapshot)
@@ -60,7 +58,7 @@ def work_of(text: bytes, *, called: str) -> Work:
     except ConfigError as exc:
         os.close(snapshot)
         raise ConfigError(exc.message.replace(path, called), hint=exc.hint) from None
-    launches = {name: _launch(path, name, job, snapshot) for name, job in config.job.items()}
+    launches = {job.name: _launch(path, job, snapshot) for job in resolved_jobs(config)}
     return Work(config=config, snapshot=snapshot, launches=launches)
 
 
@@ -70,20 +68,10 @@ def with_launch(work: Work, job: str, **changes: object) -> Work:
     return replace(work, launches=work.launches | {job: changed})
 
 
-def _launch(path: str, name: str, job: SyncJob | SecretsJob | RotateJob, snapshot: int) -> Launch:
+def _launch(path: str, job: ResolvedJob, snapshot: int) -> Launch:
     return Launch(
-        words=["--config", path, "--quiet", *_WORDS[job.kind], "--", name],
-        deadline=job.deadline,
-        memory=job.memory,
+        words=["--config", path, "--quiet", *job.words, "--", job.name],
+        deadline=job.job.deadline,
+        memory=job.job.memory,
         descriptors=[snapshot],
-    )
-
-
-def _timing(job: SyncJob | SecretsJob | RotateJob) -> Timing:
-    return Timing(
-        kind=job.kind,
-        schedule=schedule_of(job),
-        jitter=job.jitter or timedelta(0),
-        makes_up=job.missed == "once",
-        at_startup=job.startup,
     )

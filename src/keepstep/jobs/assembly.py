@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keepstep.errors import ConfigError
+from keepstep.jobs.settings import CloudSettings
 from keepstep.objects.plan import Direction
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
@@ -20,51 +20,14 @@ if TYPE_CHECKING:
     from keepstep.clouds.http import Timeouts
     from keepstep.clouds.oci import OciIdentity
     from keepstep.clouds.s3_block import S3Block
-    from keepstep.config import Config, Identities, RotateJob, SecretsJob, SyncJob
+    from keepstep.config import Config
     from keepstep.containers.interface import Kind, Recipient
     from keepstep.monitoring.alerting import Alerting
-    from keepstep.monitoring.conditions import Watch
-    from keepstep.schedules.schedule import Schedule
     from keepstep.state.database import Database
     from keepstep.vaults.interface import Vault
 
 _FOREVER = 365 * 86400
 """Seconds, where a limit is to be none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CloudSettings:
-    """Who we are in each cloud, as far as the caller says; the rest is found as the clouds' own tools find it."""
-
-    profile: str | None = None
-    region: str | None = None
-    source_region: str | None = None
-    """Region of a source bucket when it differs."""
-    endpoint_url: str | None = None
-    ca_bundle: str | None = None
-    no_sign_request: bool = False
-    connect_timeout: int | None = None
-    """Seconds; 0 is no limit, None ours."""
-    read_timeout: int | None = None
-    """Seconds of silence; likewise."""
-    role_arn: tuple[str, ...] = ()
-    oci_auth: str | None = None
-    oci_profile: str | None = None
-    oci_config_file: str | None = None
-
-
-def settings_of(identity: Identities) -> CloudSettings:
-    """Who we are in each cloud, as keepstep.toml says it."""
-    return CloudSettings(
-        profile=identity.aws.profile,
-        region=identity.aws.region,
-        endpoint_url=identity.aws.endpoint_url,
-        ca_bundle=identity.aws.ca_bundle,
-        role_arn=tuple(identity.aws.role_arn),
-        oci_auth=identity.oci.auth,
-        oci_profile=identity.oci.profile,
-        oci_config_file=identity.oci.config_file,
-    )
 
 
 @dataclass
@@ -166,7 +129,7 @@ class Assembly:
 
             identity = self.aws if is_target else self.aws_source
             headers = s3_headers(options, is_target=is_target)
-            client = S3Client(address.bucket, identity, headers=headers, timeouts=self._timeouts)
+            client = S3Client(address.bucket, identity, headers=headers, timeouts=self.timeouts)
             return S3Store(address, client, options)
 
     def _oci(self, address: Address, options: TransferOptions, *, is_target: bool) -> Store:
@@ -176,13 +139,12 @@ class Assembly:
             from keepstep.stores.oci_headers import oci_headers
 
             headers = oci_headers(options, is_target=is_target)
-            client = OciClient(
-                address.bucket, address.namespace, self.oci, headers=headers, timeouts=self._timeouts
-            )
+            client = OciClient(address.bucket, address.namespace, self.oci, headers=headers, timeouts=self.timeouts)
             return OciStore(address, client, options)
 
     @property
-    def _timeouts(self) -> Timeouts:
+    def timeouts(self) -> Timeouts:
+        """How long a request may take to connect, and be silent."""
         from keepstep.clouds.http import Timeouts
 
         given = {"connect": self.settings.connect_timeout, "idle": self.settings.read_timeout}
@@ -199,33 +161,6 @@ class Assembly:
             ca_bundle=self.settings.ca_bundle,
             no_sign_request=self.settings.no_sign_request,
         )
-
-
-def schedule_of(job: SyncJob | SecretsJob | RotateJob) -> Schedule | None:
-    """When a job is due; None when it runs only when it is called."""
-    from keepstep.schedules.schedule import parse_schedule, zone_of
-
-    if job.schedule is None:
-        return None
-    return parse_schedule(job.schedule, zone_of(job.timezone) if job.timezone else None)
-
-
-def watches_of(config: Config) -> list[Watch]:
-    """What is expected of each job."""
-    from keepstep.monitoring.conditions import Watch
-
-    return [
-        Watch(
-            job=name,
-            kind=job.kind,
-            schedule=schedule_of(job),
-            success_within=job.success_within,
-            stale_after=getattr(job, "stale_after", None),
-            pending_after=config.alerts.pending_after,
-            has_audit=bool(getattr(job, "audit", None)),
-        )
-        for name, job in config.job.items()
-    ]
 
 
 def alerting_of(config: Config, database: Database) -> Alerting:
@@ -250,22 +185,6 @@ def recipients() -> dict[Kind, Recipient]:
         Kind.UNIT: SystemdUnits(),
         Kind.PID_FILE: PidFiles(),
     }
-
-
-def instance_by_default(settings: CloudSettings) -> CloudSettings:
-    """The settings, with the instance principal where neither they, nor a variable, nor a file says who we are.
-
-    It is how hosts of OCI deliver secrets; other commands ask for an OCI configuration there.
-    """
-    from keepstep.clouds.oci_config import OciSettings, read_profile
-
-    said = settings.oci_auth or os.environ.get("OCI_CLI_AUTH") or os.environ.get("OCI_RESOURCE_PRINCIPAL_VERSION")
-    if said:
-        return settings
-    profile = read_profile(OciSettings(profile=settings.oci_profile, config_file=settings.oci_config_file))
-    if not profile.absence or profile.get("user") or profile.get("security_token_file"):
-        return settings
-    return replace(settings, oci_auth="instance_principal")
 
 
 def direction(source: Address, target: Address) -> Direction:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from keepstep.audit.log import folder_of
 from keepstep.errors import ConfigError
+from keepstep.jobs.settings import naming, secret_setting
+from keepstep.rotation.settings import Called, as_key
 from keepstep.stores.address import Address, parse
-from keepstep.vaults.address import SecretAddress
-from keepstep.vaults.address import parse as parse_secret
 
 if TYPE_CHECKING:
     from keepstep.config import Audit
+    from keepstep.vaults.address import SecretAddress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,24 +27,30 @@ class Places:
     log: Address
     key: SecretAddress
     anchor: Address | None = None
+    anchor_root: Address | None = None
+    """Likewise the folder, and the one that the configuration names."""
 
 
-def places_of(job: str, audit: Audit) -> Places:
-    """Raises :class:`ConfigError`."""
+def places_of(job: str, audit: Audit, called: Called = as_key) -> Places:
+    """Raises :class:`ConfigError` that names the setting as its user does."""
     chain = audit.name or job
-    root = bucket_of(audit.log)
+    with naming(called("audit.log")):
+        root = bucket_of(audit.log)
+    with naming(called("audit.anchor")):
+        anchor_root = bucket_of(audit.anchor) if audit.anchor else None
     return Places(
         chain=chain,
         root=root,
         log=folder_of(root, chain),
-        key=key_of(audit.key),
-        anchor=folder_of(bucket_of(audit.anchor), chain) if audit.anchor else None,
+        key=key_of(audit.key, called("audit.key")),
+        anchor=folder_of(anchor_root, chain) if anchor_root else None,
+        anchor_root=anchor_root,
     )
 
 
-def key_of(text: str) -> SecretAddress:
+def key_of(text: str, called: str = "") -> SecretAddress:
     """A bare name or path is a parameter's, as in ``AUDIT_HASH_SALT_SSM``."""
-    return parse_secret(text, bare="aws-ssm")
+    return secret_setting(text, "aws-ssm", called=called)
 
 
 def bucket_of(text: str) -> Address:

@@ -1,263 +1,116 @@
-"""From a ``rotate`` job to a wired rotation: vaults, databases, audit log; the only place that picks them.
-
-What only costs when it is needed (drivers, wallets, the administrator's secret) is had when it is.
-"""
+"""Jobs of kind ``rotate``: the credential's secrets, its audit log, and what else the job names."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from keepstep.audit.keys import Keyring
-from keepstep.audit.log import AuditLog
-from keepstep.clock import SystemClock
-from keepstep.databases.endpoint import PORTS, Endpoint, trust
-from keepstep.databases.interface import STRICTEST_FIRST, Engine, Login
-from keepstep.databases.interface import Database as Adapter
-from keepstep.databases.wallet import Wallet, read_wallet
 from keepstep.errors import ConfigError
-from keepstep.jobs.assembly import Assembly, needs_extra
-from keepstep.jobs.audit import key_of, places_of
-from keepstep.rotation.audit_trail import AppendEntry
-from keepstep.rotation.blob import Place
-from keepstep.rotation.changes import Strategy
-from keepstep.rotation.connections import Connections
-from keepstep.rotation.credential import read_payload
-from keepstep.rotation.member import Admin, DatabaseMember
-from keepstep.rotation.pace import Pace
-from keepstep.rotation.settings import Called, as_key
-from keepstep.rotation.stores import Stores
-from keepstep.rotation.wiring import Rotation
-from keepstep.stores.address import Address
-from keepstep.stores.address import parse as parse_store
-from keepstep.stores.interface import Appendable
-from keepstep.vaults.address import SecretAddress
-from keepstep.vaults.address import parse as parse_secret
-from keepstep.vaults.fields import field_of
-from keepstep.vaults.interface import Vault
+from keepstep.jobs.resolved import ResolvedJob
+from keepstep.jobs.settings import CloudSettings, secret_setting
+from keepstep.rotation.settings import Called, as_key, as_variable
 
 if TYPE_CHECKING:
-    from keepstep.config import Audit, Database, RotateJob
-    from keepstep.vaults.aws_staging import SecretsManagerStages
-    from keepstep.vaults.oci_staging import OciVaultStages
-
-_TWO_PASSWORDS = {Engine.MYSQL: Strategy.DUAL, Engine.ORACLE: Strategy.ROLLOVER}
-_WALLET_SIZE = 1 << 20
-"""Bytes that a wallet in a bucket may have."""
+    from keepstep.config import Config, RotateJob
+    from keepstep.jobs.assembly import Assembly
+    from keepstep.jobs.audit import Places
+    from keepstep.jobs.rotation_assembly import RotationAssembly
+    from keepstep.vaults.address import SecretAddress
 
 
-class RotationAssembly:
-    """Makes the parts of one job; what it opens is closed with ``stack``."""
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRotation(ResolvedJob):
+    """One job of kind ``rotate``."""
 
-    def __init__(
-        self, assembly: Assembly, stack: AsyncExitStack, warn: Callable[[str], None], called: Called = as_key
-    ) -> None:
-        """``called`` tells what the user calls a setting."""
-        self._called = called
-        self._assembly = assembly
-        self._stack = stack
-        self._warn = warn
-        self._vaults: dict[str, Vault] = {}
-        self._logins: dict[str, asyncio.Task[Login]] = {}
+    job: RotateJob
 
-    async def rotation(self, name: str, job: RotateJob) -> Rotation:
-        """Raises :class:`ConfigError` for what the job lacks, and what reading a wallet raises."""
-        strategy = Strategy(job.strategy or "single")
-        if not job.database:
-            raise ConfigError(f"{name} has no database", hint=f"add a [[job.{name}.database]]")
-        databases = sorted(job.database, key=lambda database: STRICTEST_FIRST.index(Engine(database.engine)))
-        members = [await self._member(database, strategy) for database in databases]
-        stores = self.stores(job)
-        return Rotation(
-            name=name,
-            stores=stores,
-            members=tuple(members),
-            pace=Pace(interval=job.interval, grace=job.grace),
-            strategy=strategy,
-            append=self._log(name, job.audit) if job.audit else None,
-            username=job.username,
-            connections=self._connections(job, stores, tuple(map(_place, databases))),
-        )
+    @property
+    def settings(self) -> CloudSettings:
+        return self.identities
 
-    def stores(self, job: RotateJob) -> Stores:
-        """The two secrets alone. Raises :class:`ConfigError` where one is not named."""
-        aws = _address(job.aws_secret, self._called("aws_secret"), "aws-sm").name
-        oci = _address(job.oci_secret, self._called("oci_secret"), "oci-vault").name
-        return Stores(self._primary(), self._secondary(), aws, oci)
+    @property
+    def calls(self) -> Callable[[str], str]:
+        """From a key to what the user calls it, within the job."""
+        called: Called = as_variable if self.variables else as_key
+        return called
 
-    def _primary(self) -> SecretsManagerStages:
-        with needs_extra("aws"):
-            import botocore  # noqa: F401 - missing here rather than at the first question
+    @property
+    def aws_secret(self) -> SecretAddress:
+        """Raises :class:`ConfigError` where none is named, or one of another vault."""
+        return credential_secret(self.job.aws_secret, "aws-sm", called=self.calls("aws_secret"))
 
-            from keepstep.vaults.aws_staging import SecretsManagerStages
-        vault = SecretsManagerStages(self._assembly.aws)
-        self._stack.push_async_callback(vault.close)
-        return vault
+    @property
+    def oci_secret(self) -> SecretAddress:
+        """Likewise."""
+        return credential_secret(self.job.oci_secret, "oci-vault", called=self.calls("oci_secret"))
 
-    def _secondary(self) -> OciVaultStages:
-        with needs_extra("oci"):
-            from keepstep.vaults.oci_staging import OciVaultStages
+    @property
+    def audit(self) -> Places | None:
+        from keepstep.jobs.audit import places_of
 
-            vault = OciVaultStages(self._assembly.oci)
-        self._stack.push_async_callback(vault.close)
-        return vault
+        return places_of(self.name, self.job.audit, self.calls) if self.job.audit else None
 
-    def _vault(self, kind: str) -> Vault:
-        if kind not in self._vaults:
-            self._vaults |= self._assembly.vaults([kind])
-            self._stack.push_async_callback(self._vaults[kind].close)
-        return self._vaults[kind]
+    @property
+    def clouds(self) -> set[str]:
+        return {"aws", "oci"}
 
-    async def _member(self, member: Database, strategy: Strategy) -> DatabaseMember:
-        own = _strategy_of(member, strategy, self._called)
-        admin = self._admin(member.admin) if member.admin else None
-        if own is Strategy.ALTERNATING and admin is None:
-            raise ConfigError(
-                "alternating users need an administrator: no user may change the other one's password",
-                hint=f"name its secret with {self._called('admin')}",
-            )
-        return DatabaseMember(await self._database(member), own, admin, self._called)
+    def secrets(self) -> Iterator[SecretAddress]:
+        for text, vault, key in self._named():
+            with suppress(ConfigError):
+                yield secret_setting(text, vault, called=self.calls(key))
 
-    def _admin(self, address: str) -> Admin:
-        async def login() -> Login:
-            if address not in self._logins:
-                self._logins[address] = asyncio.ensure_future(self._read_login(address))
-            return await self._logins[address]
+    def _named(self) -> Iterator[tuple[str, str, str]]:
+        """Each secret's text, the vault of a bare name, and the key."""
+        job, blob = self.job, self.job.connection_blob
+        settings = [
+            (job.aws_secret, "aws-sm", "aws_secret"),
+            (job.oci_secret, "oci-vault", "oci_secret"),
+            (blob.aws if blob else None, "aws-sm", "connection_blob.aws"),
+            (blob.oci if blob else None, "oci-vault", "connection_blob.oci"),
+            *((member.admin, "aws-sm", "admin") for member in job.database),
+            (job.audit.key if job.audit else None, "aws-ssm", "audit.key"),
+        ]
+        return ((text, vault, key) for text, vault, key in settings if text)
 
-        return login
+    def parts(
+        self, stack: AsyncExitStack, warn: Callable[[str], None], assembly: Assembly | None = None
+    ) -> RotationAssembly:
+        """What makes its parts, each when it is needed; what is opened is closed with ``stack``."""
+        from keepstep.jobs.assembly import Assembly
+        from keepstep.jobs.rotation_assembly import RotationAssembly
 
-    async def _read_login(self, text: str) -> Login:
-        with _naming(self._called("admin")):
-            address = parse_secret(text, bare="aws-sm")
-        value = await self._vault(address.vault).get(address.name)
-        return read_payload(value.content, text).credential.login
+        return RotationAssembly(assembly or Assembly(self.settings), stack, warn, self.calls)
 
-    async def _database(self, member: Database) -> Adapter:
-        match Engine(member.engine):
-            case Engine.POSTGRES:
-                with needs_extra("postgres"):
-                    from keepstep.databases.postgres import PostgresDatabase
+    def check(self) -> None:
+        for text, vault, key in self._named():
+            secret_setting(text, vault, called=self.calls(key))
+        asyncio.run(self._wire())
 
-                    return PostgresDatabase(_endpoint(member))
-            case Engine.ORACLE:
-                return await self._oracle(member)
-            case _:
-                with needs_extra("mysql"):
-                    from keepstep.databases.mysql import MysqlDatabase
-
-                    return MysqlDatabase(_endpoint(member))
-
-    async def _oracle(self, member: Database) -> Adapter:
-        with needs_extra("oracle"):
-            from keepstep.databases.oracle import OracleDatabase, dsn_of
-        wallet = await self._wallet(member.wallet) if member.wallet else None
-        if member.dsn:
-            dsn = wallet.names.get(member.dsn.lower(), member.dsn) if wallet else member.dsn
-            where = Endpoint(Engine.ORACLE, "", 0, member.dsn, member.ca)
-        else:
-            where = _endpoint(member)
-            dsn = dsn_of(where)
-        return OracleDatabase(dsn, wallet.trust() if wallet else trust(where))
-
-    async def _wallet(self, address: str) -> Wallet:
-        """From a file, a secret or a bucket; in memory only."""
-        if address.startswith(("ocid1.vaultsecret.", "arn:", "aws-sm:", "aws-ssm:")):
-            with _naming(self._called("wallet")):
-                secret = parse_secret(address)
-            content = (await self._vault(secret.vault).get(secret.name)).content
-            return read_wallet(field_of(content.reveal_bytes(), secret))
-        if not address.startswith(("s3://", "oci://")):
-            try:
-                return read_wallet(await asyncio.to_thread(Path(address).read_bytes))
-            except OSError as exc:
-                raise ConfigError(f"cannot read the wallet {address}: {exc.strerror}") from exc
-        return read_wallet(await self._object(address))
-
-    async def _object(self, text: str) -> bytes:
-        address = parse_store(text)
-        folder, _, name = address.prefix.rstrip("/").rpartition("/")
-        store = self._assembly.source(replace(address, prefix=f"{folder}/" if folder else ""))
-        self._stack.push_async_callback(store.close)
-        async for page in store.list():
-            for number, key in enumerate(page.keys):
-                if key == name:
-                    source = await store.open(page.entry(number), _WALLET_SIZE)
-                    try:
-                        return bytes(source.first)
-                    finally:
-                        await source.close()
-        raise ConfigError(f"there is no wallet {text}")
-
-    def _log(self, name: str, audit: Audit) -> AppendEntry:
-        with _naming(self._called("audit.key")):
-            key_of(audit.key)
-        with _naming(self._called("audit.log")):
-            places = places_of(name, audit)
-        keyring = Keyring(self._vault(places.key.vault), places.key)
-        anchor = self._folder(places.anchor) if places.anchor else None
-        log = AuditLog(
-            places.chain, self._folder(places.log), keyring, SystemClock(), anchor=anchor, warn=self._warn
-        )
-        return log.append
-
-    def _folder(self, address: Address) -> Appendable:
-        store = self._assembly.target(address)
-        self._stack.push_async_callback(store.close)
-        return cast(Appendable, store)
-
-    def _connections(self, job: RotateJob, stores: Stores, places: tuple[Place, ...]) -> Connections | None:
-        blob = job.connection_blob
-        if blob is None or not (blob.aws or blob.oci):
-            return None
-        aws = _address(blob.aws, self._called("connection_blob.aws"), "aws-sm").name if blob.aws else None
-        oci = _address(blob.oci, self._called("connection_blob.oci"), "oci-vault").name if blob.oci else None
-        return Connections(places=places, primary=stores.primary, secondary=stores.secondary, aws=aws, oci=oci)
+    async def _wire(self) -> None:
+        """Wallets, which may be elsewhere, are left out."""
+        async with AsyncExitStack() as stack:
+            without = [member.model_copy(update={"wallet": None}) for member in self.job.database]
+            parts = self.parts(stack, lambda text: None)
+            await parts.rotation(self.name, self.job.model_copy(update={"database": without}))
 
 
-def _address(text: str | None, key: str, vault: str) -> SecretAddress:
-    """The secret meant by a setting; a bare name is one of ``vault``'s."""
+def credential_secret(text: str | None, vault: str, *, called: str) -> SecretAddress:
+    """A secret that has to be one of ``vault``'s. Raises :class:`ConfigError`."""
     if not text:
-        raise ConfigError(f"{key} is missing", hint=f"name the secret, as {vault}")
-    with _naming(key):
-        address = parse_secret(text, bare=vault)
+        raise ConfigError(f"{called} is missing", hint=f"name the secret, as {vault}")
+    address = secret_setting(text, vault, called=called)
     if address.vault != vault:
-        raise ConfigError(f"{key} is no secret of {vault}")
+        raise ConfigError(f"{called} is no secret of {vault}")
     return address
 
 
-@contextmanager
-def _naming(key: str) -> Iterator[None]:
-    """Says which setting it is that cannot be used."""
-    try:
-        yield
-    except ConfigError as exc:
-        raise ConfigError(f"{key}: {exc.message}", hint=exc.hint) from exc
-
-
-def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strategy:
-    """Each database's own: with two passwords MySQL has dual ones, Oracle a rollover."""
-    if not strategy.keeps_two:
-        return strategy
-    if own := _TWO_PASSWORDS.get(Engine(member.engine)):
-        return own
-    raise ConfigError(
-        f"{member.engine} keeps one password for each user, so {strategy} cannot work there",
-        hint=f"set {called('strategy')} to alternating, for the whole set",
-    )
-
-
-def _endpoint(member: Database) -> Endpoint:
-    engine = Engine(member.engine)
-    if not member.host or not member.name:
-        missing = "host" if not member.host else "name"
-        raise ConfigError(f"the {engine} database has no {missing}", hint="certificates are verified to the host")
-    return Endpoint(engine, member.host, member.port or PORTS[engine], member.name, member.ca)
-
-
-def _place(member: Database) -> Place:
-    engine = Engine(member.engine)
-    return Place(engine, dsn=member.dsn) if member.dsn else Place(engine, _endpoint(member))
+def only_rotation(config: Config) -> str:
+    """The name of the only job of this kind. Raises :class:`ConfigError` that names those there are."""
+    names = [name for name, job in config.job.items() if job.kind == "rotate"]
+    if len(names) != 1:
+        known = ", ".join(sorted(names)) or "none"
+        raise ConfigError("say which job to rotate", hint=f"jobs of kind rotate: {known}")
+    return names[0]

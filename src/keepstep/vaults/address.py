@@ -34,6 +34,25 @@ class SecretAddress:
     field: str = ""
     text: str = ""
 
+    @property
+    def cloud(self) -> str:
+        """``aws`` or ``oci``."""
+        return self.vault.split("-")[0]
+
+    def is_same(self, other: SecretAddress) -> bool:
+        """Whether both name one secret, be it by its name or by its ARN."""
+        return self.vault == other.vault and bool(self._names & other._names)
+
+    @property
+    def _names(self) -> set[str]:
+        """What it may be called; an ARN of Secrets Manager has six random characters after the name."""
+        if not self.name.startswith("arn:"):
+            return {self.name.removeprefix("/")}
+        if self.vault == "aws-ssm":
+            return {self.name, self.name.partition(":parameter/")[2]}
+        given = self.name.partition(":secret:")[2]
+        return {self.name, given, given[:-7] if given[-7:-6] == "-" else given}
+
     def __str__(self) -> str:
         return self.text or f"{self.vault}:{self.name}" + (f"#{self.field}" if self.field else "")
 

@@ -1,7 +1,8 @@
-"""The options of ``aws s3 sync`` that say what objects and requests become, and those of ``aws`` itself.
+"""Every option of ``keepstep sync``, and so of a job's ``params``.
 
-Names, values and meaning: https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html. Those that shape nothing
-but the AWS CLI's own output are accepted and have no effect.
+They are keepstep's own, and those of ``aws s3 sync`` and of ``aws`` with the names, values and meaning of
+https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html. Those that shape nothing but the AWS CLI's own output
+are accepted and have no effect.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, TypeVar
 
 import click
 
-from keepstep.cli.options import OptionalValue
-from keepstep.cli.values import Expires, Grants, Key, Metadata, Text
+from keepstep.jobs.option_parsing import OptionalValue
+from keepstep.jobs.option_values import DeleteCap, Duration, Expires, Grants, Key, Metadata, Rate, Text
+from keepstep.objects.case import OnConflict
 from keepstep.stores.checksums import ALGORITHMS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +63,61 @@ def _optional(name: str, value: str, **rest: Any) -> Callable[[F], F]:
     return click.option(name, cls=OptionalValue, value=value, **rest)
 
 
+_OWN = (
+    click.option("--delete", is_flag=True, help="Deletes keys that the source does not have, within --max-delete."),
+    click.option("--exclude", metavar="PATTERN", multiple=True, help="Excludes keys that match; may be repeated."),
+    click.option(
+        "--include",
+        metavar="PATTERN",
+        multiple=True,
+        help="Re-includes excluded keys; the last matching pattern wins.",
+    ),
+    click.option("--dryrun", is_flag=True, help="Shows what would be done, without doing it."),
+    click.option("--size-only", is_flag=True, help="Compares only sizes."),
+    click.option("--exact-timestamps", is_flag=True, help="Downloads: objects of equal size whose times differ."),
+    click.option("--no-overwrite", is_flag=True, help="Never overwrites existing objects."),
+    click.option(
+        "--follow-symlinks/--no-follow-symlinks", default=True, help="Uploads: whether links are followed."
+    ),
+    click.option(
+        "--case-conflict",
+        type=click.Choice([each.value for each in OnConflict]),
+        default="ignore",
+        help="Downloads whose names differ only in case [ignore].",
+    ),
+    click.option("--only-show-errors", is_flag=True, help="Prints only errors and warnings."),
+    click.option(
+        "--progress-frequency", type=click.IntRange(0), metavar="SECONDS", help="Shortest time between updates."
+    ),
+    click.option(
+        "--progress-multiline", is_flag=True, help="Progress as lines on stderr, even without a terminal."
+    ),
+    click.option(
+        "--compare",
+        type=click.Choice(["aws", "size", "checksum"]),
+        default="aws",
+        help="What makes an object differ: size and time as in aws s3 sync, size, or contents [aws].",
+    ),
+    click.option("--explain", is_flag=True, help="Names for each key the rule that decided."),
+    click.option(
+        "--max-delete", type=DeleteCap(), metavar="N|N%", help="Refuses to delete more than this [default: 50%]."
+    ),
+    click.option("--allow-empty-source", is_flag=True, help="Allows an empty source to empty the target."),
+    click.option(
+        "--full-every", type=Duration(), metavar="TIME", help="Cost reports: how often all are listed [24h]."
+    ),
+    click.option("--overlap", type=Duration(), metavar="TIME", help="Cost reports: how late one may come [5d]."),
+    click.option(
+        "--escape-keys", is_flag=True, help="Writes keys that are not valid file names under escaped names."
+    ),
+    click.option("--trash", metavar="ADDRESS", help="Moves deleted and overwritten objects there."),
+    click.option("--bandwidth", type=Rate(), help="Bandwidth limit, for example 50MiB/s."),
+    click.option(
+        "--chmod", metavar="MODE", help="Mode of everything under a local target after the run, as for chmod -R."
+    ),
+    click.option("--chown", metavar="USER[:GROUP]", help="Owner of everything under a local target after the run."),
+    click.option("--jobs", type=click.IntRange(1, 1024), help="Maximum concurrent transfers [default: automatic]."),
+)
 _OBJECTS = (
     click.option("--content-type", type=Text(), help="Type of every object, instead of the guessed one."),
     click.option("--no-guess-mime-type", is_flag=True, help="No type is guessed from a file's name."),
@@ -128,8 +185,8 @@ _GLOBAL = (
 )
 
 
-def aws_options(command: F) -> F:
+def sync_options(command: F) -> F:
     """All of them, in this order in ``--help``."""
-    for option in reversed((*_OBJECTS, *_ENCRYPTION, *_REQUESTS, *_GLOBAL)):
+    for option in reversed((*_OWN, *_OBJECTS, *_ENCRYPTION, *_REQUESTS, *_GLOBAL)):
         command = option(command)
     return command

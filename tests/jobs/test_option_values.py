@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepstep.cli.values import Expires, Grants, Key, Metadata, Rate, Text
+from keepstep.jobs.option_values import Expires, Grants, Key, Metadata, Rate, Text
 from keepstep.secret import Secret
 
 NAMES = st.text("abcXYZ019-_.", min_size=1, max_size=6)

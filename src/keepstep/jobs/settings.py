@@ -1,0 +1,101 @@
+"""What single settings mean: the identities of a job, and the address of a secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from keepstep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keepstep.config import Identities
+    from keepstep.jobs.sync_params import SyncParams
+    from keepstep.vaults.address import SecretAddress
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings:
+    """The identity in each cloud, as far as the job says; the rest is found as the clouds' own tools find it."""
+
+    profile: str | None = None
+    region: str | None = None
+    source_region: str | None = None
+    """Region of a source bucket when it differs."""
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+    no_sign_request: bool = False
+    connect_timeout: int | None = None
+    """Seconds; 0 is no limit, None the default."""
+    read_timeout: int | None = None
+    """Seconds of silence; likewise."""
+    role_arn: tuple[str, ...] = ()
+    oci_auth: str | None = None
+    oci_profile: str | None = None
+    oci_config_file: str | None = None
+
+
+def settings_of(identity: Identities) -> CloudSettings:
+    """The identity in each cloud, as keepstep.toml says it."""
+    return CloudSettings(
+        profile=identity.aws.profile,
+        region=identity.aws.region,
+        endpoint_url=identity.aws.endpoint_url,
+        ca_bundle=identity.aws.ca_bundle,
+        role_arn=tuple(identity.aws.role_arn),
+        oci_auth=identity.oci.auth,
+        oci_profile=identity.oci.profile,
+        oci_config_file=identity.oci.config_file,
+    )
+
+
+def overridden(settings: CloudSettings, params: SyncParams) -> CloudSettings:
+    """What the options of a sync say goes before what the file says."""
+    names = ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
+    return replace(
+        settings,
+        **{name: value for name in names if (value := getattr(params, name))},
+        read_timeout=params.cli_read_timeout,
+        connect_timeout=params.cli_connect_timeout,
+        no_sign_request=params.no_sign_request,
+    )
+
+
+def instance_by_default(settings: CloudSettings) -> CloudSettings:
+    """The settings, with the instance principal where neither they, nor a variable, nor a file names an identity.
+
+    It is how hosts of OCI deliver secrets; other commands ask for an OCI configuration there.
+    """
+    from keepstep.clouds.oci_config import OciSettings, read_profile
+
+    said = settings.oci_auth or os.environ.get("OCI_CLI_AUTH") or os.environ.get("OCI_RESOURCE_PRINCIPAL_VERSION")
+    if said:
+        return settings
+    profile = read_profile(OciSettings(profile=settings.oci_profile, config_file=settings.oci_config_file))
+    if not profile.absence or profile.get("user") or profile.get("security_token_file"):
+        return settings
+    return replace(settings, oci_auth="instance_principal")
+
+
+def secret_setting(text: str, default_vault: str = "", *, called: str = "") -> SecretAddress:
+    """The secret that a setting names; a bare name or path is one of ``default_vault``'s.
+
+    Raises :class:`ConfigError` that calls the setting ``called``, and does not repeat its text.
+    """
+    from keepstep.vaults.address import parse
+
+    with naming(called):
+        return parse(text, bare=default_vault)
+
+
+@contextmanager
+def naming(called: str) -> Iterator[None]:
+    """Says of an error which setting it is about; nothing where ``called`` is empty."""
+    try:
+        yield
+    except ConfigError as exc:
+        if not called:
+            raise
+        raise ConfigError(f"{called}: {exc.message}", hint=exc.hint) from None

@@ -1,0 +1,208 @@
+"""What a sync needs, of two addresses or of a job: options that were found to be right, then wired parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keepstep.errors import Misuse
+from keepstep.jobs.assembly import Assembly, direction
+from keepstep.jobs.settings import CloudSettings, overridden
+from keepstep.jobs.sync_params import SyncParams
+from keepstep.jobs.transfer_options import transfer_options
+from keepstep.objects.case import OnConflict
+from keepstep.objects.filters import Filters, Rule
+from keepstep.objects.guard import Cap
+from keepstep.objects.high_water import Pace
+from keepstep.objects.journal import Journal
+from keepstep.objects.plan import Rules
+from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.objects.verify import Verify, VerifyOptions
+from keepstep.stores import bling
+from keepstep.stores.address import Address, parse
+from keepstep.stores.places import Relation, identity, relation
+
+if TYPE_CHECKING:
+    from keepstep.runs.progress import Observer
+    from keepstep.stores.interface import Store
+    from keepstep.stores.local_modes import Change, Owner
+
+_LIES = {Relation.SAME: "is", Relation.INSIDE: "is inside", Relation.CONTAINS: "contains"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncWork:
+    """A sync whose settings were found to be right, and what it takes to wire it."""
+
+    source: Address
+    target: Address
+    trash: Address | None
+    assembly: Assembly
+    params: SyncParams
+
+    def journal(self, notes: Path | None) -> Journal:
+        """What earlier runs between the two places left, and this one may go on with."""
+        return Journal(notes, identity(self.source), identity(self.target))
+
+    @asynccontextmanager
+    async def sync(self, observer: Observer, journal: Journal, *, keep_actions: bool) -> AsyncIterator[Sync]:
+        """Wired; what was opened for it is closed at the end."""
+        options = replace(self.options, keep_actions=keep_actions)
+        async with self._stores() as (source, target, trash):
+            yield Sync(source, target, options, observer, trash=trash, journal=journal)
+
+    @asynccontextmanager
+    async def verify(self, observer: Observer, journal: Journal, *, keep_actions: bool) -> AsyncIterator[Verify]:
+        """The same places, for a comparison alone."""
+        async with self._stores() as (source, target, _):
+            yield Verify(source, target, self._verify_options(keep_actions), observer, journal=journal)
+
+    @asynccontextmanager
+    async def _stores(self) -> AsyncIterator[tuple[Store, Store, Store | None]]:
+        async with AsyncExitStack() as stack:
+            source, target = self.assembly.source(self.source), self.assembly.target(self.target)
+            stack.push_async_callback(source.close)
+            stack.push_async_callback(target.close)
+            trash = self.assembly.trash(self.trash) if self.trash else None
+            if trash:
+                stack.push_async_callback(trash.close)
+            yield source, target, trash
+
+    @property
+    def options(self) -> SyncOptions:
+        params = self.params
+        return SyncOptions(
+            rules=rules_of(params, self.source, self.target),
+            filters=self._filters,
+            cap=params.max_delete or Cap(),
+            allow_empty_source=params.allow_empty_source,
+            dryrun=params.dryrun,
+            explain=params.explain,
+            jobs=params.jobs,
+            bandwidth=params.bandwidth,
+            transfer=self.assembly.options,
+            case_conflict=OnConflict(params.case_conflict),
+            pace=_pace(params, self.source),
+            ignores_archived=params.ignore_glacier_warnings,
+        )
+
+    def _verify_options(self, keep_actions: bool) -> VerifyOptions:
+        params = self.params
+        return VerifyOptions(
+            self._filters,
+            explain=params.explain,
+            jobs=params.jobs,
+            bandwidth=params.bandwidth,
+            keep_actions=keep_actions,
+        )
+
+    @property
+    def _filters(self) -> Filters:
+        return Filters([Rule(*given) for given in self.params.filters])
+
+
+def sync_work(source: str, target: str, params: SyncParams, settings: CloudSettings) -> SyncWork:
+    """``settings`` are those that ``params`` go before. Raises :class:`ConfigError` and :class:`Misuse`."""
+    one, other = parse(source), parse(target)
+    check_options(one, other, params)
+    assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
+    one, other = assembly.located(one, is_target=False), assembly.located(other, is_target=True)
+    check_places(one, other)
+    trash = None
+    if params.trash is not None:
+        trash = assembly.located(parse(params.trash), is_target=True)
+        check_trash(params.trash, trash, one, other)
+    assembly = replace(assembly, places=(one, other, *([trash] if trash else [])))
+    if "s3" in (one.kind, other.kind):
+        assembly, params = _with_s3_block(assembly, params)
+    return SyncWork(source=one, target=other, trash=trash, assembly=assembly, params=params)
+
+
+def verify_work(source: str, target: str, params: SyncParams, settings: CloudSettings) -> SyncWork:
+    """As :func:`sync_work`, of what changes nothing: one place may be both sides."""
+    one, other = parse(source), parse(target)
+    assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
+    one, other = assembly.located(one, is_target=False), assembly.located(other, is_target=True)
+    assembly = replace(assembly, places=(one, other))
+    if "s3" in (one.kind, other.kind):
+        assembly, params = _with_s3_block(assembly, params)
+    return SyncWork(source=one, target=other, trash=None, assembly=assembly, params=params)
+
+
+def check_options(source: Address, target: Address, params: SyncParams) -> None:
+    """Raises :class:`Misuse` for options that contradict each other, or that a place has no meaning for."""
+    modes_of(params, target)
+    transfer_options(params, source, target)
+    rules_of(params, source, target)
+
+
+def check_places(source: Address, target: Address) -> None:
+    """Raises :class:`Misuse` when there are not two."""
+    if relation(source, target) is Relation.SAME:
+        raise Misuse(f"{target}: source and target are the same place", hint="name another target")
+
+
+def check_trash(text: str, trash: Address, source: Address, target: Address) -> None:
+    """Raises :class:`Misuse` for a place that the run itself would list, or that holds the source or the target."""
+    for name, place in (("target", target), ("source", source)):
+        lies = relation(trash, place)
+        if lies is not Relation.APART:
+            raise Misuse(
+                f"--trash {text}: the trash {_LIES[lies]} the {name}",
+                hint="name a place outside both, for example another prefix of the bucket",
+            )
+
+
+def modes_of(params: SyncParams, target: Address) -> tuple[Change | None, Owner | None]:
+    """What ``--chmod`` and ``--chown`` make of modes and owners. Raises :class:`Misuse`."""
+    if params.chmod is None and params.chown is None:
+        return None, None
+    if target.kind != "local":
+        raise Misuse("--chmod and --chown are for local targets", hint="objects of a cloud have no mode")
+    from keepstep.stores.local_modes import mode_change, owner
+
+    return mode_change(params.chmod) if params.chmod else None, owner(params.chown) if params.chown else None
+
+
+def rules_of(params: SyncParams, source: Address, target: Address) -> Rules:
+    """Raises :class:`Misuse` for options that contradict each other."""
+    compare = params.compare
+    for name in ("size_only", "exact_timestamps"):
+        if getattr(params, name) and compare != "aws" and (name, compare) != ("size_only", "size"):
+            option = "--" + name.replace("_", "-")
+            raise Misuse(f"{option} and --compare {compare} contradict each other", hint="leave one of them out")
+    return Rules(
+        direction(source, target),
+        delete=params.delete,
+        size_only=params.size_only or compare == "size",
+        exact_timestamps=params.exact_timestamps,
+        no_overwrite=params.no_overwrite,
+        contents=compare == "checksum",
+    )
+
+
+def _pace(params: SyncParams, source: Address) -> Pace | None:
+    """Cost reports are never changed, and their names tell their age."""
+    if source.namespace != bling.NAMESPACE:
+        return None
+    said = {name: value for name in ("full_every", "overlap") if (value := getattr(params, name)) is not None}
+    return Pace(**said)
+
+
+def _with_s3_block(assembly: Assembly, params: SyncParams) -> tuple[Assembly, SyncParams]:
+    """What the profile's ``s3 =`` block says, where the options say nothing."""
+    block = assembly.s3_block
+    transfer = replace(
+        assembly.options,
+        multipart_threshold=block.multipart_threshold,
+        multipart_chunksize=block.multipart_chunksize,
+    )
+    params = replace(
+        params,
+        jobs=params.jobs or block.max_concurrent_requests,
+        bandwidth=params.bandwidth or block.max_bandwidth,
+    )
+    return replace(assembly, options=transfer), params
