@@ -157,6 +157,22 @@ def test_a_single_failure_that_locks_is_told(clouds: Clouds, mysql_server: Mysql
     assert report.of("change")["verdict"] == "warn" and "FAILED_LOGIN_ATTEMPTS" in report.of("change")["fix"]
 
 
+def test_a_limit_that_two_workers_reach_is_told(
+    clouds: Clouds, oracle_server: OracleServer, tmp_path: Path
+) -> None:
+    """An account that two failed logins lock is a warning with the setting; one of three is none."""
+    scene = Scene(clouds, [oracle_server], strategy=Strategy.ROLLOVER)
+    (tmp_path / "state").mkdir(mode=0o700)
+    config = scene.toml(tmp_path)
+    for limit, verdict in ((2, "warn"), (3, "ok")):
+        oracle_server.users.users[scene.user.upper()].failures_allowed = limit
+        report = doctor(config, "app")
+        assert not report.failed
+        assert report.of("change")["verdict"] == verdict
+        assert ("two workers" in report.of("change")["text"]) is (limit == 2)
+        assert ("FAILED_LOGIN_ATTEMPTS 5" in str(report.of("change").get("fix"))) is (limit == 2)
+
+
 def test_an_expired_password_is_found(clouds: Clouds, mysql_server: MysqlServer, tmp_path: Path) -> None:
     """A current password that has expired is not "let in": it fails, with the statement."""
     scene = Scene(clouds, [mysql_server], strategy=Strategy.SINGLE)

@@ -132,6 +132,18 @@ def test_two_workers_lock_nobody_out(strategy: Strategy, limit: int) -> None:
     check(explored(strategy, rotations=1, limit=limit, is_shown=limit == 1), strategy)
 
 
+@pytest.mark.parametrize("strategy", [SINGLE, ROLLOVER, ALTERNATING])
+def test_a_limit_of_two_is_for_one_worker(strategy: Strategy) -> None:
+    """One worker at a time locks nobody out. Of two that try in the same moment nothing has been noted yet.
+
+    Runs that share a state never overlap; who has workers that do not share one is warned by doctor.
+    """
+    lost: dict[str, Any] = {"rotations": 1, "limit": 2, "edit": "restored-to-unknown"}
+    check(explored(strategy, rotations=2, limit=2, workers=1), strategy)
+    assert "locked" not in explored(strategy, workers=1, **lost).broken
+    assert "locked" in explored(strategy, workers=2, until="locked", **lost).broken
+
+
 def test_the_memory_of_failures_is_needed() -> None:
     """Without it the model locks an account: a credential that changes itself is tried again and again."""
     fences = Fences(memory=False)

@@ -61,14 +61,19 @@ async def can_be_changed(
 
 
 async def _limits(base: DatabaseMember, session: Session, user: str, current: Credential) -> list[Finding]:
-    """An account that a single failed login locks has none to spare for a rotation."""
+    """One failed login that locks leaves none to spare for a rotation; two leave none for a second worker."""
     account = await session.account(user)
-    if account is None or account.failures_allowed != 1:
+    if account is None or account.failures_allowed not in (1, 2):
         return []
     if await session.slot_of(current.username, current.password) is not None:
         return []  # no login that would fail is tried there
-    text = f"one failed login locks {user}, and a rotation has to try some that may fail"
-    return [Finding(text, more_failures(base, user))]
+    if account.failures_allowed == 1:
+        text = f"one failed login locks {user}, and a rotation has to try some that may fail"
+        return [Finding(text, more_failures(base, user))]
+    text = (
+        f"two failed logins lock {user}: two workers that do not share a state may fail one each at the same moment"
+    )
+    return [Finding(text, more_failures(base, user), is_blocking=False)]
 
 
 def _not_logged_in(base: DatabaseMember, error: NotLoggedIn) -> Check:
