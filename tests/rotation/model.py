@@ -800,6 +800,13 @@ def _rolled_back_both(setting: Setting, world: World) -> World | None:
     return _rolled_back_oci(setting, a) if a else None
 
 
+def _rolled_back_midway(setting: Setting, world: World) -> World | None:
+    """The same while a rotation is under way that both stores know of."""
+    a, is_open = world.a, bool(world.a.pending and world.a.pending != world.a.current and world.o.pending)
+    rolled = _rolled_back(setting, world) if is_open and a.previous else None
+    return _rolled_back_oci(setting, rolled) if rolled else None
+
+
 def _stray(setting: Setting, world: World) -> World | None:
     """Somebody leaves a pending version in OCI that no database knows."""
     stray = replace(world.a.stages.current.credential, gen=9, password=Secret("stray"))
@@ -827,6 +834,7 @@ EDITS: dict[str, Callable[[Setting, World], World | None]] = {
     "restored-to-previous": _restored_to_previous,
     "restored-to-unknown": _restored_to_unknown,
     "rolled-back-both": _rolled_back_both,
+    "rolled-back-midway": _rolled_back_midway,
     "stray": _stray,
     "wrong": _wrong,
 }

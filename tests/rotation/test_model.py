@@ -85,6 +85,7 @@ ROWS = {
     "restored-to-previous": "D7",
     "restored-to-unknown": "D7",
     "rolled-back-both": "D7",
+    "rolled-back-midway": "S5",
     "stray": "S2",
 }
 """What heals each thing that an operator can do to a single user."""
@@ -108,6 +109,13 @@ def test_what_an_operator_does_is_healed(strategies: tuple[Strategy, ...], edit:
     findings = explored(*strategies, rotations=1, edit=edit)
     check(findings, *strategies)
     assert SINGLE not in strategies or any(name.startswith(ROWS[edit]) for name in findings.rows)
+
+
+def test_rolled_back_in_the_middle_with_two_databases() -> None:
+    """Users take turns, one database has the pending password: it stops there, and CURRENT breaks nowhere."""
+    findings = explored(ALTERNATING, ALTERNATING, rotations=1, edit="rolled-back-midway", workers=1)
+    assert findings.broken.keys() == {"converges: something is pending"}
+    assert "D8 put" in findings.rows
 
 
 @pytest.mark.parametrize("edit", ["restored-to-previous", "restored-to-unknown", "rolled-back-both"])

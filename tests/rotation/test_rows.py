@@ -64,6 +64,13 @@ c2 p3       | c2 p3        | c cp   |                      | S3: apply p on 0
 c2 p3       | c2 p3        | c c    |                      | S3: apply p on 0
 c2 p3       | c2 p3        | cp c   | self                 | S3: apply p on 1 by c
 c2 p3       | c2 p3        | cp -   | self                 | X3!: stop p on 1
+c2 p3       | c2 p3        | c c    | alternates           | D8: stage in A as 4
+c2 p3       | c2 p3        | c p    | alternates           | X4: stop
+c2 p3       | c2 p3        | p c    | alternates           | X4: stop
+c2 p3       | c2 p3        | p -    | alternates           | S3: apply p on 1
+c2 p3       | c2 p3        | - -    | alternates           | S3: apply p on 0
+c2 p3       | c2 p3        | p p    | alternates           | S4: promote in O p
+c2 p3@u_b   | c2 p3@u_b    | c c    | alternates           | S3: apply p on 0
 c2 p3       | c2 p3        | c c    | unfit:p0             | D6: stage in A as 4
 c2 p3       | c2 p3        | c c    | unfit:p1             | S3: apply p on 0
 c2 p3       | c2 p3        | c cp   | unfit:p0             | D6: stop

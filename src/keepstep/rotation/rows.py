@@ -19,6 +19,8 @@ S4    O.p = p, p accepted                                        promote p in O
 S3    O.p = p, some D rejects p                                  apply p to that D, the strictest engine first
 D6    S3 or S5a, but that D's policy does not take p             no D lets p in: replace p; else stop
 S2    p is not in O, and newer than O.c and q                    stage p in O
+D8    S3 where users take turns, but p is of A.c's own user      no D lets p in: replace p
+X4    D8, but some D lets p in, and another one still A.c        stop: setting p there would break CURRENT
 D2    p is not in O, and not newer                               no D lets p in: replace p; else stage it again
 X3    a D that has to be asked does not answer                   stop; what is pending stays
 ====  =========================================================  ==================================================
@@ -168,6 +170,13 @@ class Row(Enum):
         "stop: the users do not go together",
         "nothing was written; make both stores hold the same user",
     )
+    D8 = "D8", "replace a pending password of the current user"
+    X4 = (
+        "X4",
+        "stop: both stores were rolled back in the middle of a rotation",
+        "nothing was written; make the versions current again that were so before, in both stores: the next run "
+        "then ends the rotation",
+    )
     X3 = (
         "X3",
         "stop: a database does not answer",
@@ -193,7 +202,7 @@ class Row(Enum):
     @property
     def is_refusal(self) -> bool:
         """Only people can change what is in the way."""
-        return self is Row.X1
+        return self in (Row.X1, Row.X4)
 
     @property
     def names_remedy(self) -> bool:
@@ -316,7 +325,8 @@ def _under_way(given: DecisionInput, p: StagedCredential | None) -> Decision:
     if decision := _rolled_back(given):
         return decision
     if p.same(o.pending):
-        return _to_all(given, p, Row.S3) or Decision(row=Row.S4, act=Act.PROMOTE_O, what=p)
+        decision = _of_current_user(given, p) or _to_all(given, p, Row.S3)
+        return decision or Decision(row=Row.S4, act=Act.PROMOTE_O, what=p)
     if p.gen > o.current.gen and (o.pending is None or p.gen > o.pending.gen):
         return Decision(row=Row.S2, act=Act.STAGE_O, what=p)
     why = "the secondary store has a newer generation"
@@ -328,6 +338,29 @@ def _outdated(given: DecisionInput, p: StagedCredential) -> Decision:
     if not _some_accept(given, p):
         return Decision(row=Row.S5B, act=Act.UNLABEL, what=p, why="it is not newer than the current version")
     return _staged(given, Row.D3, p, "a database already lets it in")
+
+
+def _of_current_user(given: DecisionInput, p: StagedCredential) -> Decision | None:
+    """Both stores were rolled back in the middle of a rotation: p is of the user whose turn it is now.
+
+    Where that user still logs in with CURRENT, p would break it before it is promoted.
+    """
+    current = given.primary.current
+    if not given.alternates or p.credential.username != current.credential.username:
+        return None
+    members = range(len(given.members))
+    lacking = [member for member in members if _says(given, member, p) is Answer.REJECT]
+    kept = next((member for member in lacking if _says(given, member, current) is Answer.ACCEPT), None)
+    if kept is None:
+        return None
+    if len(lacking) == len(given.members):
+        why = "it is of the user that is current again since both stores were rolled back"
+        return _staged(given, Row.D8, None, why)
+    return _stop(
+        Row.X4,
+        "both stores were rolled back in the middle of a rotation: one database has the pending password of "
+        f"{p.credential.username} already, and {given.members[kept].name} still its current one",
+    )
 
 
 def _to_all(given: DecisionInput, p: StagedCredential, row: Row) -> Decision | None:
