@@ -14,13 +14,13 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "nginx": Recipe("SIGHUP", "reads configuration and certificates anew; old workers finish"),
+    "nginx": Recipe("SIGHUP", "reloads configuration and certificates; old workers finish"),
     "haproxy": Recipe("SIGUSR2", "graceful reload of the master process (haproxy -W, as in the official image)"),
     "traefik": Recipe(None, "watches its files itself"),
-    "postfix": Recipe("SIGHUP", "reads its configuration anew; SASL passwords also need postmap"),
-    "dovecot": Recipe("SIGHUP", "reads its configuration anew"),
+    "postfix": Recipe("SIGHUP", "reloads its configuration; SASL passwords also need postmap"),
+    "dovecot": Recipe("SIGHUP", "reloads its configuration"),
     "openldap": Recipe(
-        "SIGHUP", "slapd ends, after its clients with gentlehup, and the restart policy begins it anew"
+        "SIGHUP", "slapd ends, after its clients with gentlehup, and the restart policy starts it again"
     ),
     "node": Recipe("SIGHUP", "what the application's own handler does; without one it ends"),
     "go": Recipe("SIGHUP", "what the application's own handler does; without one it ends"),
