@@ -55,6 +55,20 @@ def test_the_configuration_is_right(services: dict[str, dict[str, Any]]) -> None
     assert mounted["/var/lib/keepstep"] == "state"
 
 
+def test_programs_wait_for_their_secrets(services: dict[str, dict[str, Any]]) -> None:
+    """A program starts once the service is healthy, which it is with the secret in its place."""
+    assert services["myapp"]["depends_on"] == {"keepstep": {"condition": "service_healthy"}}
+    check = services["keepstep"]["healthcheck"]["test"]
+    assert check == ["CMD-SHELL", "test -s /run/secrets/db_password && exec /usr/local/bin/healthcheck"]
+
+
+def test_there_is_time_to_end(services: dict[str, dict[str, Any]]) -> None:
+    """Drain, and 20 s for runs that were asked to stop, fit into the grace period; the drop-in does not drain."""
+    drain = load(FOLDER / "keepstep.toml").daemon.drain.total_seconds()
+    for name, waits in (("keepstep", drain), ("files", 0)):
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) >= waits + 20 + 15
+
+
 def test_the_folder_is_the_mount() -> None:
     """What the containers share is the tmpfs of deploy/systemd."""
     unit = (REPOSITORY / "deploy" / "systemd" / "run-secrets.mount").read_text()

@@ -13,14 +13,8 @@ import pytest
 
 from keepstep.localcloud.server import LocalCloud
 from tests.deploy.images import Images
+from tests.deploy.waiting import until
 from tests.servers import Aws, program, running, wait_until
-
-
-def until(is_so: Callable[[], bool], what: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.2)
 
 
 @pytest.fixture
