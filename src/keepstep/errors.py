@@ -6,6 +6,8 @@ Messages are lower case, name the thing and carry no full stop; the hint says wh
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import IntEnum
 
 
@@ -100,3 +102,25 @@ class Locked(Error):
     """Another run of the same job is under way."""
 
     exit_code = ExitCode.LOCKED
+
+
+_UNWRITABLE = {
+    errno.EROFS: "it is on a read-only file system: mount a folder that can be written there, or name another one",
+    errno.EACCES: "give it to the user that keepstep runs as, or name another folder",
+    errno.EPERM: "give it to the user that keepstep runs as, or name another folder",
+    errno.ENOSPC: "free some space there, or name another folder",
+    errno.EDQUOT: "free some space there, or name another folder",
+}
+_NO_TEMPORARY = "No usable temporary directory"
+"""As Python's tempfile says it, under the number of a missing file."""
+
+
+def unwritable(fault: OSError) -> ConfigError | None:
+    """The error for a place that may not be used or is full; None for any other fault of the system."""
+    if _NO_TEMPORARY in str(fault.strerror):
+        hint = "mount a folder that can be written at /tmp, or name one: TMPDIR=/path"
+        return ConfigError("no folder for temporary files can be written", hint=hint)
+    hint = _UNWRITABLE.get(fault.errno or 0, "")
+    if not hint or not fault.filename:
+        return None
+    return ConfigError(f"cannot use {os.fsdecode(fault.filename)}: {fault.strerror}", hint=hint)

@@ -12,7 +12,7 @@ import click
 
 from keepstep import __version__
 from keepstep.cli.options import Group, lowered
-from keepstep.errors import Error, ExitCode, Misuse
+from keepstep.errors import Error, ExitCode, Misuse, unwritable
 from keepstep.streams import secure
 from keepstep.text import printable, printable_lines
 
@@ -76,6 +76,11 @@ class LazyGroup(Group):
         except Error as error:
             say(error)
             sys.exit(error.exit_code)
+        except OSError as fault:
+            if known := unwritable(fault):
+                say(known)
+                sys.exit(known.exit_code)
+            raise
         except KeyboardInterrupt:
             sys.exit(ExitCode.INTERRUPTED)
 

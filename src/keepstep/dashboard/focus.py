@@ -7,10 +7,13 @@ BillingCurrency. https://focus.finops.org/focus-specification/v1-0/
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+
+from keepstep.errors import unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,26 @@ def costs_in(reports: Sequence[tuple[str, bytes]]) -> list[list[Cost]]:
     found = []
     with duckdb.connect(config=_SETTINGS) as database:
         for name, content in reports:
-            with tempfile.NamedTemporaryFile(suffix=_ending(name)) as file:
-                file.write(content)
-                file.flush()
+            with _temporary(content, _ending(name)) as path:
                 try:
-                    found.append(_asked(database, file.name))
+                    found.append(_asked(database, path))
                 except duckdb.Error:
                     found.append([])
     return found
+
+
+@contextmanager
+def _temporary(content: bytes, ending: str) -> Iterator[str]:
+    """The path of a file that is gone after the block. Raises :class:`ConfigError` where none can be written."""
+    try:
+        with tempfile.NamedTemporaryFile(suffix=ending) as file:
+            file.write(content)
+            file.flush()
+            yield file.name
+    except OSError as exc:
+        if known := unwritable(exc):
+            raise known from exc
+        raise
 
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {

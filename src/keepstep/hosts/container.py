@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import tempfile
+import time
+from datetime import UTC, datetime
 
 from keepstep.config import find
-from keepstep.errors import ConfigError, Error, ExitCode
+from keepstep.errors import ConfigError, Error, ExitCode, unwritable
 from keepstep.hosts.children import Child
 from keepstep.hosts.init import be_init
 from keepstep.hosts.post_run import PostRunHook
@@ -26,6 +29,7 @@ from keepstep.jobs.environment import (
     sync_of,
 )
 from keepstep.jobs.resolved import PARAMS_NAME
+from keepstep.runs.run import outcome_of
 from keepstep.streams import secure
 from keepstep.text import printable, printable_lines
 
@@ -51,6 +55,11 @@ def main() -> ExitCode:
     except Error as error:
         _say(error)
         return error.exit_code
+    except OSError as fault:
+        if known := unwritable(fault):
+            _say(known)
+            return known.exit_code
+        raise
 
 
 def _main() -> ExitCode:
@@ -68,7 +77,7 @@ def _main() -> ExitCode:
         os.environ["CRON_SCHEDULE"] = settings.schedule
         work = _work(settings)
         if not settings.is_periodic:
-            return asyncio.run(_once(work))
+            return asyncio.run(_once(work, settings.deadline))
         from keepstep.hosts.service import serve_work
 
         return serve_work(lambda: _work(settings))
@@ -99,16 +108,29 @@ def _work(settings: ContainerSettings) -> Work:
     return with_launch(work, SYNC, words=words, says_itself=True, after=care, environment=named)
 
 
-async def _once(work: Work) -> ExitCode:
-    """The startup run alone; its exit code is the container's."""
+async def _once(work: Work, limit: str) -> ExitCode:
+    """The startup run alone; its exit code is the container's, and its last line says how it ended."""
     launch = work.launches[SYNC]
+    began = time.monotonic()
     child = await Child.start(launch, {})
     stopping = asyncio.create_task(_stop(child))
-    code = await child.ended(lambda line: None)
+    ended = await child.ended(lambda line: None)
     stopping.cancel()
-    if launch.after:
-        await asyncio.to_thread(launch.after, code)
-    return next((known for known in ExitCode if known == code), ExitCode.FAILED)
+    code = next((known for known in ExitCode if known == ended), ExitCode.FAILED)
+    outcome = outcome_of(ended)
+    if child.was_overdue:
+        code, outcome = ExitCode.TERMINATED, "overdue"
+        hint = "the next run finishes it; if it is always too short, start runs less often and raise SYNC_DEADLINE"
+        _say(Error(f"the run was stopped after SYNC_DEADLINE={limit}", hint=hint))
+    try:
+        if launch.after:
+            await asyncio.to_thread(launch.after, ended)
+    except Error as error:
+        _say(error)
+        code, outcome = error.exit_code, outcome_of(error.exit_code)
+    seconds = round(time.monotonic() - began, 3)
+    _log("run ended", job=SYNC, outcome=outcome, exit_code=int(code), seconds=seconds)
+    return code
 
 
 async def _stop(child: Child) -> None:
@@ -128,6 +150,12 @@ async def _told_to_stop() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
+
+
+def _log(event: str, **fields: object) -> None:
+    """A line of the log, as the daemon writes it."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    print(json.dumps({"event": event, **fields, "timestamp": now}), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _say(error: Error) -> None:

@@ -39,6 +39,7 @@ CONTAINER_VARIABLES = {
     "source": "SYNC_FROM",
     "target": "SYNC_TO",
     "params": "SYNC_PARAMS",
+    "deadline": "SYNC_DEADLINE",
     "identity.aws.role_arn": "ROLE_ARN",
 }
 """What users of the container have set, by the key of the job that it became."""
@@ -65,6 +66,7 @@ class ContainerSettings:
     target: Address
     params: str = ""
     schedule: str = "0 * * * *"
+    deadline: str = ""
     at_startup: bool = True
     is_periodic: bool = True
     role: str = ""
@@ -85,6 +87,8 @@ class ContainerSettings:
             parts.append('schedule = "${CRON_SCHEDULE}"\n')
         if self.at_startup:
             parts.append("startup = true\n")
+        if self.deadline:
+            parts.append('deadline = "${SYNC_DEADLINE}"\n')
         if self.role:
             parts.append('[identity.aws]\nrole_arn = "${ROLE_ARN}"\n')
         return "".join(parts)
@@ -107,6 +111,7 @@ def container_settings(variables: Mapping[str, str]) -> ContainerSettings:
         target=_address(given, "SYNC_TO"),
         params=_params(given.get("SYNC_PARAMS", ""), completion),
         schedule=given.get("CRON_SCHEDULE", "0 * * * *"),
+        deadline=given.get("SYNC_DEADLINE", ""),
         at_startup="STARTUP" in mode,
         is_periodic="PERIODIC" in mode,
         role=given.get("ROLE_ARN", ""),
