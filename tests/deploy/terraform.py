@@ -32,6 +32,21 @@ class Terraform:
         assert not check or ran.returncode == 0, ran.stdout + ran.stderr
         return ran
 
+    def console(self, expression: str, **variables: str) -> str:
+        """What an expression is, before anything was applied."""
+        given = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
+        ran = subprocess.run(
+            [self.program, f"-chdir={self.folder}", "console", *given],
+            input=expression + "\n",
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
 
 def terraform(module: str, tmp_path: Path) -> Terraform:
     """Skips without a binary or a provider: neither can be had from a package registry."""

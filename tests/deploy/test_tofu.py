@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,29 @@ def test_terraform_finds_no_fault(module: str, tmp_path: Path) -> None:
     tool.run("init", "-input=false")
     tool.run("validate")
     tool.run("fmt", "-check", "-diff")
+
+
+def test_whatever_can_have_tags_has_those_of_the_variable(tmp_path: Path) -> None:
+    """Every resource of AWS's provider that knows tags gets ``var.tags``."""
+    tool = terraform("aws-rotation", tmp_path)
+    tool.run("init", "-input=false")
+    schema = json.loads(tool.run("providers", "schema", "-json").stdout)["provider_schemas"]
+    known = schema["registry.terraform.io/hashicorp/aws"]["resource_schemas"]
+    for module in ("aws-rotation", "aws-sync"):
+        for kind, name, body in resources(module):
+            if "tags" in known.get(kind, {"block": {"attributes": {}}})["block"]["attributes"]:
+                assert body.get("tags") == "${var.tags}", f"{module}: {kind}.{name}"
+
+
+def test_what_is_not_for_git_is_ignored(tmp_path: Path) -> None:
+    """Values, states and plans stay out of git; the example and the lock file do not."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(FOLDER / ".gitignore", tmp_path)
+    kept = ["main.tf", "terraform.tfvars.example", ".terraform.lock.hcl"]
+    left = ["terraform.tfvars", "x.auto.tfvars.json", "terraform.tfstate", "terraform.tfstate.backup", "x.tfplan"]
+    command = ["git", "-C", str(tmp_path), "check-ignore", *(f"m/{name}" for name in (*kept, *left))]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [f"m/{name}" for name in left]
 
 
 def test_either_tool_reads_them() -> None:

@@ -1,9 +1,10 @@
 # Entries that nobody can change or delete before their time, and the keys that encrypt what this module keeps.
 
-# What can be made anew has this key.
+# What can be made again has this key.
 resource "aws_kms_key" "this" {
-  description         = "keepstep: queue, logs and the function's settings"
+  description         = "keepstep: queue, alarms, logs and the function's settings"
   enable_key_rotation = true
+  tags                = var.tags
   policy              = data.aws_iam_policy_document.key.json
 }
 
@@ -12,6 +13,7 @@ resource "aws_kms_key" "audit" {
   description             = "keepstep: audit log"
   enable_key_rotation     = true
   deletion_window_in_days = 30
+  tags                    = var.tags
   policy                  = data.aws_iam_policy_document.audit_key.json
   lifecycle {
     prevent_destroy = true # README.md, "Taking it down", says how to do it on purpose
@@ -62,12 +64,31 @@ data "aws_iam_policy_document" "key" {
     resources = ["*"]
     principals {
       type        = "Service"
-      identifiers = ["logs.${data.aws_region.here.name}.amazonaws.com"]
+      identifiers = ["logs.${local.region}.amazonaws.com"]
     }
     condition {
       test     = "ArnEquals"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = ["${local.arn}:logs:${data.aws_region.here.name}:${local.account}:log-group:/aws/lambda/${var.name}"]
+      values   = ["${local.arn}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name}"]
+    }
+  }
+  statement {
+    sid       = "Alarms"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = [local.alarm_arns]
     }
   }
 }
@@ -79,6 +100,7 @@ resource "aws_s3_bucket" "audit" {
   #checkov:skip=CKV2_AWS_62:nobody waits for entries
   bucket_prefix       = "${var.name}-audit-"
   object_lock_enabled = true
+  tags                = var.tags
   lifecycle {
     prevent_destroy = true # README.md, "Taking it down", says how to do it on purpose
   }

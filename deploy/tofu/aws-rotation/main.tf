@@ -9,11 +9,11 @@ data "aws_caller_identity" "here" {}
 
 locals {
   arn          = "arn:${data.aws_partition.here.partition}"
+  region       = data.aws_region.here.name
   account      = data.aws_caller_identity.here.account_id
   own_key      = aws_kms_key.this.arn
   rotated      = compact([var.aws_secret_arn, var.aws_connection_blob_arn])
-  parameter    = "${local.arn}:ssm:${data.aws_region.here.name}:${local.account}:parameter/${trimprefix(var.audit_salt_parameter, "/")}"
-  alarmed      = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
+  parameter    = "${local.arn}:ssm:${local.region}:${local.account}:parameter/${trimprefix(var.audit_salt_parameter, "/")}"
   egress_ports = toset([for port in concat([var.database.port], var.extra_database_ports) : tostring(port)])
 }
 
@@ -24,9 +24,11 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_272:code signing is for archives, and this is an image named by its digest
   function_name = var.name
   package_type  = "Image"
+  architectures = [var.architecture]
+  tags          = var.tags
   image_uri     = var.image_uri
   role          = aws_iam_role.function.arn
-  timeout       = 300
+  timeout       = 300 # of which a run has 288, see docs/serverless.md
   memory_size   = 1024
   kms_key_arn   = local.own_key
   # One at a time. That two would do no harm is what the protocol sees to.
@@ -63,7 +65,8 @@ resource "aws_lambda_function" "this" {
     target_arn = aws_sqs_queue.failed.arn
   }
 
-  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.function]
+  # The platform's rights too: without them Lambda can neither join the network nor, at the end, leave it.
+  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.function, aws_iam_role_policy.platform]
 }
 
 resource "aws_lambda_function_event_invoke_config" "this" {
@@ -76,6 +79,7 @@ resource "aws_lambda_function_event_invoke_config" "this" {
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/lambda/${var.name}"
   retention_in_days = 365
+  tags              = var.tags
   kms_key_id        = local.own_key
 }
 
@@ -175,25 +179,47 @@ data "aws_iam_policy_document" "platform" {
     condition {
       test     = "ArnEquals"
       variable = "lambda:SourceFunctionArn"
-      values   = ["${local.arn}:lambda:${data.aws_region.here.name}:${local.account}:function:${var.name}"]
+      values   = ["${local.arn}:lambda:${local.region}:${local.account}:function:${var.name}"]
     }
   }
 }
 
-data "aws_iam_policy_document" "assumed_by" {
-  for_each = toset(["lambda", "scheduler"])
+# EventBridge Scheduler assumes its role for this account's own schedules alone. Lambda documents no such condition for
+# the role of a function; who may give a function a role at all is what iam:PassRole says, within one account.
+data "aws_iam_policy_document" "assumed_by_scheduler" {
   statement {
     actions = ["sts:AssumeRole"]
     principals {
       type        = "Service"
-      identifiers = ["${each.key}.amazonaws.com"]
+      identifiers = ["scheduler.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["${local.arn}:scheduler:${local.region}:${local.account}:schedule-group/default"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "assumed_by_lambda" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
     }
   }
 }
 
 resource "aws_iam_role" "function" {
   name               = "${var.name}-function"
-  assume_role_policy = data.aws_iam_policy_document.assumed_by["lambda"].json
+  assume_role_policy = data.aws_iam_policy_document.assumed_by_lambda.json
+  tags               = var.tags
 }
 
 resource "aws_iam_role_policy" "function" {

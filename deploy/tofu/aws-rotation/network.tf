@@ -4,6 +4,7 @@ resource "aws_security_group" "this" {
   name        = var.name
   description = "keepstep: to databases and the clouds' endpoints"
   vpc_id      = var.vpc_id
+  tags        = var.tags
 }
 
 resource "aws_vpc_security_group_egress_rule" "tls" {
@@ -13,6 +14,7 @@ resource "aws_vpc_security_group_egress_rule" "tls" {
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
+  tags              = var.tags
 }
 
 resource "aws_vpc_security_group_egress_rule" "database" {
@@ -23,4 +25,5 @@ resource "aws_vpc_security_group_egress_rule" "database" {
   ip_protocol       = "tcp"
   from_port         = tonumber(each.value)
   to_port           = tonumber(each.value)
+  tags              = var.tags
 }

@@ -17,3 +17,8 @@ output "audit_log" {
   description = "For `keepstep audit verify`."
   value       = "s3://${aws_s3_bucket.audit.bucket}/rotations/"
 }
+
+output "alarm_topic_arn" {
+  description = "Who subscribes to it is told of failures and silence."
+  value       = local.topic
+}

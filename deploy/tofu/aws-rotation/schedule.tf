@@ -1,4 +1,11 @@
-# The tick, what becomes of one that fails, and who is told.
+# The tick, and what becomes of one that is not delivered.
+
+locals {
+  rate         = one(regexall("^rate\\(([0-9]+) (minute|hour|day)s?\\)$", trimspace(var.tick)))
+  unit_minutes = { minute = 1, hour = 60, day = 1440 }
+  rate_minutes = local.rate == null ? 0 : tonumber(local.rate[0]) * local.unit_minutes[local.rate[1]]
+  tick_minutes = coalesce(var.tick_minutes, local.rate_minutes)
+}
 
 data "aws_iam_policy_document" "scheduler" {
   statement {
@@ -17,7 +24,8 @@ data "aws_iam_policy_document" "scheduler" {
 
 resource "aws_iam_role" "scheduler" {
   name               = "${var.name}-scheduler"
-  assume_role_policy = data.aws_iam_policy_document.assumed_by["scheduler"].json
+  assume_role_policy = data.aws_iam_policy_document.assumed_by_scheduler.json
+  tags               = var.tags
 }
 
 resource "aws_iam_role_policy" "scheduler" {
@@ -43,56 +51,18 @@ resource "aws_scheduler_schedule" "tick" {
       arn = aws_sqs_queue.failed.arn
     }
   }
+  depends_on = [aws_iam_role_policy.scheduler] # the first tick may come at once
+  lifecycle {
+    precondition {
+      condition     = local.tick_minutes >= 5
+      error_message = "set tick_minutes to the minutes between two ticks, 5 or more: ${var.tick} does not say them"
+    }
+  }
 }
 
 resource "aws_sqs_queue" "failed" {
   name                      = "${var.name}-failed"
   kms_master_key_id         = local.own_key
   message_retention_seconds = 1209600
-}
-
-locals {
-  alarms = {
-    failed = {
-      text       = "A tick failed. The credential that is current works; see the log for what to do."
-      namespace  = "AWS/Lambda", metric = "Errors", statistic = "Sum", above = true, threshold = 0, periods = 1
-      missing    = "notBreaching"
-      dimensions = { FunctionName = aws_lambda_function.this.function_name }
-    }
-    left = {
-      text       = "A tick was not delivered; the reason is in the queue."
-      namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", above = true, threshold = 0, periods = 1
-      missing    = "notBreaching"
-      dimensions = { QueueName = aws_sqs_queue.failed.name }
-    }
-    silent = {
-      text       = "No tick for an hour."
-      namespace  = "AWS/Lambda", metric = "Invocations", statistic = "Sum", above = false, threshold = 1, periods = 12
-      missing    = "breaching"
-      dimensions = { FunctionName = aws_lambda_function.this.function_name }
-    }
-    throttled = {
-      text       = "Ticks overlap: one took longer than twenty minutes."
-      namespace  = "AWS/Lambda", metric = "Throttles", statistic = "Sum", above = true, threshold = 0, periods = 1
-      missing    = "notBreaching"
-      dimensions = { FunctionName = aws_lambda_function.this.function_name }
-    }
-  }
-}
-
-resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each            = local.alarms
-  alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.text
-  namespace           = each.value.namespace
-  metric_name         = each.value.metric
-  dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
-  period              = 300
-  evaluation_periods  = each.value.periods
-  comparison_operator = each.value.above ? "GreaterThanThreshold" : "LessThanThreshold"
-  threshold           = each.value.threshold
-  treat_missing_data  = each.value.missing
-  alarm_actions       = local.alarmed
-  ok_actions          = local.alarmed
+  tags                      = var.tags
 }

@@ -96,6 +96,12 @@ variable "tick" {
   default     = "rate(20 minutes)"
 }
 
+variable "tick_minutes" {
+  description = "The least minutes between two ticks; needed for cron(…), which does not say it."
+  type        = number
+  default     = null
+}
+
 variable "vpc_id" {
   description = "Where the database is reached."
   type        = string
@@ -123,8 +129,36 @@ variable "audit_retention_days" {
   default     = 400
 }
 
-variable "alarm_topic_arn" {
-  description = "An SNS topic that is told of failures, and of silence."
+variable "alert_email" {
+  description = "A mail address that is told of failures and silence, once it has confirmed the mail that SNS sends it."
   type        = string
   default     = null
+}
+
+variable "alarm_topic_arn" {
+  description = "An SNS topic of your own, instead of the module's; README.md shows the policy that it needs."
+  type        = string
+  default     = null
+}
+
+variable "alarm_after_ticks" {
+  description = "After so many ticks without success somebody is told."
+  type        = number
+  default     = 3
+}
+
+variable "architecture" {
+  description = "What the image was built for: x86_64 or arm64."
+  type        = string
+  default     = "x86_64"
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.architecture)
+    error_message = "x86_64 or arm64"
+  }
+}
+
+variable "tags" {
+  description = "Of everything that can have tags."
+  type        = map(string)
+  default     = {}
 }

@@ -16,3 +16,8 @@ output "run_now" {
     "'awsvpcConfiguration={subnets=[${join(",", var.subnet_ids)}],securityGroups=[${aws_security_group.this.id}]}'",
   ])
 }
+
+output "alarm_topic_arn" {
+  description = "Who subscribes to it is told of failures and silence."
+  value       = local.topic
+}

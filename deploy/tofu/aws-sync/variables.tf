@@ -53,6 +53,12 @@ variable "schedule" {
   default     = "rate(6 hours)"
 }
 
+variable "period_minutes" {
+  description = "The least minutes between two runs; needed for cron(…), which does not say it. A run is stopped before they are over."
+  type        = number
+  default     = null
+}
+
 variable "vpc_id" {
   description = "Where the task runs."
   type        = string
@@ -69,10 +75,38 @@ variable "kms_key_arn" {
   default     = null
 }
 
-variable "alarm_topic_arn" {
-  description = "An SNS topic that is told when a run could not be started, or failed."
+variable "alert_email" {
+  description = "A mail address that is told of failures and silence, once it has confirmed the mail that SNS sends it."
   type        = string
   default     = null
+}
+
+variable "alarm_topic_arn" {
+  description = "An SNS topic of your own, instead of the module's; README.md shows the policy that it needs."
+  type        = string
+  default     = null
+}
+
+variable "alarm_after_hours" {
+  description = "How long no run may succeed before somebody is told; twice the time between two runs and an hour if not given."
+  type        = number
+  default     = null
+}
+
+variable "architecture" {
+  description = "What the image was built for: x86_64 or arm64."
+  type        = string
+  default     = "x86_64"
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.architecture)
+    error_message = "x86_64 or arm64"
+  }
+}
+
+variable "tags" {
+  description = "Of everything that can have tags."
+  type        = map(string)
+  default     = {}
 }
 
 variable "cpu" {
