@@ -215,6 +215,8 @@ REFUSALS = [
     ("{}", Transient, "could not be refreshed"),
     ("[]", Transient, "could not be refreshed"),
     ('{"token": "nonsense"}', ConfigError, "the answer to the refresh holds no session token"),
+    ("x" * 300_000, Transient, "answered with more than any token needs"),
+    ((302, "{}"), Transient, "answered 302"),
     (None, Transient, "could not be refreshed"),
 ]
 

@@ -12,6 +12,7 @@ from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.aws_chain import open_session
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci import OciIdentity
+from keepstep.clouds.oci_config import CA_SETTING
 from keepstep.doctor.check import Check, fail, ok, unknown
 
 TOLERANCE = timedelta(minutes=5)
@@ -22,12 +23,12 @@ _FIX = "set the time, and keep it: timedatectl set-ntp true"
 
 async def aws_clock(identity: AwsIdentity, clock: Clock) -> Check:
     url = await asyncio.to_thread(_sts_url, identity)
-    return judged("aws-clock", url, await _date(url, identity.config.ca_bundle), clock.now())
+    return judged("aws-clock", url, await _date(url, identity.config.ca_bundle, "AWS_CA_BUNDLE"), clock.now())
 
 
 async def oci_clock(identity: OciIdentity, clock: Clock) -> Check:
     url = await identity.endpoint("identity")
-    return judged("oci-clock", url, await _date(url, identity.ca_bundle), clock.now())
+    return judged("oci-clock", url, await _date(url, identity.ca_bundle, CA_SETTING), clock.now())
 
 
 def _sts_url(identity: AwsIdentity) -> str:
@@ -40,10 +41,10 @@ def _sts_url(identity: AwsIdentity) -> str:
     return str(client.meta.endpoint_url)
 
 
-async def _date(url: str, bundle: str | None) -> str:
+async def _date(url: str, bundle: str | None, setting: str) -> str:
     """Of the answer to a request that nobody signed: whether it is a refusal does not matter."""
     parts = urlsplit(url)
-    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle)
+    pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle, ca_setting=setting)
     try:
         response = await pool.request("GET", parts.path or "/", [("host", parts.netloc)])
         return response.headers.get("date", "")
