@@ -125,7 +125,7 @@ def test_two_builds_are_one(store: Images, debian: str, aws_image: str) -> None:
 def test_size_and_start(
     store: Images, image: str, aws_image: str, debian: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figures of docs/deploy/container.md; everything together adds less than 200 MB to its base."""
+    """The figures of docs/deploy/container.md; everything together stays below 250 MB."""
     rows = {}
     for name, tag in (("base", debian), ("aws", aws_image), ("everything", image)):
         took = []
@@ -139,5 +139,4 @@ def test_size_and_start(
         print(
             "\n" + json.dumps({name: f"{size:.0f} MB, {seconds:.2f} s" for name, (size, seconds) in rows.items()})
         )
-    ours = {name: size - rows["base"][0] for name, (size, _) in rows.items()}
-    assert ours["aws"] < ours["everything"] < 200
+    assert rows["aws"][0] < rows["everything"][0] < 250
