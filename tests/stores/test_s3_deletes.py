@@ -104,13 +104,15 @@ REFUSALS: list[tuple[int, bytes]] = [
 
 @pytest.mark.parametrize(("status", "body"), REFUSALS)
 def test_a_store_without_batches_deletes_one_by_one(full: TwistedBucket, status: int, body: bytes) -> None:
-    """No DeleteObjects: single deletes do it, and the store is not asked again in this run."""
+    """No DeleteObjects: single deletes do it, that is said once, and the store is not asked again in this run."""
     full.twist("DeleteObjects", status=status, body=body)
 
-    async def work(store: S3Store) -> tuple[dict[str, Error], dict[str, Error]]:
-        return await store.delete(KEYS[:2]), await store.delete(KEYS[2:])
+    async def work(store: S3Store) -> tuple[dict[str, Error], dict[str, Error], list[str]]:
+        return await store.delete(KEYS[:2]), await store.delete(KEYS[2:]), store.notices
 
-    assert full.run(work) == ({}, {})
+    first, second, notices = full.run(work)
+    assert (first, second) == ({}, {})
+    assert len(notices) == 1 and "does not know DeleteObjects" in notices[0]
     assert full.keys() == ["other"]
     assert full.asked("DeleteObjects") == 1
 

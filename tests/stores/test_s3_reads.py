@@ -404,6 +404,30 @@ def test_etags_that_are_no_md5s_hinder_nobody(twisted: TwistedBucket, others: in
     assert twisted.get("new") == SMALL
 
 
+def test_a_single_byte_under_an_etag_that_is_no_md5(twisted: TwistedBucket) -> None:
+    """A lone object of one byte is read though its ETag is of something else, and the store's way is said once."""
+    twisted.put("key", b"x")
+    twisted.proxy.add(times=None, rewrite=no_md5, drop="if-match")
+    entry = twisted.entry("key")
+    entry = entry._replace(etag=hashlib.md5(entry.etag.encode()).hexdigest())
+
+    async def work(store: S3Store) -> tuple[bytes, list[str]]:
+        return await read(store, entry), store.notices
+
+    data, notices = twisted.run(work)
+    assert data == b"x"
+    assert len(notices) == 1 and "MD5s" in notices[0]
+
+
+def test_a_single_byte_that_every_answer_hurts(twisted: TwistedBucket) -> None:
+    """The ETag is the MD5 of another byte, so that one is stored: an error, however often the wrong one comes."""
+    twisted.put("key", b"x")
+    twisted.twist("GetObject", rewrite=hurt(0))
+    entry = twisted.entry("key")
+    with pytest.raises(Corrupt):
+        twisted.run(lambda store: read(store, entry))
+
+
 def test_a_write_finds_out_too(twisted: TwistedBucket) -> None:
     """An upload whose ETag is not its MD5 is read back once; that settles it for the run."""
     twisted.proxy.add(times=None, rewrite=no_md5, drop="if-match")

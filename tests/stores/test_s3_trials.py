@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from keepstep.cli.running import run
-from keepstep.errors import Unsupported
+from keepstep.errors import Denied, Unsupported
 from keepstep.stores.interface import Properties
+from keepstep.stores.s3 import S3Store
 from tests.contract.conftest import StoreBackend, _s3
 from tests.servers import Aws
+from tests.stores.twisted import TwistedBucket
+from tests.stores.twisted import twisted as twisted
 
 NOTHING = Properties()
 AS_PATHS = ["a//b", "/rooted", "back\\slash", "folder/"]
@@ -91,3 +96,19 @@ def test_what_a_store_forgets_is_said(localbucket: Aws, monkeypatch: pytest.Monk
             await store.close()
 
     run(main())
+
+
+def test_a_listing_that_fails_says_nothing_of_names(twisted: TwistedBucket) -> None:
+    """A refused listing is the error of the object that was to be written; the next one is tried again."""
+    listing = r"^GET [^?]*\?.*list-type=2"
+    twisted.proxy.add(match=listing, times=2, status=403, body=b"<Error><Code>AccessDenied</Code></Error>")
+
+    async def work(store: S3Store) -> None:
+        with pytest.raises(Denied):
+            await store.put("a//b", b"1", NOTHING)
+        assert twisted.keys() == []
+        await store.put("a//b", b"1", NOTHING)
+
+    twisted.run(work)
+    assert twisted.keys() == ["a//b"]
+    assert len([line for line in twisted.proxy.requests if re.search(listing, line)]) == 3

@@ -43,16 +43,16 @@ class TwistedOci:
     def __init__(self, cloud: LocalCloud, proxy: FaultProxy) -> None:
         config = oci.config.from_file(str(cloud.config))
         self._sdk = oci.object_storage.ObjectStorageClient(config, service_endpoint=cloud.endpoint)
-        self._namespace = cloud.namespace
+        self.namespace = cloud.namespace
         self.proxy = proxy
         self.name = f"twisted-{uuid.uuid4().hex[:10]}"
         details = oci.object_storage.models.CreateBucketDetails(name=self.name, compartment_id=cloud.tenancy)
-        self._sdk.create_bucket(self._namespace, details)
+        self._sdk.create_bucket(self.namespace, details)
 
     def run(self, work: Callable[[OciStore], Awaitable[T]], prefix: str = "") -> T:
         async def main() -> T:
-            address = Address("oci", bucket=self.name, namespace=self._namespace, prefix=prefix)
-            client = OciClient(self.name, self._namespace, OciIdentity(OciSettings()))
+            address = Address("oci", bucket=self.name, namespace=self.namespace, prefix=prefix)
+            client = OciClient(self.name, self.namespace, OciIdentity(OciSettings()))
             store = OciStore(address, client, TransferOptions())
             try:
                 return await work(store)
@@ -65,16 +65,16 @@ class TwistedOci:
         return self.proxy.add(match=REQUESTS[operation], **{"times": None, **fault})
 
     def put(self, key: str, data: bytes) -> None:
-        self._sdk.put_object(self._namespace, self.name, key, data)
+        self._sdk.put_object(self.namespace, self.name, key, data)
 
     def get(self, key: str) -> bytes:
-        return bytes(self._sdk.get_object(self._namespace, self.name, key).data.content)
+        return bytes(self._sdk.get_object(self.namespace, self.name, key).data.content)
 
     def keys(self) -> list[str]:
-        return [item.name for item in self._sdk.list_objects(self._namespace, self.name).data.objects]
+        return [item.name for item in self._sdk.list_objects(self.namespace, self.name).data.objects]
 
     def entry(self, key: str) -> Entry:
-        head = self._sdk.head_object(self._namespace, self.name, key).headers
+        head = self._sdk.head_object(self.namespace, self.name, key).headers
         return Entry(key, int(head["content-length"]), 0, head["etag"].strip('"'))
 
 

@@ -18,6 +18,8 @@ from keepstep.jobs.assembly import Assembly
 from keepstep.stores.address import Address
 from keepstep.stores.oci_client import OciClient
 from keepstep.stores.oci_headers import oci_headers
+from keepstep.stores.oci_listing import parse as parse_oci
+from keepstep.stores.oci_pages import LISTED_FIELDS
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_errors import error_of
@@ -114,9 +116,10 @@ class OciBucket:
         self._prefix = address.prefix
 
     async def first(self) -> str | None:
-        query = [("limit", "1"), ("prefix", self._prefix)]
+        query = [("fields", LISTED_FIELDS), ("limit", "1"), ("prefix", self._prefix)]
         response = await self._client.call("ListObjects", "GET", "o", query=query)
-        return next((str(each["name"]) for each in json.loads(response.document)["objects"]), None)
+        listed = parse_oci(response.document, "", has_digests=False)
+        return next(iter(listed.page.keys), None)
 
     async def read(self, key: str) -> None:
         await _unless_empty(self._client.call("GetObject", "GET", "o", key, headers=_FIRST_BYTE, most=_MOST))

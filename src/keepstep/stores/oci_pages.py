@@ -8,7 +8,7 @@ from keepstep.stores.oci_listing import Listed, parse, parse_folders
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import Fetched
 
-_FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
+LISTED_FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalState"
 
 
 class OciPages:
@@ -20,7 +20,7 @@ class OciPages:
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
         self._has_digests = options.tells_contents
-        self._fields = f"{_FIELDS},md5" if options.tells_contents else _FIELDS
+        self._fields = f"{LISTED_FIELDS},md5" if options.tells_contents else LISTED_FIELDS
         self._strays = strays
 
     async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:

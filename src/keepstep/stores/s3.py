@@ -54,7 +54,7 @@ class S3Store:
         self._etags = Etags(client, self._first_page, self.notices)
         self._reads = S3Reads(client, self._workers, self._etags, address.prefix)
         self._writer = S3Writer(client, self._workers, self._etags, self._options)
-        self._deletes = S3Deletes(client, address.prefix)
+        self._deletes = S3Deletes(client, address.prefix, self.notices)
         self._trials = Trials(client, address.prefix, self.notices, partial(self._writer.send, "PutObject"))
 
     @property

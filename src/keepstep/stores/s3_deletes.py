@@ -28,9 +28,10 @@ _GONE = ("NoSuchKey", "NoSuchVersion")
 class S3Deletes:
     """Deletes the keys beneath one prefix: in batches, or one by one where the store knows no DeleteObjects."""
 
-    def __init__(self, client: S3Client, prefix: str) -> None:
+    def __init__(self, client: S3Client, prefix: str, notices: list[str]) -> None:
         self._client = client
         self._prefix = prefix
+        self._notices = notices
         self._takes_batches = True
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:
@@ -58,7 +59,11 @@ class S3Deletes:
         if failures := await self._delete_each([first]):
             is_same = not isinstance(failures[first], NotFound | Transient)
             return dict.fromkeys(keys, failures[first] if is_same else refusal)
-        self._takes_batches = False
+        if self._takes_batches:
+            self._takes_batches = False
+            self._notices.append(
+                f"{self._client.thing()}: this store does not know DeleteObjects; objects are deleted one by one"
+            )
         return await self._delete_each(others)
 
     async def _delete_each(self, keys: Iterable[str]) -> dict[str, Error]:

@@ -67,7 +67,13 @@ class Trials:
                 continue
             if sample not in self._names:
                 self._names[sample] = asyncio.ensure_future(self._try(sample))
-            kept = await asyncio.shield(self._names[sample])
+            trial = self._names[sample]
+            try:
+                kept = await asyncio.shield(trial)
+            except Error:  # that says nothing of names: the next one of the kind is tried
+                if self._names.get(sample) is trial:
+                    del self._names[sample]
+                raise
             if kept in _HOW and (kept != "empty" or size):
                 raise Unsupported(
                     f"{self._client.thing(key)}: this store keeps an object whose name {words} {_HOW[kept]}"
@@ -115,21 +121,28 @@ class Trials:
             raise
         except Error:
             return "refused"
+        sizes: dict[str, int] | None = None
         try:
             # By its plain beginning: SeaweedFS repeats an odd prefix in the keys that it lists.
-            query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", plain), ("max-keys", "10")]
-            response = await self._client.call("ListObjectsV2", "GET", None, query=query)
-            page = parse(response.document, "").page
-            sizes = dict(zip(page.keys, page.sizes, strict=True))
+            sizes = await self._sizes(plain)
         except Error:  # S3rver fails at characters that XML cannot hold
-            return "unlisted"
+            pass
         finally:
             await self._client.call("DeleteObject", "DELETE", key)
+        if sizes is None:
+            await self._sizes(plain)  # where that fails too, it was not the name
+            return "unlisted"
         if sample.startswith("/"):
             return "otherwise" if sizes else "as it is"
         if key not in sizes:
             return "otherwise"
         return "as it is" if sizes[key] == len(_BODY) else "empty"
+
+    async def _sizes(self, prefix: str) -> dict[str, int]:
+        query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", "10")]
+        response = await self._client.call("ListObjectsV2", "GET", None, query=query)
+        page = parse(response.document, "").page
+        return dict(zip(page.keys, page.sizes, strict=True))
 
 
 _KEPT = {*S3_FIELDS.values(), "metadata"}
