@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.aws_chain import AwsSettings
+from keepstep.clouds.aws_chain import AwsSettings, credentials_of, open_session
 from keepstep.errors import ConfigError, Denied, Error, Transient
 
 SECRET, TOKEN = "a-secret-never-to-be-seen", "a-token-never-to-be-seen"
@@ -59,6 +59,29 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]) -
     found = run(AwsIdentity().credentials())
     assert (found.access_key, found.secret_key.reveal(), found.token.reveal()) == ("AKIAENV", SECRET, TOKEN)
     assert (found.method, found.expires_at) == ("env", None)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n"])
+def test_variables_that_were_filled_from_files(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any], end: str
+) -> None:
+    """The line break at the end of a key, a token or a region is none of it, for S3 and for botocore's clients."""
+    values = {
+        "ACCESS_KEY_ID": "AKIAENV",
+        "SECRET_ACCESS_KEY": SECRET,
+        "SESSION_TOKEN": TOKEN,
+        "REGION": "eu-west-1",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"AWS_{name}", value + end)
+    identity = AwsIdentity()
+    found = run(identity.credentials())
+    assert (found.access_key, found.secret_key.reveal(), found.token.reveal()) == ("AKIAENV", SECRET, TOKEN)
+    settings = AwsSettings()
+    session = open_session(settings)
+    theirs = credentials_of(session, settings).get_frozen_credentials()
+    assert (theirs.access_key, theirs.secret_key, theirs.token) == ("AKIAENV", SECRET, TOKEN)
+    assert identity.config.region == session.get_config_variable("region") == "eu-west-1"
 
 
 def test_profiles(monkeypatch: pytest.MonkeyPatch, write: Callable[..., Path], run: Callable[..., Any]) -> None:

@@ -76,6 +76,22 @@ def test_variables_override_the_file(write: Callable[..., Path], monkeypatch: py
     assert profile.region(OciSettings(region="lhr")) == "uk-london-1"
 
 
+def test_variables_that_were_filled_from_files(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line break at its end is no part of a value, and nothing but that is none."""
+    write(".oci/config", FILE)
+    for name, value in {
+        "USER": "ocid1.user.oc1..v",
+        "REGION": " fra",
+        "PASSPHRASE": " pass ",
+        "TENANCY": "",
+    }.items():
+        monkeypatch.setenv(f"OCI_CLI_{name}", f"{value}\n")
+    profile = read_profile(OciSettings())
+    assert (profile.ocid("user"), profile.ocid("tenancy")) == ("ocid1.user.oc1..v", "ocid1.tenancy.oc1..d")
+    assert profile.region(OciSettings()) == "eu-frankfurt-1"
+    assert profile.get("pass_phrase") == " pass "
+
+
 def test_which_file_and_profile(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings, OCI_CLI_CONFIG_FILE and OCI_CLI_PROFILE; OCI_CONFIG_FILE only where there is no usual file."""
     two = write("two", "[DEFAULT]\nuser=two\n[p]\nuser=two-p\n")

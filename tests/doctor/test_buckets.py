@@ -9,7 +9,8 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.doctor.buckets import OciBucket
 from keepstep.errors import Error
-from keepstep.jobs.assembly import Assembly, CloudSettings
+from keepstep.jobs.assembly import Assembly
+from keepstep.jobs.settings import CloudSettings
 from keepstep.stores.address import parse
 from keepstep.stores.options import TransferOptions
 from tests.stores.twisted_oci import TwistedOci

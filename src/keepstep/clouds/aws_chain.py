@@ -38,7 +38,7 @@ def open_session(settings: AwsSettings) -> Any:
     from keepstep.clouds import aws_sdk
 
     session = aws_sdk.session(settings.profile)
-    region = settings.region or os.environ.get("AWS_REGION")
+    region = settings.region or os.environ.get("AWS_REGION", "").strip()
     if region:
         session.set_config_variable("region", region)
     if settings.ca_bundle:
@@ -63,12 +63,21 @@ def credentials_of(session: Any, settings: AwsSettings) -> Any:
     if credentials is None:
         files = (session.get_config_variable(name) for name in ("config_file", "credentials_file"))
         raise nothing_found(profile_of(session), *files)
+    if credentials.method == "env" and type(credentials).__name__ == "Credentials":
+        _trim(credentials)
     caller = ""
     for role in settings.role_arn:
         credentials = _assumed(session, credentials, role, caller, settings)
         caller = role
     session._credentials = credentials
     return credentials
+
+
+def _trim(credentials: Any) -> None:
+    """No key has blanks around it; variables that were filled from files have line breaks at their ends."""
+    credentials.access_key = credentials.access_key.strip()
+    credentials.secret_key = credentials.secret_key.strip()
+    credentials.token = (credentials.token or "").strip() or None
 
 
 def _assumed(session: Any, source: Any, role: str, caller: str, settings: AwsSettings) -> Any:

@@ -35,7 +35,7 @@ class AwsConfig:
     @property
     def region(self) -> str | None:
         """From the settings, AWS_REGION, AWS_DEFAULT_REGION or the profile, in this order."""
-        explicit = self.settings.region or os.environ.get("AWS_REGION")
+        explicit = self.settings.region or os.environ.get("AWS_REGION", "").strip()
         return explicit or self.profile.text("region", "AWS_DEFAULT_REGION")
 
     @property

@@ -139,8 +139,9 @@ def _first(*values: str | None) -> str | None:
 def _of_environment() -> AwsCredentials | None:
     if os.environ.get("AWS_CREDENTIAL_EXPIRATION"):
         return None
-    token = os.environ.get("AWS_SECURITY_TOKEN") or os.environ.get("AWS_SESSION_TOKEN", "")
-    key, secret = (os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    # A variable that was filled from a file has the line break of its end.
+    token = os.environ.get("AWS_SECURITY_TOKEN", "").strip() or os.environ.get("AWS_SESSION_TOKEN", "").strip()
+    key, secret = (os.environ.get(name, "").strip() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     return _credentials("env", key, secret, token)
 
 

@@ -124,5 +124,5 @@ class OciIdentity:
                 hint="start the run again if that is meant",
             )
         self._tenancy = key.tenancy
-        region = self.settings.region or os.environ.get("OCI_CLI_REGION") or key.region
+        region = self.settings.region or os.environ.get("OCI_CLI_REGION", "").strip() or key.region
         return replace(key, region=region_of(region))

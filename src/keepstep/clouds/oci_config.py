@@ -84,7 +84,7 @@ class OciProfile:
 
     def region(self, settings: OciSettings) -> str:
         """Full name; empty where none is said."""
-        return region_of(settings.region or self.get("region") or os.environ.get("OCI_REGION", ""))
+        return region_of(settings.region or self.get("region") or os.environ.get("OCI_REGION", "").strip())
 
 
 def read_profile(settings: OciSettings) -> OciProfile:
@@ -95,7 +95,9 @@ def read_profile(settings: OciSettings) -> OciProfile:
     """
     path = config_path(settings)
     name = settings.profile or os.environ.get("OCI_CLI_PROFILE") or "DEFAULT"
-    overrides = {key: os.environ[variable] for key, variable in _VARIABLES.items() if os.environ.get(variable)}
+    # Filled from a file, a variable has the line break of the file's end.
+    given = {key: os.environ.get(variable, "").strip() for key, variable in _VARIABLES.items()}
+    overrides = {key: text for key, text in given.items() if text}
     if not os.path.exists(path):
         return OciProfile(name, path, overrides, f"no OCI configuration: {path} does not exist")
     parsed = _parsed(path)
