@@ -77,6 +77,39 @@ def test_everything_is_listed_again_every_day() -> None:
     assert HighWater(Pace(full_every=timedelta()), NOW, marks).spans() == EVERYTHING
 
 
+def test_runs_in_between_do_not_put_off_the_full_listing() -> None:
+    """However often the last days are listed, a day after the last full listing everything is listed again."""
+    run = HighWater(PACE, NOW)
+    run.see(page_of(year()))
+    for hour in range(1, 24):
+        run = HighWater(PACE, NOW + timedelta(hours=hour), run.marks())
+        assert not run.is_full
+        assert run.marks().listed == NOW
+    run = HighWater(PACE, NOW + timedelta(hours=24), run.marks())
+    assert run.is_full
+    assert run.marks().listed == NOW + timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("days", "overlap", "first"),
+    [
+        ([20, 19, 18, 17, 16, 15, 14, 13], 5, "2026/11/14/"),
+        ([20, 15, 14, 13], 5, "2026/11/14/"),
+        ([20, 15, 13, 12], 5, "2026/11/13/"),
+        ([20, 16, 15], 5, ""),
+        ([20, 14], 5, "2026/11/14/"),
+        ([20, 19, 18], 1, "2026/11/18/"),
+        ([20, 19, 18], 0, "2026/11/19/"),
+        ([20], 0, ""),
+    ],
+)
+def test_where_the_last_days_begin(days: list[int], overlap: int, first: str) -> None:
+    """At the newest day before the overlap; at everything, where there is none."""
+    run = HighWater(Pace(overlap=timedelta(days=overlap)), NOW)
+    run.see(page_of({report_key(day): day for n in days for day in [NOW.replace(day=n)]}))
+    assert run.marks().first == {"FOCUS Reports/": f"FOCUS Reports/{first}"}
+
+
 def test_a_target_that_holds_something_else_is_not_believed() -> None:
     """Marks count while the target holds exactly what the last run left there, of whatever it met and brought."""
     items = year()

@@ -111,6 +111,81 @@ def test_every_is_the_same_everywhere() -> None:
     assert first.timestamp() % 420 == 0
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        ("10:00", "10:14", None),
+        ("10:00", "10:15", "10:15"),
+        ("10:00", "10:29", "10:15"),
+        ("10:00", "10:30", "10:30"),
+        ("10:14", "10:15", "10:15"),
+        ("10:15", "10:16", None),
+        ("10:15", "10:15", None),
+        ("10:01", "13:59", "13:45"),
+    ],
+)
+@pytest.mark.parametrize("text", ["@every 15m", "*/15 * * * *"])
+def test_the_latest_time_of_an_interval(text: str, since: str, until: str, expected: str | None) -> None:
+    """The last time that is later than ``since`` and not later than ``until``; ``@every`` and cron alike."""
+
+    def at(clock: str) -> datetime:
+        return datetime.fromisoformat(f"2026-01-05T{clock}+00:00")
+
+    assert parse_schedule(text, UTC).latest(at(since), at(until)) == (expected and at(expected))
+
+
+JOHNS = ZoneInfo("America/St_Johns")
+"""Until 2011 its clock was changed a minute after midnight: in autumn from 00:01 to 23:01 of the day before."""
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "since", "until", "expected"),
+    [
+        # midnight of the 7th has been when the clock shows the 6th again
+        ("0 0 * * *", JOHNS, "2010-11-06T15:00", "2010-11-07T03:00", "2010-11-07T02:30"),
+        ("0 0 * * *", JOHNS, "2010-11-07T02:30", "2010-11-07T03:00", None),
+        ("30 0 * * *", JOHNS, "2010-03-13T15:00", "2010-03-14T15:00", "2010-03-14T03:31"),
+        ("0 0 * * *", JOHNS, "2010-03-13T15:00", "2010-03-14T15:00", "2010-03-14T03:30"),
+        # 00:00 becomes 01:00 in Beirut
+        ("0 0 * * *", ZoneInfo("Asia/Beirut"), "2026-03-28T12:00", "2026-03-29T12:00", "2026-03-28T22:00"),
+        ("*/20 0 * * *", ZoneInfo("Asia/Beirut"), "2026-03-28T12:00", "2026-03-29T12:00", None),
+        # 00:00 becomes 23:00
+        ("30 23 * * *", ZoneInfo("Asia/Beirut"), "2026-10-24T12:00", "2026-10-25T12:00", "2026-10-24T20:30"),
+        ("*/30 23 * * *", ZoneInfo("Asia/Beirut"), "2026-10-24T12:00", "2026-10-25T12:00", "2026-10-24T21:30"),
+        ("0 0 * * *", ZoneInfo("Asia/Beirut"), "2026-10-24T12:00", "2026-10-25T12:00", "2026-10-24T22:00"),
+    ],
+)
+def test_the_latest_time_where_a_clock_changes_around_midnight(
+    text: str, zone: ZoneInfo, since: str, until: str, expected: str | None
+) -> None:
+    """A time belongs to its own day, whatever day the clock shows before and after it."""
+
+    def at(moment: str) -> datetime:
+        return datetime.fromisoformat(f"{moment}+00:00")
+
+    schedule = parse_schedule(text, zone)
+    assert schedule.latest(at(since), at(until)) == (expected and at(expected))
+    assert expected is None or schedule.after(at(since)) is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["@every 7m", "*/25 * * * *", "30 2 * * *", "15 0 * * *", "59 23 29 * mon", "0 12 1 1 *"]),
+    st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 30)),
+    st.timedeltas(timedelta(), timedelta(days=40)),
+    st.sampled_from(["UTC", "Europe/Berlin", "Asia/Beirut", "America/Havana"]),
+)
+def test_the_latest_time_is_the_last_of_the_next_ones(
+    text: str, moment: datetime, long: timedelta, zone: str
+) -> None:
+    """Going from time to time, the last one that is not beyond the end is the latest."""
+    schedule, since = parse_schedule(text, ZoneInfo(zone)), moment.replace(tzinfo=UTC)
+    until, found = since + min(long, timedelta(days=2) if "every" in text or "/" in text else long), None
+    while (found_next := schedule.after(found or since)) and found_next <= until:
+        found = found_next
+    assert schedule.latest(since, until) == found
+
+
 def test_reboot_is_never_due_by_the_clock() -> None:
     """``@reboot`` means a start of the daemon."""
     schedule = parse_schedule("@reboot")

@@ -79,6 +79,22 @@ def test_a_set() -> None:
     assert [delivery.path for delivery in target.deliveries] == ["/run/tls/tls.crt", "/run/tls/tls.key"]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "taken"), [("file set", "/run/tls/key"), ("set file", "/run/tls/key"), ("set set", "/run/tls")]
+)
+def test_a_set_shares_its_files_with_nobody(kinds: str, taken: str) -> None:
+    """A set is exchanged as a whole, so a second target with one of its files is a mistake, whatever is in it."""
+    group = SecretSet.model_validate({"path": "/run/tls", "file": [{"name": "key", "secret": A}]})
+    file = SecretFile.model_validate({"path": "/run/tls/key", "secret": A})
+    plan = Plan()
+    for number, kind in enumerate(kinds.split()):
+        part = make_plan(files=[file]) if kind == "file" else make_plan(sets=[group])
+        plan.attempt(str(number), lambda part=part: part.targets)  # type: ignore[misc]
+    assert len(plan.targets) == 1
+    [mistake] = plan.mistakes
+    assert (mistake.where, mistake.error.message.split()[0]) == ("1", taken)
+
+
 @pytest.mark.parametrize("name", ["a/b", "../x", "..data", ".."])
 def test_a_sets_files_are_in_its_folder(name: str) -> None:
     """A name that leads elsewhere, or is ours, is a mistake."""
