@@ -176,3 +176,21 @@ def test_prefixes_of_one_oci_bucket(world: Oci) -> None:
     assert sorted(world.places.keys(place)) == ["a", "backup/a"]
     assert world.sync(below, place, "--delete", "--max-delete", "100%").code == 4
     assert sorted(world.places.keys(place)) == ["a", "backup/a"]
+
+
+@pytest.mark.parametrize("words", ["", "--delete --max-delete 100%"])
+def test_a_source_that_is_mounted_in_the_target(tmp_path: Path, words: str) -> None:
+    """Nothing is written or deleted through the mount point: the source stays as it is, whatever its keys are."""
+    _write(tmp_path, src__a="a", src__m__a="another", dst__old="old")
+    (tmp_path / "dst" / "m").mkdir()
+    sync = f'exec "$2" -m keepstep sync "$1/src" "$1/dst" {words}'
+    script = f'mount --bind "$1/src" "$1/dst/m" && {sync}'
+    if os.geteuid():
+        absent("a mount of its own", "only root may mount")
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if "unshare: " in ran.stderr or "mount: " in ran.stderr:
+        absent("a mount of its own", ran.stderr.strip())
+    assert contents(tmp_path / "src") == {"a": b"a", "m/a": b"another"}, ran.stderr
+    assert ran.returncode == (4 if words else 2), ran.stderr
+    assert (tmp_path / "dst" / "old").read_text() == "old"

@@ -82,14 +82,14 @@ def test_variables_that_were_filled_from_files(write: Callable[..., Path], monke
     for name, value in {
         "USER": "ocid1.user.oc1..v",
         "REGION": " fra",
-        "PASSPHRASE": " pass ",
+        "PASSPHRASE": "pass",
         "TENANCY": "",
     }.items():
         monkeypatch.setenv(f"OCI_CLI_{name}", f"{value}\n")
     profile = read_profile(OciSettings())
     assert (profile.ocid("user"), profile.ocid("tenancy")) == ("ocid1.user.oc1..v", "ocid1.tenancy.oc1..d")
     assert profile.region(OciSettings()) == "eu-frankfurt-1"
-    assert profile.get("pass_phrase") == " pass "
+    assert profile.get("pass_phrase") == "pass"
 
 
 def test_which_file_and_profile(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,3 +99,30 @@ def test_bind_mounts(tmp_path: Path) -> None:
     if "unshare: " in ran.stderr or "mount: " in ran.stderr:
         absent("a mount of its own", ran.stderr.strip())
     assert ran.stdout.split() == ["same", "inside", "inside", "contains", "apart"], ran.stderr
+
+
+BENEATH = """
+import sys
+from keepstep.stores.address import parse
+from keepstep.stores.places import way_from
+root = sys.argv[1]
+for outer, inner in (("t", "src"), ("t", "src/sub"), ("t/m", "src"), ("t", "t/m"), ("src", "t"), ("t/n", "src")):
+    print(repr(way_from(parse(f"{root}/{outer}"), parse(f"{root}/{inner}"))))
+"""
+
+
+@pytest.mark.parametrize("is_covered", [False, True])
+def test_what_is_mounted_further_down(tmp_path: Path, is_covered: bool) -> None:
+    """A folder that a mount point shows in another one lies in that, where nothing is mounted over it."""
+    for name in ("src/sub", "t/m", "t/n", "apart/sub"):
+        (tmp_path / name).mkdir(parents=True)
+    cover = 'mount --bind "$1/apart" "$1/t/m" && ' if is_covered else ""
+    script = f'mount --bind "$1/src" "$1/t/m" && {cover}exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable, BENEATH]
+    if os.geteuid():
+        absent("a mount of its own", "only root may mount")
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if "unshare: " in ran.stderr or "mount: " in ran.stderr:
+        absent("a mount of its own", ran.stderr.strip())
+    shown = ["None", "None", "None"] if is_covered else ["'m/'", "'m/sub/'", "''"]
+    assert ran.stdout.split() == [*shown, "'m/'", "None", "None"], ran.stderr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -101,6 +102,22 @@ def _way_between(outer: _Folder, inner: _Folder) -> str | None:
                 return _as_prefix(rest[len(missing) :])
     if outer.device and outer.device == inner.device and inner.within[: len(outer.within)] == outer.within:
         return _as_prefix(inner.within[len(outer.within) :])
+    return _way_through_a_mount(outer, inner)
+
+
+def _way_through_a_mount(outer: _Folder, inner: _Folder) -> str | None:
+    """Where a mount point in ``outer`` shows ``inner``, or a folder above it, that is elsewhere itself."""
+    known = len(inner.identities) - 1
+    if not inner.device or known < len(inner.names):
+        return None
+    for device, root, point in _mounts():
+        if device != inner.device or inner.within[: len(root)] != root or point[: len(outer.names)] != outer.names:
+            continue
+        names = point + inner.within[len(root) :]
+        with suppress(OSError):  # another mount may lie over it
+            state = os.stat("/" + "/".join(names))
+            if (state.st_dev, state.st_ino) == inner.identities[known]:
+                return _as_prefix(names[len(outer.names) :])
     return None
 
 
