@@ -44,8 +44,6 @@ from keepstep.trust import exposure, trusted
 _FORMAT = "see https://toml.io for the format"
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
-_MOST_MEMORY = 2**50
-"""Bytes."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -67,15 +65,7 @@ def _schedule(value: Any) -> Any:
 
 def _size(value: Any) -> Any:
     """``512MiB``, ``2GiB``, or bytes."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB)?", value)
-    if not found:
-        raise ValueError(f"{value!r} is no size; write it as 512MiB or 2GiB")
-    size = int(found[1][:20]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
-    if len(found[1]) > 20 or size > _MOST_MEMORY:
-        raise ValueError("a size is at most 1048576GiB")
-    return size
+    return durations.parse_size(value) if isinstance(value, str) else value
 
 
 def _listen(value: Any) -> Any:
@@ -246,7 +236,7 @@ class _Job(_Model):
     """What becomes of times at which no daemon ran: made up for, all of them by one run, or not at all."""
     startup: bool = False
     """Runs also when the daemon starts."""
-    memory: Annotated[int | None, Field(ge=2**20, le=_MOST_MEMORY), BeforeValidator(_size)] = None
+    memory: Annotated[int | None, Field(ge=2**20, le=durations.LARGEST), BeforeValidator(_size)] = None
     """A run may not have more memory than this, such as 1GiB."""
     success_within: Duration | None = None
     """Alert when no run has succeeded for this long; if not given, after three of its times and an hour."""

@@ -42,6 +42,21 @@ def in_words(duration: timedelta) -> str:
     return " ".join(text for _, text in kept) or "0s"
 
 
+LARGEST = 2**50
+"""Bytes. What is meant to be larger is a mistake."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes: ``512MiB``, ``2GiB``, ``1048576``. Raises ``ValueError``."""
+    found = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB)?", text)
+    if not found:
+        raise ValueError(f"{text[:100]!r} is no size; write it as 512MiB or 2GiB")
+    size = int(found[1][:20]) * {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2] or ""]
+    if len(found[1]) > 20 or size > LARGEST:
+        raise ValueError("a size is at most 1048576GiB")
+    return size
+
+
 def size_in_words(count: int) -> str:
     """Bytes, in powers of 1024."""
     value = float(count)

@@ -83,9 +83,9 @@ class StoreBackend:
     def client(self) -> Any:
         return self.aws.client("s3")
 
-    def write(self, job: str, count: int) -> None:
+    def write(self, job: str, count: int, key: str = "") -> None:
         """As a rotation does."""
-        write(self.bucket, self.cloud.namespace, self.key, job, count)
+        write(self.bucket, self.cloud.namespace, key or self.key, job, count)
 
     def verify(self, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [program("keepstep", "keepstep"), "audit", "verify", *words]
@@ -157,6 +157,39 @@ def test_the_configuration_knows_key_and_anchor(backend: StoreBackend) -> None:
         f"{backend.log}app-db/: entry 3 is missing",
         f"{backend.log}other-db/: entry 1 is missing",
     ]
+
+
+def test_each_log_is_verified_with_its_own_key(backend: StoreBackend) -> None:
+    """Jobs that write beneath one address may have different keys and anchors: neither log looks like a forgery."""
+    other = f"{backend.key}-other"
+    backend.aws.client("ssm").put_parameter(Name=other, Value=SALT[::-1], Type="SecureString")
+    backend.write("app-db", 2)
+    backend.write("other-db", 3, other)
+    job = 'kind = "rotate"\naws_secret = "a"\noci_secret = "b"\n'
+    toml = "".join(
+        f'[job.{name}]\n{job}audit = {{ log = "{backend.log}", key = "{key}"{anchor} }}\n'
+        for name, key, anchor in (
+            ("app-db", backend.key, f', anchor = "{backend.anchor}"'),
+            ("other-db", f"aws-ssm:{other}", ""),
+        )
+    )
+    (backend.folder / "keepstep.toml").write_text(toml)
+    done = backend.verify(backend.log)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{backend.log}other-db/: intact, 3 entries" in done.stdout
+    assert f"{backend.log}app-db/: intact, 2 entries, anchored" in done.stdout
+
+
+def test_a_job_s_folder_that_was_emptied_is_broken(backend: StoreBackend) -> None:
+    """Its anchor tells of it; other jobs' logs, which the anchor knows too, are not looked for in that folder."""
+    backend.write("app-db", 1)
+    backend.write("other-db", 1)
+    job = 'kind = "rotate"\naws_secret = "a"\noci_secret = "b"\n'
+    audit = f'audit = {{ log = "{backend.log}", key = "{backend.key}", anchor = "{backend.anchor}" }}\n'
+    (backend.folder / "keepstep.toml").write_text(f"[job.app-db]\n{job}{audit}")
+    backend.client.delete_object(Bucket=backend.bucket, Key=backend.place("app-db", 1))
+    done = backend.verify(f"{backend.log}app-db/", "--quiet")
+    assert (done.returncode, done.stdout) == (1, f"{backend.log}app-db/: entry 1 is missing\n"), done.stderr
 
 
 def test_what_is_missing_is_said(backend: StoreBackend) -> None:

@@ -59,13 +59,14 @@ def test_a_vault_that_is_away_is_shown(tmp_path: Path, clouds: Clouds) -> None:
 def test_a_credential_and_its_audit_log_are_shown(tmp_path: Path, clouds: Clouds) -> None:
     """Which version stands where, its age, when it is due; how far the audit chain holds, and where it breaks."""
     arn, ocid = clouds.create(f'{{"username": "u", "password": "{VALUE}"}}')
+    name = arn.partition(":secret:")[2][:-7]  # a bare name is one of Secrets Manager, as for the rotation
     clouds.put_oci(ocid, f'{{"username": "u", "password": "next-{VALUE}"}}', stage="PENDING", name="rot-g1")
     bucket = f"audit-page-{os.getpid()}"
     s3 = clouds.aws.client("s3")
     s3.create_bucket(Bucket=bucket)
     asyncio.run(written_log(clouds, f"s3://{bucket}/rotations/app/"))
     job = (
-        f'[job.app]\nkind = "rotate"\naws_secret = "{arn}"\noci_secret = "{ocid}"\n'
+        f'[job.app]\nkind = "rotate"\naws_secret = "{name}"\noci_secret = "{ocid}"\n'
         f'audit = {{ log = "s3://{bucket}/rotations/", key = "aws-ssm:/page/salt" }}\n'
     )
     place = Place(tmp_path, jobs=job)

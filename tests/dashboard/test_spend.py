@@ -98,6 +98,28 @@ def test_targets_of_cost_report_jobs_are_read(
     assert "1 FOCUS reports" in page and "COMPUTE" in page
 
 
+def test_a_target_is_read_as_its_job_writes_it(
+    tmp_path: Path, reports: Path, moto: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The params' profile, endpoint and key count for the page too; a job that makes no sense hides no other."""
+    for name, value in moto.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"spend-params-{os.getpid()}"
+    s3 = moto.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    path = next(iter(sorted(reports.rglob("*.gz"))))
+    s3.put_object(Bucket=bucket, Key=f"oci/{path.relative_to(reports)}", Body=path.read_bytes())
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    source = "oci://ocid1.tenancy.oc1..t@bling/"
+    params = f"--endpoint-url {moto.env['AWS_ENDPOINT_URL']}"
+    job = f'[job.r]\nkind = "sync"\nsource = "{source}"\ntarget = "s3://{bucket}/oci/"\nparams = "{params}"\n'
+    wrong = '[job.w]\nkind = "sync"\nsource = "gs://x"\ntarget = "/x"\n'
+    with Place(tmp_path, jobs=wrong + job).served() as site:
+        page = read(site)
+    assert "1 FOCUS reports" in page and "COMPUTE" in page
+
+
 def test_trouble_is_shown(tmp_path: Path) -> None:
     """A place that cannot be read is said, and the page stands."""
     place = Place(tmp_path, dashboard=f'spend = ["{tmp_path}/none"]')

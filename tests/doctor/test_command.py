@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.config import Config
+from keepstep.cli.running import run
+from keepstep.config import Config, load
 from keepstep.doctor import exposure
 from keepstep.doctor.catalogue import CHECKS, TROUBLES
 from keepstep.doctor.check import Check, Verdict, ok
+from keepstep.doctor.checks import examined
 from keepstep.doctor.probe import Probe, examine
 from keepstep.errors import ConfigError, NotFound
+from keepstep.jobs.resolve import resolve
 from keepstep.jobs.settings import CloudSettings
 from tests.cli.inprocess import keepstep
 from tests.doctor.worlds import configure, doctor
@@ -112,6 +115,62 @@ def test_every_check_is_documented() -> None:
     text = DOCS.read_text()
     for name, meaning in CHECKS.items():
         assert f"| `{name}` | {meaning} |" in text
+
+
+@pytest.mark.parametrize("params", ["--nonsense", "--exclude 'x", "--help", "--config x", "--chmod rwx"])
+def test_params_that_make_no_sense_are_one_finding(tmp_path: Path, params: str) -> None:
+    """What a run would refuse of a job's params is named by its key, and the other jobs are looked at."""
+    (tmp_path / "in").mkdir()
+    bad = f'[job.bad]\nkind = "sync"\nsource = "{tmp_path}/a"\ntarget = "{tmp_path}/b"\nparams = "{params}"\n'
+    report = doctor(configure(tmp_path, bad + COPY.format(tmp_path)))
+    assert report.code == 1, report.err
+    assert report.of("job")["about"] == "bad" and "job.bad.params" in report.of("job")["text"]
+    assert report.verdict("source-list") == "ok"
+
+
+def test_a_fingerprint_key_that_is_none_is_one_finding(tmp_path: Path) -> None:
+    """It is named by its key, and the other jobs are looked at."""
+    (tmp_path / "in").mkdir()
+    bad = '[job.bad]\nkind = "secrets"\nfingerprint_key = "gs://x"\n'
+    report = doctor(configure(tmp_path, bad + COPY.format(tmp_path)))
+    assert report.of("job")["about"] == "bad" and "job.bad.fingerprint_key" in report.of("job")["text"]
+    assert report.verdict("source-list") == "ok"
+
+
+def test_params_of_the_container_are_named_as_its_users_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file the variables are looked at, and what is wrong with them is said of the variable."""
+    monkeypatch.chdir(tmp_path)
+    report = doctor(
+        None, env={"SYNC_FROM": str(tmp_path), "SYNC_TO": f"{tmp_path}/out", "SYNC_PARAMS": "--nonsense"}
+    )
+    assert report.code == 5 and "SYNC_PARAMS: no such option" in report.err
+
+
+def test_a_timeout_of_the_params_is_the_doctor_s_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says nothing is asked again after ``--cli-read-timeout``, as by the run itself."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = silent.accept()
+                    asked.append(connection.recv(4096).split(b"\r\n")[0])
+                    kept.append(connection)
+
+        kept: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+            monkeypatch.setenv(name, value)
+        job = COPY.format(tmp_path).replace(f"{tmp_path}/out", "s3://bucket/out/")
+        params = f"--endpoint-url {url} --region eu-west-1 --cli-read-timeout 1"
+        config = load(configure(tmp_path, f'{job}params = "{params}"\n'))
+        found = resolve(config, "copy")
+        run(examined(config, [found], found.settings, is_recorded=False, deadline=6))
+        for connection in kept:
+            connection.close()
+    assert sum(b"list-type=2" in line for line in asked) > 1, asked
 
 
 def test_the_daemon_is_asked_without_a_proxy(tmp_path: Path) -> None:

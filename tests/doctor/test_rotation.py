@@ -72,7 +72,9 @@ def test_another_job_is_a_second_rotator(scene: Scene, tmp_path: Path) -> None:
     config = scene.toml(tmp_path)
     (tmp_path / "state").mkdir(mode=0o700)
     text = config.read_text()
-    rival = text[text.index("[job.app]") :].replace("job.app", "job.rival")
+    name = scene.arn.partition(":secret:")[2][:-7]
+    rival = text[text.index("[job.app]") :].replace("job.app", "job.rival").replace(scene.arn, name)
+    rival = rival.replace(scene.ocid, "ocid1.vaultsecret.oc1..another")
     config.write_text(f"{text}{rival}")
     report = doctor(config, "app")
     assert "rival" in report.of("second-rotator", "keepstep.toml")["text"]
@@ -280,6 +282,8 @@ def test_an_audit_log_that_takes_no_entry_is_found(look: Look, scene: Scene) -> 
 def test_fencing_is_not_probed_on_a_secret_in_use(look: Look, scene: Scene) -> None:
     """A credential is no scratch secret: refused with 4 before anything is asked."""
     before = written(scene)
+    by_name = look("--probe-fencing", "aws-sm:" + scene.arn.partition(":secret:")[2][:-7])
+    assert by_name.code == 4 and "is in use by a job" in by_name.err
     report = look("--probe-fencing", scene.ocid)
     assert report.code == ExitCode.REFUSED and "in use by a job" in report.err
     assert written(scene) == before

@@ -174,6 +174,20 @@ def test_a_role_is_assumed_and_shown(container: Container) -> None:
     assert "ASIA" not in result.stderr  # how the key of a role begins
 
 
+def test_the_session_shown_is_the_run_s(container: Container, tmp_path: Path) -> None:
+    """``SESSION_DEBUG=1`` shows the identity that the run has: that of ``--profile`` in ``SYNC_PARAMS`` too."""
+    container.put(a="1")
+    aws = container.variables
+    keys = tmp_path / "credentials"
+    keys.write_text(
+        f"[other]\naws_access_key_id = {aws['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {aws['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    result = container.run(SYNC_PARAMS="--profile other", AWS_SHARED_CREDENTIALS_FILE=str(keys), SESSION_DEBUG="1")
+    assert result.returncode == 0, result.stderr
+    assert "credentials by shared-credentials-file" in result.stderr
+
+
 def test_a_role_that_is_none_is_explained(container: Container) -> None:
     """What is no role is said at the login, with what to write."""
     container.put(a="1")

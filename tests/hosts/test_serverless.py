@@ -32,6 +32,10 @@ target = "s3://{bucket}/out/"
 [job.hang]
 kind = "secrets"
 map = "{folder}/pipe"
+[job.brief]
+kind = "secrets"
+map = "{folder}/pipe"
+deadline = "2s"
 [job.check]
 kind = "secrets"
 map = "{folder}/map.csv"
@@ -104,7 +108,7 @@ class TestLambda:
         assert f"{bundle.bucket}-none" in payload["errorMessage"]
         error, payload = function.invoke({"job": "cop"})
         assert error
-        assert "configured jobs: check, copy, hang, nowhere" in payload["errorMessage"]
+        assert "configured jobs: brief, check, copy, hang, nowhere" in payload["errorMessage"]
         error, payload = function.invoke({})
         assert "the event names no job" in payload["errorMessage"]
 
@@ -116,6 +120,14 @@ class TestLambda:
             assert error
             assert payload["errorType"] == "RunFailed"
             assert "overdue" in payload["errorMessage"] or "terminated" in payload["errorMessage"]
+
+    def test_a_job_s_own_deadline_is_kept(self, bundle: Bundle) -> None:
+        """``deadline`` ends a run here as it does in the daemon, long before the host's own."""
+        bundle.write()
+        with lambda_function(bundle.folder, bundle.aws.env, timeout=300) as function:
+            error, payload = function.invoke({"job": "brief"})
+        assert error
+        assert "overdue" in payload["errorMessage"] or "terminated" in payload["errorMessage"]
 
     def test_the_configuration_may_be_an_object(self, bundle: Bundle) -> None:
         """``KEEPSTEP_CONFIG`` names it; ``KEEPSTEP_JOB`` the job. Nothing has to be bundled."""

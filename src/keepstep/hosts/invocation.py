@@ -8,13 +8,15 @@ is Python's own library.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from keepstep.hosts.children import Child, Launch
 from keepstep.jobs.environment import CONFIG, JOB
 from keepstep.jobs.kinds import KINDS, Kind
 from keepstep.trust import trusted
+from keepstep.units import parse_duration, parse_size
 
 RECORD = "KEEPSTEP_RECORD_FD"
 _MARGIN = 12.0
@@ -58,17 +61,21 @@ async def run_event(event: object, *, remaining: float) -> Outcome:
     """
     began = time.monotonic()
     text = await _config()
-    name, kind = _chosen(event, text)
+    name, kind, limits = _chosen(event, text)
+    ends = min(remaining - _margin(remaining), limits.seconds)
     with _descriptors(text) as (config, record, output):
         options = ["--config", f"/dev/fd/{config}"] if config is not None else []
         shown = ["--json"] if kind.prints_report else ["--quiet"]
-        limit = ["--seconds", f"{max(0.0, remaining - _margin(remaining)):.1f}"] if kind.takes_seconds else []
+        limit = ["--seconds", f"{max(0.0, ends):.1f}"] if kind.takes_seconds else []
         launch = Launch(
             words=[*options, *shown, *(kind.serverless or kind.words), *limit, *(["--", name] if name else [])],
             descriptors=[each for each in (config, record) if each is not None],
             output=output if kind.prints_report else None,
+            deadline=timedelta(seconds=ends),
+            memory=limits.memory,
+            grace=_margin(remaining) - min(_LAST, remaining / 10),
         )
-        child = await Child.start(_with_deadline(launch, remaining), {RECORD: str(record)})
+        child = await Child.start(launch, {RECORD: str(record)})
         said: list[str] = []
 
         def heard(line: str) -> None:
@@ -111,13 +118,13 @@ def _config_file(place: str | None) -> bytes | None:
     return None
 
 
-def _chosen(event: object, text: bytes | None) -> tuple[str, Kind]:
-    """The job's name and kind. Without a configuration it is the rotation that the variables describe."""
+def _chosen(event: object, text: bytes | None) -> tuple[str, Kind, Limits]:
+    """The job's name, its kind, and what it may take. Without a configuration it is the rotation by variables."""
     named = _named(event) or os.environ.get(JOB, "")
     if text is None:
         if named:
             raise ConfigError(f"there is no job {named}, because there is no keepstep.toml", hint="bundle one")
-        return "", KINDS["rotate"]
+        return "", KINDS["rotate"], Limits()
     try:
         jobs = tomllib.loads(text.decode()).get("job", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
@@ -133,7 +140,33 @@ def _chosen(event: object, text: bytes | None) -> tuple[str, Kind]:
     kind = jobs[named].get("kind")
     if kind not in KINDS:
         raise ConfigError(f"job.{named}.kind is none of {', '.join(KINDS)}")
-    return named, KINDS[kind]
+    return named, KINDS[kind], _limits_of(named, jobs[named])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a job says that its runs may take."""
+
+    seconds: float = math.inf
+    memory: int | None = None
+    """Bytes."""
+
+
+def _limits_of(name: str, job: Mapping[str, Any]) -> Limits:
+    """Raises :class:`ConfigError`. A number is seconds, or bytes."""
+    deadline, memory = job.get("deadline", math.inf), job.get("memory")
+    try:
+        return Limits(
+            parse_duration(_completed(deadline)).total_seconds() if isinstance(deadline, str) else float(deadline),
+            parse_size(_completed(memory)) if isinstance(memory, str) else memory,
+        )
+    except (ValueError, TypeError) as exc:
+        raise ConfigError(f"job.{name}: {exc}", hint="see deadline and memory in docs/daemon.md") from None
+
+
+def _completed(text: str) -> str:
+    """``${NAME}`` is taken from the environment, as everywhere in keepstep.toml."""
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", lambda found: os.environ.get(found[1], ""), text)
 
 
 def _named(event: object) -> str:
@@ -142,12 +175,6 @@ def _named(event: object) -> str:
         if isinstance(place, Mapping) and isinstance(place.get("job"), str):
             return str(place["job"])
     return ""
-
-
-def _with_deadline(launch: Launch, remaining: float) -> Launch:
-    margin = _margin(remaining)
-    last = min(_LAST, remaining / 10)
-    return replace(launch, deadline=timedelta(seconds=remaining - margin), grace=margin - last)
 
 
 def _margin(remaining: float) -> float:
