@@ -389,6 +389,15 @@ def test_a_clock_that_is_off(opened: Door) -> None:
     assert re.match(r"this machine's clock is 7[12]\d\d s behind OCI's; check", refused.value.hint or "")
 
 
+@pytest.mark.parametrize("variable", ["OCI_METADATA_BASE_URL", "OCI_CLI_FEDERATION_ENDPOINT"])
+@pytest.mark.parametrize("address", ["http://[::1", "somewhere", "ftp://somewhere/", "http://h:99999/", "http://"])
+def test_what_is_no_address(variable: str, address: str, opened: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that holds something else is an error of ours, not a traceback."""
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(ConfigError, match="not an"):
+        ours("instance_principal")
+
+
 def test_threads_share_one_sign_in(opened: Door) -> None:
     """Eight event loops in eight threads ask at once: one federation."""
     identity = OciIdentity(OciSettings(auth="instance_principal"))
@@ -557,6 +566,17 @@ def test_an_encrypted_key(resource: dict[str, str], monkeypatch: pytest.MonkeyPa
         ours("resource_principal")
     monkeypatch.setenv(f"{PREFIX}_PRIVATE_PEM_PASSPHRASE", "hush")
     assert claims(ours("resource_principal").key_id) == claims(sdk_resource().api_key)
+
+
+def test_files_without_end(resource: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token, a key or a pass phrase is read up to a megabyte."""
+    speak(monkeypatch, "2.2")
+    for name in ("RPST", "PRIVATE_PEM", "PRIVATE_PEM_PASSPHRASE"):
+        monkeypatch.setenv(f"{PREFIX}_{name}", "/dev/zero")
+        with pytest.raises(ConfigError, match="/dev/zero is larger than any of its kind") as refused:
+            ours("resource_principal")
+        assert refused.value.hint == f"{PREFIX}_{name} names it"
+        monkeypatch.setenv(f"{PREFIX}_{name}", resource.get(name, ""))
 
 
 def leading(url: str) -> Twist:

@@ -122,6 +122,16 @@ def test_one_address_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "address", ["host", "ftp://host", "http://", "http://[::1", "http://h:99999", "http://h:x"]
+)
+def test_what_is_no_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OCI_ENDPOINT_URL is named where it holds something else."""
+    monkeypatch.setenv("OCI_ENDPOINT_URL", address)
+    with pytest.raises(ConfigError, match="OCI_ENDPOINT_URL is no address"):
+        endpoint_of("auth", "eu-frankfurt-1")
+
+
+@pytest.mark.parametrize(
     ("answer", "home"),
     [
         (

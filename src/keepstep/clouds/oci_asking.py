@@ -88,13 +88,12 @@ class Asker:
 
         ``hidden`` are secrets in the request that an error must not repeat when the service quotes them.
         """
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        _, netloc, target = _taken_apart(url)
         content = b"" if body is None else json.dumps(body).encode()
 
         def signed() -> list[HeaderPair]:
             hashed = None if body is None else content
-            made = sign(method, parts.netloc, target, hashed, key, datetime.now(UTC), is_host_signed=is_host_signed)
+            made = sign(method, netloc, target, hashed, key, datetime.now(UTC), is_host_signed=is_host_signed)
             return [*headers, *made]
 
         response = await self.ask(method, url, signed, content, hidden=hidden)
@@ -133,14 +132,12 @@ class Asker:
             wait = min(2 * wait, 5.0)
 
     async def _attempt(self, method: str, url: str, headers: list[HeaderPair], body: bytes) -> Response:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin, _, target = _taken_apart(url)
         if origin not in self._pools:
             self._pools[origin] = HttpPool(
                 origin, ca_bundle=self._bundle, ca_setting=self._ca_setting, timeouts=_TIMEOUTS
             )
         pool = self._pools[origin]
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         given = [("host", pool.netloc), ("accept-encoding", "identity"), *headers]
         try:
             async with asyncio.timeout(_EACH):
@@ -176,6 +173,18 @@ class Asker:
         if _is_passing(status, place) or status >= 500:
             return Transient(f"cannot get the {self.name}: {netloc} answered {said}")
         return Denied(f"OCI refused the {self.name}: {said}", hint=_clock(response) + self._refused)
+
+
+def _taken_apart(url: str) -> tuple[str, str, str]:
+    """Origin, value of the host header, and raw path with the query. Raises :class:`ConfigError`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(
+            f"not an address: {url[:80]!a}", hint="check the OCI_… variables that hold addresses"
+        ) from None
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return f"{parts.scheme}://{parts.netloc}", parts.netloc, target
 
 
 def _is_passing(status: int, place: Place) -> bool:

@@ -17,6 +17,8 @@ from keepstep.errors import ConfigError
 from keepstep.secret import Secret
 
 _WANTED = "the key is a PEM file that begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
+_MOST = 1024 * 1024
+"""Bytes of a file. Configurations, keys and tokens have a few thousand."""
 _WHERE = "pass_phrase in the profile, or OCI_CLI_PASSPHRASE"
 
 
@@ -81,7 +83,10 @@ def read_file(path: str, what: str, *, hint: str) -> bytes:
     """A whole file of the configuration. Raises :class:`ConfigError` that names ``what`` and the path."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            content = file.read(_MOST + 1)
     except OSError as exc:
         reason = {FileNotFoundError: "does not exist", PermissionError: "may not be read"}.get(type(exc))
         raise ConfigError(f"{what} {path} {reason or f'cannot be read: {exc.strerror}'}", hint=hint) from exc
+    if len(content) > _MOST:
+        raise ConfigError(f"{what} {path} is larger than any of its kind", hint=hint)
+    return content

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from keepstep.errors import ConfigError
 
@@ -118,7 +119,7 @@ def endpoint_of(service: str, region: str) -> str:
     OCI_ENDPOINT_URL puts every service at one address. A region with a dot is a domain of its own, as in the SDK.
     """
     if override := os.environ.get("OCI_ENDPOINT_URL"):
-        if not override.startswith(("http://", "https://")):
+        if not _is_address(override):
             raise ConfigError(f"OCI_ENDPOINT_URL is no address: {override}", hint="write it as https://host[:port]")
         return override.rstrip("/")
     if not region:
@@ -130,6 +131,14 @@ def endpoint_of(service: str, region: str) -> str:
         )
     before, after = _SERVICES[service]
     return f"https://{before}.{region}" + ("" if "." in region else f"{after}.{domain_of(region)}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _described() -> Iterator[tuple[str, str, str]]:
