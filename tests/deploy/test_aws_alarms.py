@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from tests.deploy.aws_rules import matches, selected
 from tests.deploy.hcl import resources
+from tests.deploy.terraform import terraform
 from tests.hosts.test_container import COMMAND, Container
 from tests.servers import Aws
 
@@ -186,3 +188,39 @@ def test_a_task_that_is_stopped_ends_in_time(hung: Container, moto: Aws) -> None
     assert process.returncode == 143, said
     assert took < 30
     assert counted(said) == 0
+
+
+_SCHEDULES = [
+    ("rate(6 hours)", None, 350, 13),
+    ("rate(1 hour)", None, 50, 3),
+    ("rate(15 minutes)", None, 12, 2),
+    ("rate(1 day)", None, 1430, 49),
+    ("cron(0 5 * * ? *)", 1440, 1430, 49),
+]
+"""An expression, period_minutes, minutes until a run is stopped, and hours until silence is told."""
+
+
+def test_deadline_and_silence_follow_the_schedule(tmp_path: Path) -> None:
+    """A run ends before the next one comes, and somebody is told after two that did not succeed."""
+    tool = terraform("aws-sync", tmp_path)
+    shutil.copy(tool.folder / "terraform.tfvars.example", tool.folder / "terraform.tfvars")
+    tool.run("init", "-input=false")
+    for schedule, period, deadline, silence in _SCHEDULES:
+        more = {} if period is None else {"period_minutes": str(period)}
+        asked = "jsonencode([local.deadline_minutes, local.silence_hours])"
+        answer = tool.console(asked, schedule=schedule, **more)
+        assert json.loads(json.loads(answer)) == [deadline, silence], schedule
+
+
+def test_alarms_of_a_rotation_follow_the_tick() -> None:
+    """Each alarm's period is the time between two ticks; silence is ticks that did not succeed, or did not come."""
+    alarms = {name: content("aws-rotation", "aws_cloudwatch_metric_alarm", name) for name in ("this", "silent")}
+    assert alarms["this"]["period"] == "${local.period}"
+    silent = alarms["silent"]
+    assert (silent["evaluation_periods"], silent["treat_missing_data"]) == ("${var.alarm_after_ticks}", "breaching")
+    [expression] = silent["metric_query"]
+    assert expression["expression"] == "invocations - errors"
+    [queries] = silent["dynamic"]
+    assert queries["metric_query"]["for_each"] == {"invocations": "Invocations", "errors": "Errors"}
+    [metric] = queries["metric_query"]["content"][0]["metric"]
+    assert (metric["period"], metric["stat"]) == ("${local.period}", "Sum")

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from keepstep.clouds.http import Response
 from keepstep.localcloud.server import LocalCloud
+from keepstep.stores.s3_errors import error_of
 from tests.database_servers.postgres import PostgresServer
 from tests.deploy.hcl import resources
-from tests.deploy.iam import Right, actions_in, documented, granted, in_the_code, observed, switched_on
+from tests.deploy.iam import S3_ACTIONS, Right, actions_in, documented, granted, in_the_code, observed, switched_on
 from tests.deploy.images import REPOSITORY
 from tests.deploy.terraform import terraform
 from tests.rotation.conftest import clouds as clouds
@@ -268,6 +270,41 @@ def test_cost_reports(
     assert {action for action, _ in granted("oci-cost-reports", {"write"})} == needed
     assert documented("docs/cost-reports.md", in_json=True) == needed
     assert documented("deploy/tofu/oci-cost-reports/README.md") & needed == needed
+
+
+@pytest.mark.parametrize("operation", sorted(S3_ACTIONS))
+def test_a_refusal_names_the_right_that_is_missing(operation: str) -> None:
+    """The statement in the hint is for the action that IAM was asked about, on the bucket or on its objects."""
+    refusal = Response(403, {}, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+    [action] = S3_ACTIONS[operation]
+    thing = "arn:aws:s3:::bucket" + ("" if action == "s3:ListBucket" else "/*")
+    statement = {"Effect": "Allow", "Action": action, "Resource": thing}
+    assert (error_of(refusal, operation, "bucket", "key").hint or "").endswith(json.dumps(statement))
+
+
+_SAID = (
+    "User: arn:aws:sts::111122223333:assumed-role/keepstep-sync-task/5f is not authorized to perform: {} "
+    "on resource: &quot;{}&quot; because no identity-based policy allows the {} action"
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "thing", "is_believed"),
+    [
+        ("s3:GetObjectTagging", "arn:aws:s3:::source/a", True),
+        ("kms:Decrypt", "arn:aws:kms:eu-west-1:111122223333:key/5f", True),
+        ("s3:DeleteBucket", "arn:aws:s3:::target", False),
+        ("s3:GetObject", "arn:aws:s3:::*", False),
+    ],
+)
+def test_what_the_service_says_is_missing_is_asked_for(action: str, thing: str, is_believed: bool) -> None:
+    """A copy may lack a right at its source, and S3 says so; no server talks people into granting more."""
+    message = _SAID.format(action, thing, action)
+    refusal = Response(403, {}, f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>".encode())
+    hint = error_of(refusal, "CopyObject", "target", "key").hint or ""
+    said = json.dumps({"Effect": "Allow", "Action": action, "Resource": thing})
+    own = json.dumps({"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::target/*"})
+    assert hint.endswith(said if is_believed else own)
 
 
 def test_no_policy_is_wider_than_a_name() -> None:

@@ -68,8 +68,13 @@ _ACTIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "ListParts": "s3:ListMultipartUploadParts",
+    "GetObjectTagging": "s3:GetObjectTagging",
+    "PutObjectTagging": "s3:PutObjectTagging",
 }
 """Every other operation writes: ``s3:PutObject``. (Service Authorization Reference, "Actions for Amazon S3".)"""
+_GRANTABLE = {*_ACTIONS.values(), "s3:PutObject", "s3:PutObjectAcl", "kms:Decrypt", "kms:GenerateDataKey"}
+_REFUSED = re.compile(r'not authorized to perform: (\w+:\w+) on resource: "(arn:[^"\s*?]+)"')
+"""What S3 itself says to callers of the bucket's own account: a copy may lack a right at either end."""
 
 _CODE = re.compile(r"<(?:[\w.-]+:)?Code>\s*([^<\s]+)\s*</")
 _MESSAGE = re.compile(r"<(?:[\w.-]+:)?Message>([^<]*)</")
@@ -134,10 +139,16 @@ def error_for(
 
 
 def _denied_hint(operation: str, bucket: str, message: str) -> str:
+    refused = _REFUSED.search(message)
+    if refused and refused[1] in _GRANTABLE:  # another server's word is no reason to grant more
+        return _statement(refused[1], refused[2])
     if "kms" in message.lower():
         action = "kms:Decrypt" if operation == "GetObject" else "kms:GenerateDataKey"
         return f"allow {action} on the KMS key that encrypts the bucket"
     action = _ACTIONS.get(operation, "s3:PutObject")
     is_bucket_action = action.startswith("s3:ListBucket")
-    resource = f"arn:aws:s3:::{bucket}" + ("" if is_bucket_action else "/*")
+    return _statement(action, f"arn:aws:s3:::{bucket}" + ("" if is_bucket_action else "/*"))
+
+
+def _statement(action: str, resource: str) -> str:
     return "add to the IAM policy: " + json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})

@@ -171,3 +171,36 @@ def test_health_without_a_daemon(store: Images, aws_image: str) -> None:
         assert store.podman("healthcheck", "run", "still", check=False).returncode == 0
     finally:
         store.podman("rm", "--force", "--time", "0", "still")
+
+
+_TASK = ("--user", "65532:65532", "--cap-drop=all", "--stop-timeout", "60")
+
+
+def test_it_starts_as_fargate_starts_it(store: Images, aws_image: str, moto: Aws) -> None:
+    """A read-only root, /tmp a volume that has the image's owner and mode: a sync between buckets ends with 0."""
+    bucket = f"image-{uuid.uuid4().hex[:10]}"
+    client = moto.client("s3")
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="in/a", Body=b"1")
+    places = {"SYNC_FROM": f"s3://{bucket}/in/", "SYNC_TO": f"s3://{bucket}/out/", "SYNC_DEADLINE": "10m"}
+    variables = {**moto.env, "SYNC_MODE": "STARTUP", **places}
+    ran = store.run(aws_image, options=(*_TASK, "--volume", f"{bucket}:/tmp"), **variables)
+    assert ran.returncode == 0, ran.stderr
+    last = json.loads(ran.stderr.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("run ended", 0)
+    assert client.get_object(Bucket=bucket, Key="out/a")["Body"].read() == b"1"
+
+
+@pytest.mark.parametrize("words", [[], ["keepstep", "demo"]])
+def test_a_volume_of_root_is_named(store: Images, aws_image: str, tmp_path: Path, words: list[str]) -> None:
+    """Where /tmp and the home are root's, the program says what it cannot write and what to do."""
+    folder = tmp_path / "of-root"
+    folder.mkdir(mode=0o755)
+    mounts = [f"{folder}:{place}" for place in ("/tmp", "/var/tmp", "/home/keepstep", "/var/lib/keepstep")]
+    options = (*_TASK, *(word for mount in mounts for word in ("--volume", mount)))
+    variables = {"SYNC_MODE": "STARTUP", "SYNC_FROM": "s3://bucket/in/", "SYNC_TO": "s3://bucket/out/"}
+    ran = store.run(aws_image, *words, options=options, **variables)
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.startswith("error: "), ran.stderr
+    assert "hint: " in ran.stderr
+    assert ran.returncode == 5
