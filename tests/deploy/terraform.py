@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.hcl import FOLDER
+from tests.deploy.hcl import FOLDER, resources
+from tests.deploy.oci_provider import install
 
 _MIRRORS = ("/opt/tf-plugins", "/usr/share/terraform/providers", "/usr/local/share/terraform/plugins")
 """Folders with providers; nothing is fetched from anywhere else."""
+_AWS = "registry.terraform.io/hashicorp/aws"
 
 
 @dataclass
@@ -48,14 +50,37 @@ class Terraform:
         return ran.stdout
 
 
+def terraform_with_oci(module: str, tmp_path: Path) -> Terraform:
+    """With the stand-in for Oracle's provider, and AWS's where the module needs it. Skips without a binary."""
+    program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)
+    if not program:
+        pytest.skip("OpenTofu or Terraform is not here")
+    mirror = tmp_path / "mirror"
+    install(mirror)
+    if any(kind.removeprefix("data.").startswith("aws_") for kind, _, _ in resources(module)):
+        theirs = next((path for path in _MIRRORS if Path(path, _AWS).is_dir()), None)
+        if not theirs:
+            pytest.skip("AWS's provider is not here")
+        (mirror / _AWS).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / _AWS).symlink_to(Path(theirs, _AWS))
+    return _prepared(program, mirror, module, tmp_path)
+
+
 def terraform(module: str, tmp_path: Path) -> Terraform:
     """Skips without a binary or a provider: neither can be had from a package registry."""
     program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)
-    mirror = next((path for path in _MIRRORS if Path(path, "registry.terraform.io/hashicorp/aws").is_dir()), None)
+    mirror = next((path for path in _MIRRORS if Path(path, _AWS).is_dir()), None)
     if not program or not mirror:
         pytest.skip("OpenTofu or Terraform with AWS's provider is not here: modules are read, and not validated")
+    return _prepared(program, Path(mirror), module, tmp_path)
+
+
+def _prepared(program: str, mirror: Path, module: str, tmp_path: Path) -> Terraform:
     settings = tmp_path / "terraform.rc"
     settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
-    folder = tmp_path / module
+    shutil.copytree(FOLDER.parent / "systemd", tmp_path / "deploy" / "systemd")
+    folder = tmp_path / "deploy" / "tofu" / module
     shutil.copytree(FOLDER / module, folder)
-    return Terraform(program, folder, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1"})
+    return Terraform(
+        program, folder, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1", "HOME": str(tmp_path)}
+    )
