@@ -146,6 +146,8 @@ class OciMetrics(_Model):
     compartment: str
     """OCID of the compartment that the metric and its alarms are in."""
     namespace: Annotated[str, BeforeValidator(_metric_namespace)] = "keepstep"
+    region: str | None = None
+    """Where it is posted to; the identity's own region if not given."""
     auth: OciAuth | None = None
     """Who posts it, if not ``[identity.oci]``."""
 

@@ -1,8 +1,8 @@
 """A provider ``oracle/oci`` for OpenTofu and Terraform that makes nothing.
 
-It has the schema of Oracle's, gives OCIDs, and refuses what OCI would refuse of a first apply. Oracle's own is not in
-any package registry. With this one the tool validates, plans, applies, changes and destroys the modules for real:
-every expression, condition, count and dependency is in force.
+It has the schema of Oracle's, gives OCIDs, and refuses what OCI would refuse of a first apply. Oracle's own is in no
+registry that the tests reach. With this one the tool validates, plans, applies, changes and destroys the modules for
+real: every expression, condition, count and dependency is in force.
 """
 
 from __future__ import annotations

@@ -55,15 +55,14 @@ def terraform_with_oci(module: str, tmp_path: Path) -> Terraform:
     program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)
     if not program:
         pytest.skip("OpenTofu or Terraform is not here")
-    mirror = tmp_path / "mirror"
-    install(mirror)
+    mirrors = [tmp_path / "mirror"]
+    install(mirrors[0])
     if any(kind.removeprefix("data.").startswith("aws_") for kind, _, _ in resources(module)):
-        theirs = next((path for path in _MIRRORS if Path(path, _AWS).is_dir()), None)
+        theirs = next((Path(path) for path in _MIRRORS if Path(path, _AWS).is_dir()), None)
         if not theirs:
             pytest.skip("AWS's provider is not here")
-        (mirror / _AWS).parent.mkdir(parents=True, exist_ok=True)
-        (mirror / _AWS).symlink_to(Path(theirs, _AWS))
-    return _prepared(program, mirror, module, tmp_path)
+        mirrors.append(theirs)
+    return _prepared(program, mirrors, module, tmp_path)
 
 
 def terraform(module: str, tmp_path: Path) -> Terraform:
@@ -72,13 +71,15 @@ def terraform(module: str, tmp_path: Path) -> Terraform:
     mirror = next((path for path in _MIRRORS if Path(path, _AWS).is_dir()), None)
     if not program or not mirror:
         pytest.skip("OpenTofu or Terraform with AWS's provider is not here: modules are read, and not validated")
-    return _prepared(program, Path(mirror), module, tmp_path)
+    return _prepared(program, [Path(mirror)], module, tmp_path)
 
 
-def _prepared(program: str, mirror: Path, module: str, tmp_path: Path) -> Terraform:
+def _prepared(program: str, mirrors: list[Path], module: str, tmp_path: Path) -> Terraform:
     settings = tmp_path / "terraform.rc"
-    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
-    shutil.copytree(FOLDER.parent / "systemd", tmp_path / "deploy" / "systemd")
+    blocks = "".join(f'  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n' for mirror in mirrors)
+    settings.write_text(f"provider_installation {{\n{blocks}}}\n")
+    for name in ("systemd", "machine"):
+        shutil.copytree(FOLDER.parent / name, tmp_path / "deploy" / name)
     folder = tmp_path / "deploy" / "tofu" / module
     shutil.copytree(FOLDER / module, folder)
     return Terraform(

@@ -14,13 +14,16 @@ locals {
 }
 
 resource "oci_identity_user" "reports" {
+  provider       = oci.home
   compartment_id = var.tenancy_ocid
   name           = var.name
   description    = "Reads cost reports for keepstep"
-  email          = var.user_email
+  email          = local.email == "" ? null : local.email
+  freeform_tags  = var.tags
 }
 
 resource "oci_identity_user_capabilities_management" "reports" {
+  provider                     = oci.home
   user_id                      = oci_identity_user.reports.id
   can_use_api_keys             = true
   can_use_auth_tokens          = false
@@ -30,25 +33,37 @@ resource "oci_identity_user_capabilities_management" "reports" {
 }
 
 resource "oci_identity_api_key" "reports" {
+  count     = var.api_public_key == null ? 0 : 1
+  provider  = oci.home
   user_id   = oci_identity_user.reports.id
   key_value = var.api_public_key
+
+  # A new key is registered before the old one goes, and the machine has five minutes to fetch it.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "oci_identity_group" "reports" {
+  provider       = oci.home
   compartment_id = var.tenancy_ocid
   name           = var.name
   description    = "May read cost reports"
+  freeform_tags  = var.tags
 }
 
 resource "oci_identity_user_group_membership" "reports" {
+  provider = oci.home
   user_id  = oci_identity_user.reports.id
   group_id = oci_identity_group.reports.id
 }
 
 resource "oci_identity_policy" "reports" {
+  provider       = oci.home
   compartment_id = var.tenancy_ocid
   name           = "${var.name}-reports"
   description    = "Cost reports, which lie in a tenancy of Oracle's"
+  freeform_tags  = var.tags
   statements = [
     "define tenancy usage-report as ${local.usage_report_tenancy}",
     "endorse group ${oci_identity_group.reports.name} to read objects in tenancy usage-report",
@@ -56,13 +71,19 @@ resource "oci_identity_policy" "reports" {
 }
 
 resource "oci_kms_vault" "this" {
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
   display_name   = var.name
   vault_type     = "DEFAULT"
+  freeform_tags  = var.tags
+
+  # What was encrypted with its key would be lost.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "oci_kms_key" "this" {
-  compartment_id      = var.compartment_ocid
+  compartment_id      = local.compartment
   display_name        = var.name
   management_endpoint = oci_kms_vault.this.management_endpoint
   protection_mode     = "HSM"
@@ -70,32 +91,55 @@ resource "oci_kms_key" "this" {
     algorithm = "AES"
     length    = 32
   }
+  freeform_tags = var.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 # The boot volume is encrypted with the key by the block volume service, in its own name.
 resource "oci_identity_policy" "boot_volume" {
-  compartment_id = var.compartment_ocid
+  provider       = oci.home
+  compartment_id = local.compartment
   name           = "${var.name}-boot-volume"
   description    = "Block Volume encrypts the machine's disk"
+  freeform_tags  = var.tags
   statements = [
-    "allow service blockstorage to use keys in compartment id ${var.compartment_ocid} where target.key.id = '${oci_kms_key.this.id}'",
+    "allow service blockstorage to use keys in compartment id ${local.compartment} where target.key.id = '${oci_kms_key.this.id}'",
   ]
 }
 
 resource "oci_identity_dynamic_group" "machine" {
   count          = local.is_ready ? 1 : 0
+  provider       = oci.home
   compartment_id = var.tenancy_ocid
   name           = "${var.name}-machine"
   description    = "The machine that copies cost reports"
   matching_rule  = "instance.id = '${oci_core_instance.this[0].id}'"
+  freeform_tags  = var.tags
+}
+
+locals {
+  # Where the instance principal does not work the API key's user does what it would do.
+  is_injected = length(local.injected) > 0
+  machine     = local.is_injected ? "group ${oci_identity_group.reports.name}" : one([for group in oci_identity_dynamic_group.machine : "dynamic-group ${group.name}"])
+  where       = "compartment id ${local.compartment} where"
 }
 
 resource "oci_identity_policy" "machine" {
-  count          = local.is_ready && length(local.delivered) > 0 ? 1 : 0
-  compartment_id = var.compartment_ocid
+  count          = local.is_ready ? 1 : 0
+  provider       = oci.home
+  compartment_id = local.compartment
   name           = "${var.name}-machine"
-  description    = "Fetches its keys"
-  statements = [for ocid in values(local.delivered) :
-    "allow dynamic-group ${oci_identity_dynamic_group.machine[0].name} to read secret-bundles in compartment id ${var.compartment_ocid} where target.secret.id = '${ocid}'"
-  ]
+  description    = "Fetches its keys and its configuration, and tells how it is"
+  freeform_tags  = var.tags
+  statements = concat(
+    [for ocid in values(local.delivered) : "allow ${local.machine} to read secret-bundles in ${local.where} target.secret.id = '${ocid}'"],
+    [for name in local.is_injected ? [] : [oci_objectstorage_bucket.configuration.name] : "allow ${local.machine} to read objects in ${local.where} target.bucket.name = '${name}'"],
+    [
+      "allow ${local.machine} to use ons-topics in ${local.where} any {request.permission = 'ONS_TOPIC_PUBLISH', request.permission = 'ONS_TOPIC_READ'}",
+      "allow ${local.machine} to use metrics in ${local.where} target.metrics.namespace = 'keepstep'",
+    ],
+  )
 }

@@ -1,122 +1,55 @@
-# The machine: keepstep as a service, its keys delivered by keepstep from the vault into memory.
+# The machine: keepstep as a service, its keys delivered by keepstep from the vault into memory. What it does is in an
+# object (configuration.tf); what it is made with, here, is only how to fetch that, and does not change with it.
 
 locals {
-  is_ready = var.api_key_secret_ocid != null || nonsensitive(length(var.inject)) > 0
-  keys     = "/run/credentials/keepstep.service/keys_"
-  folder   = nonsensitive(length(var.inject)) > 0 ? "/etc/keepstep/credentials" : "/run/secrets"
+  is_ready = var.api_key_secret_ocid != null || contains(local.injected, "oci-key.pem")
 
-  keepstep_toml = <<-TOML
-    [state]
-    url = "sqlite:////var/lib/keepstep/state.db"
-
-    [alerts]
-    urls = ${jsonencode(var.alert_urls)}
-
-    [metrics]
-    textfile = "/var/lib/keepstep/keepstep.prom"
-
-    [job.cost-reports]
-    kind = "sync"
-    source = "oci://${var.tenancy_ocid}@bling/"
-    target = "s3://${aws_s3_bucket.reports.bucket}/${var.bucket_prefix}"
-    schedule = "${var.schedule}"
-    startup = true
-    stale_after = "30h"
-    params = "--exclude '*' --include '${var.include}'"
-  TOML
-
-  oci_config = <<-INI
-    [DEFAULT]
-    user=${oci_identity_user.reports.id}
-    fingerprint=${oci_identity_api_key.reports.fingerprint}
-    tenancy=${var.tenancy_ocid}
-    region=${var.region}
-    key_file=${local.keys}oci-key.pem
-  INI
-
-  aws_config = var.roles_anywhere == null ? "[default]\nregion = ${aws_s3_bucket.reports.region}\n" : <<-INI
-    [default]
-    region = ${aws_s3_bucket.reports.region}
-    credential_process = /usr/local/bin/aws_signing_helper credential-process --certificate ${local.keys}aws-certificate.pem --private-key ${local.keys}aws-key.pem --trust-anchor-arn ${aws_rolesanywhere_trust_anchor.this[0].arn} --profile-arn ${aws_rolesanywhere_profile.this[0].arn} --role-arn ${aws_iam_role.machine[0].arn}
-  INI
-
-  # The unit of deploy/systemd, with its keys from where they are delivered.
-  drop_in = <<-INI
-    [Unit]
-    Wants=oci-secretsync.service
-    After=oci-secretsync.service
-    StartLimitIntervalSec=0
-    [Service]
-    RestartSec=1min
-    LoadCredential=
-    LoadCredential=keys:${local.folder}
-    ExecStartPre=/usr/bin/test -e ${local.keys}oci-key.pem
-    Environment=OCI_CLI_CONFIG_FILE=/etc/keepstep/oci-config AWS_CONFIG_FILE=/etc/keepstep/aws-config
-  INI
-
-  # IAM takes minutes to know a new machine.
-  retry = <<-INI
-    [Unit]
-    StartLimitIntervalSec=0
-    [Service]
-    Restart=on-failure
-    RestartSec=1min
-  INI
-
-  map = join("\n", concat(
-    ["# ocid,path,mode,container,signal"],
-    [for name, ocid in local.delivered : "${ocid},/run/secrets/${name},0600,,"],
-    [""],
-  ))
-
-  units = ["run-secrets.mount", "oci-secretsync.service", "oci-secretsync.timer", "keepstep.service"]
-  files = merge(
-    {
-      "/etc/keepstep/keepstep.toml"                             = { mode = "0644", text = local.keepstep_toml }
-      "/etc/keepstep/oci-config"                                = { mode = "0644", text = local.oci_config }
-      "/etc/keepstep/aws-config"                                = { mode = "0644", text = local.aws_config }
-      "/etc/oci-secretsync/map.csv"                             = { mode = "0600", text = local.map }
-      "/etc/systemd/system/keepstep.service.d/machine.conf"     = { mode = "0644", text = local.drop_in }
-      "/etc/systemd/system/oci-secretsync.service.d/retry.conf" = { mode = "0644", text = local.retry }
-    },
-    { for unit in local.units : "/etc/systemd/system/${unit}" => {
-      mode = "0644", text = file("${path.module}/../../systemd/${unit}")
-    } },
-    { for name, text in var.inject : "/etc/keepstep/credentials/${name}" => { mode = "0600", text = text } },
-  )
-
-  helper = var.roles_anywhere == null ? [] : [
-    ["curl", "--fail", "--silent", "--show-error", "--proto", "=https", "--output", "/usr/local/bin/aws_signing_helper", var.roles_anywhere.signing_helper_url],
-    ["sh", "-c", "echo '${var.roles_anywhere.signing_helper_sum}  /usr/local/bin/aws_signing_helper' | sha256sum --check && chmod 0755 /usr/local/bin/aws_signing_helper"],
-  ]
-
-  cloud_init = {
-    packages    = ["python3.11"]
-    write_files = [for path, file in local.files : { path = path, permissions = file.mode, content = file.text }]
-    runcmd = concat(
-      [
-        ["python3.11", "-m", "venv", "/opt/keepstep"],
-        ["/opt/keepstep/bin/pip", "install", var.package],
-        ["ln", "-sf", "/opt/keepstep/bin/keepstep", "/opt/keepstep/bin/oci-secretsync", "/usr/local/bin/"],
-        ["mkdir", "-p", "-m", "0700", "/etc/keepstep/credentials"],
-      ],
-      local.helper,
-      [
-        ["systemctl", "daemon-reload"],
-        ["systemctl", "enable", "--now", "run-secrets.mount"],
-        ["systemctl", "enable", "--now", "oci-secretsync.timer", "keepstep.service"],
-      ],
-    )
+  settings = {
+    PACKAGE       = var.package
+    CONFIGURATION = local.is_injected ? oci_objectstorage_preauthrequest.configuration[0].full_path : "oci://${oci_objectstorage_bucket.configuration.name}@${data.oci_objectstorage_namespace.this.namespace}/machine/"
+    OCI_CLI_AUTH  = "instance_principal"
   }
+
+  bootstrap = "${path.module}/../../machine"
+  cloud_init = {
+    write_files = [
+      { path = "/etc/keepstep-machine/settings", permissions = "0600", content = join("", [for name, text in local.settings : "${name}='${text}'\n"]) },
+      { path = "/usr/local/lib/keepstep-machine/run", permissions = "0755", content = file("${local.bootstrap}/run") },
+      { path = "/usr/local/lib/keepstep-machine/apply.py", permissions = "0644", content = file("${local.bootstrap}/apply.py") },
+      { path = "/etc/systemd/system/keepstep-machine.service", permissions = "0644", content = file("${local.bootstrap}/keepstep-machine.service") },
+      { path = "/etc/systemd/system/keepstep-machine.timer", permissions = "0644", content = file("${local.bootstrap}/keepstep-machine.timer") },
+    ]
+    runcmd = [
+      ["mkdir", "-p", "-m", "0700", "/etc/keepstep/credentials"],
+      ["systemctl", "daemon-reload"],
+      ["systemctl", "enable", "--now", "keepstep-machine.timer"],
+      ["systemctl", "start", "--no-block", "keepstep-machine.service"],
+    ]
+  }
+}
+
+data "oci_identity_availability_domains" "all" {
+  compartment_id = var.tenancy_ocid
+}
+
+data "oci_core_images" "oracle_linux" {
+  count                    = var.image_ocid == null ? 1 : 0
+  compartment_id           = local.compartment
+  operating_system         = "Oracle Linux"
+  operating_system_version = "9"
+  shape                    = var.shape.name
+  sort_by                  = "TIMECREATED"
+  sort_order               = "DESC"
 }
 
 resource "oci_core_instance" "this" {
   count               = local.is_ready ? 1 : 0
-  compartment_id      = var.compartment_ocid
-  availability_domain = var.availability_domain
+  compartment_id      = local.compartment
+  availability_domain = var.availability_domain != null ? var.availability_domain : data.oci_identity_availability_domains.all.availability_domains[0].name
   depends_on          = [oci_identity_policy.boot_volume]
   display_name        = var.name
   shape               = var.shape.name
+  freeform_tags       = var.tags
 
   dynamic "shape_config" {
     for_each = var.shape.ocpus == null ? [] : [var.shape]
@@ -133,7 +66,7 @@ resource "oci_core_instance" "this" {
 
   source_details {
     source_type = "image"
-    source_id   = var.image_ocid
+    source_id   = var.image_ocid != null ? var.image_ocid : data.oci_core_images.oracle_linux[0].images[0].id
     kms_key_id  = oci_kms_key.this.id
   }
 
@@ -157,8 +90,8 @@ resource "oci_core_instance" "this" {
     var.ssh_public_key == null ? {} : { ssh_authorized_keys = var.ssh_public_key },
   )
 
-  # keepstep brings itself and its jobs up to date by hand, or by a new machine: never in passing.
+  # A newer image or module makes no new machine in passing. For one: tofu apply -replace='oci_core_instance.this[0]'
   lifecycle {
-    ignore_changes = [metadata]
+    ignore_changes = [metadata, availability_domain, source_details[0].source_id]
   }
 }

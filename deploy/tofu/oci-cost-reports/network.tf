@@ -10,23 +10,53 @@ data "oci_core_services" "all" {
 
 locals {
   oracle = data.oci_core_services.all.services[0]
+
+  # Mail servers of alert_urls: the port of the address, else the usual one of its kind.
+  mail = [for url in var.alert_urls : url if can(regex("^mailtos?:", url))]
+  mail_ports = [for url in local.mail : try(
+    regex("^mailtos?://(?:[^/@]*@)?[^/:?@]+:([0-9]+)", url)[0],
+    can(regex("^mailtos.*[?&]mode=ssl", url)) ? "465" : can(regex("^mailtos", url)) ? "587" : "25",
+  )]
+  ports = merge(
+    { for port in distinct(local.mail_ports) : port => "mail servers of alert_urls" },
+    { for port in compact([var.mirror_port]) : port => "the image's package mirror" },
+    { 443 = "the clouds' endpoints, and packages" },
+  )
 }
 
 resource "oci_core_vcn" "this" {
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
+  freeform_tags  = var.tags
   display_name   = var.name
   cidr_blocks    = [var.vcn_cidr]
   dns_label      = "keepstep"
+
+  lifecycle {
+    precondition {
+      condition     = local.compartment != ""
+      error_message = "Give compartment_ocid (or existing_compartment_id)."
+    }
+    precondition {
+      condition     = local.bucket != ""
+      error_message = "Give bucket_name (or aws_s3_bucket_name)."
+    }
+    precondition {
+      condition     = var.api_public_key != null || var.oci_api_key_fingerprint != null || !local.is_ready
+      error_message = "Give api_public_key, or the oci_api_key_fingerprint of a key that was added in the Console."
+    }
+  }
 }
 
 resource "oci_core_nat_gateway" "this" {
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
+  freeform_tags  = var.tags
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
 }
 
 resource "oci_core_service_gateway" "this" {
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
+  freeform_tags  = var.tags
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
   services {
@@ -35,7 +65,8 @@ resource "oci_core_service_gateway" "this" {
 }
 
 resource "oci_core_route_table" "this" {
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
+  freeform_tags  = var.tags
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
   route_rules {
@@ -52,16 +83,20 @@ resource "oci_core_route_table" "this" {
 
 resource "oci_core_security_list" "this" {
   #checkov:skip=CKV_OCI_17:a stateful rule lets answers out without a rule that lets anything out
-  compartment_id = var.compartment_ocid
+  compartment_id = local.compartment
+  freeform_tags  = var.tags
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
-  egress_security_rules {
-    description = "the clouds' endpoints, and packages"
-    destination = "0.0.0.0/0"
-    protocol    = "6"
-    tcp_options {
-      min = 443
-      max = 443
+  dynamic "egress_security_rules" {
+    for_each = local.ports
+    content {
+      description = egress_security_rules.value
+      destination = "0.0.0.0/0"
+      protocol    = "6"
+      tcp_options {
+        min = egress_security_rules.key
+        max = egress_security_rules.key
+      }
     }
   }
   dynamic "ingress_security_rules" {
@@ -80,7 +115,8 @@ resource "oci_core_security_list" "this" {
 }
 
 resource "oci_core_subnet" "this" {
-  compartment_id             = var.compartment_ocid
+  compartment_id             = local.compartment
+  freeform_tags              = var.tags
   vcn_id                     = oci_core_vcn.this.id
   display_name               = var.name
   cidr_block                 = var.vcn_cidr
@@ -91,9 +127,11 @@ resource "oci_core_subnet" "this" {
 }
 
 resource "oci_bastion_bastion" "this" {
+  freeform_tags                = var.tags
   count                        = length(var.bastion_client_cidrs) > 0 ? 1 : 0
   bastion_type                 = "STANDARD"
-  compartment_id               = var.compartment_ocid
+  compartment_id               = local.compartment
+  freeform_tags                = var.tags
   target_subnet_id             = oci_core_subnet.this.id
   name                         = replace(var.name, "/[^a-zA-Z0-9]/", "")
   client_cidr_block_allow_list = var.bastion_client_cidrs

@@ -4,13 +4,14 @@ variable "tenancy_ocid" {
 }
 
 variable "region" {
-  description = "Its home region: reports are nowhere else."
+  description = "Where the machine is. Reports are in the tenancy's home region, and keepstep reads them there."
   type        = string
 }
 
 variable "compartment_ocid" {
   description = "Where everything is made."
   type        = string
+  default     = null
 }
 
 variable "name" {
@@ -22,11 +23,13 @@ variable "name" {
 variable "user_email" {
   description = "Identity domains want one of every user."
   type        = string
+  default     = null
 }
 
 variable "api_public_key" {
   description = "Step 1: the public half (PEM) of a key that you made. The private half never comes near the state."
   type        = string
+  default     = null
 }
 
 variable "api_key_secret_ocid" {
@@ -54,21 +57,40 @@ variable "roles_anywhere" {
 }
 
 variable "inject" {
-  description = "Fallback where the instance principal cannot read the vault: files for /etc/keepstep/credentials, in cloud-init. They are then in the state and in the instance's metadata; see README.md."
+  description = "Fallback where the instance principal cannot read the vault: files for /etc/keepstep/credentials. They are then in the state; see README.md."
   type        = map(string)
   default     = {}
   sensitive   = true
 }
 
-variable "bucket_name" {
-  description = "The S3 bucket for the reports; it is made."
+variable "inject_until" {
+  description = "With inject: until when (RFC 3339) the machine may fetch its configuration by an address instead of an identity."
   type        = string
+  default     = "2035-01-01T00:00:00Z"
+}
+
+variable "bucket_name" {
+  description = "The S3 bucket for the reports."
+  type        = string
+  default     = null
+}
+
+variable "existing_bucket" {
+  description = "True: the bucket exists, and nothing about it is changed. If not given, a bucket called bucket_name is made."
+  type        = bool
+  default     = null
+}
+
+variable "aws_region" {
+  description = "Of the bucket; if not given, that of the AWS profile."
+  type        = string
+  default     = null
 }
 
 variable "bucket_prefix" {
-  description = "The folder in it."
+  description = "The folder in it; oci/ if not given."
   type        = string
-  default     = "oci/"
+  default     = null
 }
 
 variable "include" {
@@ -84,13 +106,23 @@ variable "schedule" {
 }
 
 variable "alert_email" {
-  description = "Who gets mail, by Notifications, when the machine is silent or a copy fails. Confirm the subscription."
+  description = "Who gets mail, by Notifications, when a copy fails, none has succeeded for success_within_hours, or the machine is silent. Confirm the subscription."
   type        = string
   default     = null
 }
 
+variable "success_within_hours" {
+  description = "An alarm is raised when no copy has succeeded for so long, whatever the reason: a machine that was never installed, too."
+  type        = number
+  default     = 24
+  validation {
+    condition     = var.success_within_hours >= 1 && var.success_within_hours <= 72
+    error_message = "OCI's alarms on absence look back 1 to 72 hours."
+  }
+}
+
 variable "alert_urls" {
-  description = "More places to call for help, as Apprise writes addresses. What is secret in them is in the state: leave it empty then, and edit the machine's /etc/keepstep/environment."
+  description = "More places to send alerts to, as Apprise writes addresses. Addresses of mail servers open their port. What is secret in them is in the state: leave it empty then, and edit the machine's /etc/keepstep/environment."
   type        = list(string)
   default     = []
 }
@@ -108,13 +140,21 @@ variable "bastion_client_cidrs" {
 }
 
 variable "availability_domain" {
-  description = "Of the machine."
+  description = "Of the machine; the first of the region if not given. Counts when it is made."
   type        = string
+  default     = null
 }
 
 variable "image_ocid" {
-  description = "Oracle Linux 9 or Ubuntu 24.04."
+  description = "Counts when the machine is made. If not given, the newest Oracle Linux 9 of the region for the shape."
   type        = string
+  default     = null
+}
+
+variable "mirror_port" {
+  description = "The port of the image's package mirror where it is not 443; 80 for Ubuntu. Oracle Linux and Debian need none."
+  type        = number
+  default     = null
 }
 
 variable "shape" {
@@ -124,13 +164,25 @@ variable "shape" {
 }
 
 variable "ssh_public_key" {
-  description = "For sessions of the bastion."
+  description = "For ssh without a managed session of the bastion. Counts when the machine is made; managed sessions bring a key of their own."
   type        = string
   default     = null
 }
 
+variable "log_file" {
+  description = "A file for keepstep's log, such as /var/log/rclone-sync.log; if not given, the journal has it."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Of everything that can have tags, in both clouds."
+  type        = map(string)
+  default     = {}
+}
+
 variable "package" {
-  description = "What pip installs: keepstep with its extras, and a version."
+  description = "What pip installs: keepstep with its extras, and a version. A change arrives like any other."
   type        = string
   default     = "keepstep[aws,oci,daemon]==0.1.0"
 }

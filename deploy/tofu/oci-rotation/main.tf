@@ -17,12 +17,14 @@ locals {
 }
 
 resource "oci_functions_application" "this" {
+  freeform_tags  = var.tags
   compartment_id = var.compartment_ocid
   display_name   = var.name
   subnet_ids     = [var.subnet_ocid]
 }
 
 resource "oci_functions_function" "this" {
+  freeform_tags      = var.tags
   application_id     = oci_functions_application.this.id
   display_name       = var.name
   image              = var.image
@@ -45,6 +47,8 @@ resource "oci_functions_function" "this" {
 # who it is: its resource principal, and what it calls
 
 resource "oci_identity_dynamic_group" "function" {
+  provider       = oci.home
+  freeform_tags  = var.tags
   compartment_id = var.tenancy_ocid
   name           = "${var.name}-function"
   description    = "The function that rotates"
@@ -52,6 +56,8 @@ resource "oci_identity_dynamic_group" "function" {
 }
 
 resource "oci_identity_policy" "function" {
+  provider       = oci.home
+  freeform_tags  = var.tags
   compartment_id = var.compartment_ocid
   name           = "${var.name}-function"
   description    = "Reads and writes the credential, appends to the audit log"
@@ -70,6 +76,7 @@ resource "oci_identity_policy" "function" {
 # when
 
 resource "oci_resource_scheduler_schedule" "tick" {
+  freeform_tags      = var.tags
   for_each           = var.minutes
   compartment_id     = var.compartment_ocid
   display_name       = "${var.name}-${each.key}"
@@ -83,6 +90,8 @@ resource "oci_resource_scheduler_schedule" "tick" {
 }
 
 resource "oci_identity_policy" "schedule" {
+  provider       = oci.home
+  freeform_tags  = var.tags
   compartment_id = var.tenancy_ocid
   name           = "${var.name}-schedule"
   description    = "The schedules call the function"
@@ -101,6 +110,7 @@ resource "oci_objectstorage_bucket" "audit" {
   namespace      = data.oci_objectstorage_namespace.this.namespace
   name           = "${var.name}-audit"
   access_type    = "NoPublicAccess"
+  freeform_tags  = var.tags
   retention_rules {
     display_name     = "audit"
     time_rule_locked = var.lock_retention_at
@@ -109,14 +119,34 @@ resource "oci_objectstorage_bucket" "audit" {
       time_unit   = "DAYS"
     }
   }
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 # who is told
 
+resource "oci_ons_notification_topic" "this" {
+  count          = var.alarm_topic_ocid == null ? 1 : 0
+  compartment_id = var.compartment_ocid
+  name           = var.name
+  freeform_tags  = var.tags
+}
+
+resource "oci_ons_subscription" "this" {
+  count          = var.alarm_topic_ocid == null && var.alert_email != null ? 1 : 0
+  compartment_id = var.compartment_ocid
+  topic_id       = oci_ons_notification_topic.this[0].topic_id
+  protocol       = "EMAIL"
+  endpoint       = var.alert_email
+  freeform_tags  = var.tags
+}
+
 resource "oci_monitoring_alarm" "this" {
-  for_each = var.alarm_topic_ocid == null ? {} : {
+  for_each = {
     failed = "FunctionResponseCount[20m]{resourceId = \"${oci_functions_function.this.id}\", responseType = \"error\"}.sum() > 0"
-    silent = "FunctionInvocationCount[1h]{resourceId = \"${oci_functions_function.this.id}\"}.absent()"
+    silent = "FunctionInvocationCount[20m]{resourceId = \"${oci_functions_function.this.id}\"}.groupBy(resourceId).absent(${var.silent_after_hours}h)"
   }
   compartment_id        = var.compartment_ocid
   metric_compartment_id = var.compartment_ocid
@@ -125,6 +155,7 @@ resource "oci_monitoring_alarm" "this" {
   query                 = each.value
   severity              = "CRITICAL"
   is_enabled            = true
-  destinations          = [var.alarm_topic_ocid]
+  destinations          = [var.alarm_topic_ocid != null ? var.alarm_topic_ocid : oci_ons_notification_topic.this[0].topic_id]
   body                  = "The credential that is current works. The function's log says what to do."
+  freeform_tags         = var.tags
 }

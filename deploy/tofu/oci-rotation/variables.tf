@@ -3,6 +3,12 @@ variable "tenancy_ocid" {
   type        = string
 }
 
+variable "region" {
+  description = "Where the function and the vault are; that of ~/.oci/config if not given."
+  type        = string
+  default     = null
+}
+
 variable "compartment_ocid" {
   description = "Where everything is made."
   type        = string
@@ -96,7 +102,29 @@ variable "lock_retention_at" {
 }
 
 variable "alarm_topic_ocid" {
-  description = "A Notifications topic that is told of failures, and of silence."
+  description = "A Notifications topic that is told of failures, and of silence; one is made if not given."
   type        = string
   default     = null
+}
+
+variable "alert_email" {
+  description = "Who gets mail, by Notifications, when a rotation fails or the function is silent. Confirm the subscription."
+  type        = string
+  default     = null
+}
+
+variable "silent_after_hours" {
+  description = "An alarm is raised when the function was not called for so long."
+  type        = number
+  default     = 2
+  validation {
+    condition     = var.silent_after_hours >= 1 && var.silent_after_hours <= 72
+    error_message = "OCI's alarms on absence look back 1 to 72 hours."
+  }
+}
+
+variable "tags" {
+  description = "Of everything that can have tags."
+  type        = map(string)
+  default     = {}
 }

@@ -1,44 +1,65 @@
-# A machine whose containers find their secrets in /run/secrets. It reads those that it delivers, and no other.
+# A machine whose containers find their secrets in /run/secrets. It reads those that it delivers, and no other. What it
+# delivers is in an object (configuration.tf); what it is made with, here, is only how to fetch that.
 
 resource "oci_identity_dynamic_group" "host" {
+  provider       = oci.home
   compartment_id = var.tenancy_ocid
   name           = "${var.name}-host"
   description    = "The machine that delivers secrets"
   matching_rule  = "instance.id = '${oci_core_instance.this.id}'"
+  freeform_tags  = var.tags
+}
+
+locals {
+  host  = "dynamic-group ${oci_identity_dynamic_group.host.name}"
+  where = "compartment id ${var.compartment_ocid} where"
+  # A secret may be in another compartment than the machine.
+  vault = "compartment id ${coalesce(var.secrets_compartment_ocid, var.compartment_ocid)} where"
+  ocids = distinct([for secret in var.secrets : secret.ocid])
+}
+
+resource "oci_identity_policy" "secrets" {
+  provider       = oci.home
+  compartment_id = coalesce(var.secrets_compartment_ocid, var.compartment_ocid)
+  name           = "${var.name}-secrets"
+  description    = "Reads the secrets that it delivers"
+  freeform_tags  = var.tags
+  statements     = [for ocid in local.ocids : "allow ${local.host} to read secret-bundles in ${local.vault} target.secret.id = '${ocid}'"]
 }
 
 resource "oci_identity_policy" "host" {
+  provider       = oci.home
   compartment_id = var.compartment_ocid
   name           = "${var.name}-host"
-  description    = "Reads the secrets that it delivers"
-  statements = [for ocid in distinct([for secret in var.secrets : secret.ocid]) :
-    "allow dynamic-group ${oci_identity_dynamic_group.host.name} to read secret-bundles in compartment id ${var.compartment_ocid} where target.secret.id = '${ocid}'"
+  description    = "Fetches its configuration, and tells how it is"
+  freeform_tags  = var.tags
+  statements = [
+    "allow ${local.host} to read objects in ${local.where} target.bucket.name = '${oci_objectstorage_bucket.configuration.name}'",
+    "allow ${local.host} to use ons-topics in ${local.where} any {request.permission = 'ONS_TOPIC_PUBLISH', request.permission = 'ONS_TOPIC_READ'}",
+    "allow ${local.host} to use metrics in ${local.where} target.metrics.namespace = 'keepstep'",
   ]
 }
 
 locals {
-  map = join("\n", concat(
-    ["# ocid,path,mode,container,signal"],
-    [for each in var.secrets : join(",", [each.ocid, each.path, each.mode, each.container, each.signal])],
-    [""],
-  ))
-  units = ["run-secrets.mount", "oci-secretsync.service", "oci-secretsync.timer"]
+  settings = {
+    PACKAGE       = var.package
+    CONFIGURATION = "oci://${oci_objectstorage_bucket.configuration.name}@${data.oci_objectstorage_namespace.this.namespace}/machine/"
+    OCI_CLI_AUTH  = "instance_principal"
+  }
+
+  bootstrap = "${path.module}/../../machine"
   cloud_init = {
-    packages = ["python3.11"]
-    write_files = concat(
-      [{ path = "/etc/oci-secretsync/map.csv", permissions = "0600", content = local.map }],
-      [for unit in local.units : {
-        path        = "/etc/systemd/system/${unit}"
-        permissions = "0644"
-        content     = file("${path.module}/../../systemd/${unit}")
-      }],
-    )
+    write_files = [
+      { path = "/etc/keepstep-machine/settings", permissions = "0600", content = join("", [for name, text in local.settings : "${name}='${text}'\n"]) },
+      { path = "/usr/local/lib/keepstep-machine/run", permissions = "0755", content = file("${local.bootstrap}/run") },
+      { path = "/usr/local/lib/keepstep-machine/apply.py", permissions = "0644", content = file("${local.bootstrap}/apply.py") },
+      { path = "/etc/systemd/system/keepstep-machine.service", permissions = "0644", content = file("${local.bootstrap}/keepstep-machine.service") },
+      { path = "/etc/systemd/system/keepstep-machine.timer", permissions = "0644", content = file("${local.bootstrap}/keepstep-machine.timer") },
+    ]
     runcmd = [
-      ["python3.11", "-m", "venv", "/opt/keepstep"],
-      ["/opt/keepstep/bin/pip", "install", var.package],
-      ["ln", "-sf", "/opt/keepstep/bin/keepstep", "/opt/keepstep/bin/oci-secretsync", "/usr/local/bin/"],
       ["systemctl", "daemon-reload"],
-      ["systemctl", "enable", "--now", "run-secrets.mount", "oci-secretsync.timer"],
+      ["systemctl", "enable", "--now", "keepstep-machine.timer"],
+      ["systemctl", "start", "--no-block", "keepstep-machine.service"],
     ]
   }
 }
@@ -48,6 +69,7 @@ resource "oci_core_instance" "this" {
   availability_domain = var.availability_domain
   display_name        = var.name
   shape               = var.shape.name
+  freeform_tags       = var.tags
 
   dynamic "shape_config" {
     for_each = var.shape.ocpus == null ? [] : [var.shape]
@@ -76,7 +98,13 @@ resource "oci_core_instance" "this" {
   }
 
   metadata = merge(
-    { user_data = base64encode("#cloud-config\n${yamlencode(local.cloud_init)}") },
+    { user_data = base64gzip("#cloud-config\n${yamlencode(local.cloud_init)}") },
     var.ssh_public_key == null ? {} : { ssh_authorized_keys = var.ssh_public_key },
   )
+
+  # Containers run here: a newer module or image makes no new machine in passing, and none goes by accident.
+  lifecycle {
+    ignore_changes  = [metadata, source_details[0].source_id]
+    prevent_destroy = true
+  }
 }

@@ -3,6 +3,12 @@ variable "tenancy_ocid" {
   type        = string
 }
 
+variable "region" {
+  description = "Where the machine and the vault are; that of ~/.oci/config if not given."
+  type        = string
+  default     = null
+}
+
 variable "compartment_ocid" {
   description = "Where the machine is."
   type        = string
@@ -17,6 +23,40 @@ variable "secrets" {
     container = optional(string, "")
     signal    = optional(string, "")
   }))
+}
+
+variable "secrets_compartment_ocid" {
+  description = "Where the secrets are, if not in compartment_ocid."
+  type        = string
+  default     = null
+}
+
+variable "interval_hours" {
+  description = "How often secrets are looked at. An alarm is raised after three times of it and an hour without success."
+  type        = number
+  default     = 6
+  validation {
+    condition     = var.interval_hours >= 1 && var.interval_hours <= 23
+    error_message = "1 to 23 hours: OCI's alarms on absence look back 72 hours at most."
+  }
+}
+
+variable "alert_email" {
+  description = "Who gets mail, by Notifications, when a delivery fails or none has succeeded for too long. Confirm the subscription."
+  type        = string
+  default     = null
+}
+
+variable "alert_urls" {
+  description = "More places to send alerts to, as Apprise writes addresses. What is secret in them is in the state."
+  type        = list(string)
+  default     = []
+}
+
+variable "tags" {
+  description = "Of everything that can have tags."
+  type        = map(string)
+  default     = {}
 }
 
 variable "name" {
@@ -36,7 +76,7 @@ variable "availability_domain" {
 }
 
 variable "image_ocid" {
-  description = "Oracle Linux 9 or Ubuntu 24.04."
+  description = "Counts when the machine is made. Its Python, or one of its package mirror, is 3.11 or newer; systemd 250 or newer."
   type        = string
 }
 
@@ -47,13 +87,13 @@ variable "shape" {
 }
 
 variable "ssh_public_key" {
-  description = "For the bastion; without it nobody logs in."
+  description = "For the bastion; without it nobody logs in. Counts when the machine is made."
   type        = string
   default     = null
 }
 
 variable "package" {
-  description = "What pip installs: keepstep with its extras, and a version."
+  description = "What pip installs: keepstep with its extras, and a version. A change arrives like any other."
   type        = string
-  default     = "keepstep[oci,secrets]==0.1.0"
+  default     = "keepstep[oci,secrets,daemon]==0.1.0"
 }

@@ -56,8 +56,9 @@ def post_metric(
     namespace: str,
     compartment: str,
     identity: OciIdentity,
+    region: str | None = None,
 ) -> None:
-    """Adds one value to a metric of the namespace, in the identity's region. Raises :class:`Error`."""
+    """Adds one value to a metric of the namespace, in the region or the identity's own. Raises :class:`Error`."""
     datum = {
         "namespace": namespace,
         "compartmentId": compartment,
@@ -67,7 +68,7 @@ def post_metric(
     }
     body = json.dumps({"metricData": [datum]}).encode()
     path = "/20180401/metrics"
-    _call("telemetry-ingestion", "PostMetricData", "POST", path, body, identity, None, f"metrics of {namespace}")
+    _call("telemetry-ingestion", "PostMetricData", "POST", path, body, identity, region, f"metrics of {namespace}")
 
 
 def _dimension(text: str) -> str:
