@@ -2,10 +2,10 @@
 
     apply.py STATE        STATE/fetched/configuration.json, and STATE/applied.json for the next time
 
-The document: ``files`` by path (``text``, ``mode``, ``then``: the systemctl words that follow a change of it),
-``programs`` by path (``url``, ``sha256``), ``enable`` (units that run), ``package``. Files of the last time that it no
-longer has are removed. Safe to repeat: what a change calls for is noted before the change, and done by the next run if
-this one is interrupted.
+The document: ``files`` by path (``text``, ``mode``, and ``then``: systemctl words that follow a change),
+``programs`` by path (``url``, ``sha256``), ``enable`` (units that run), ``package``. Files of the last time that
+are not in it any more are removed. Safe to repeat: what a change calls for is noted before the change, and done
+by the next run if this one is interrupted.
 """
 
 import hashlib
@@ -34,20 +34,27 @@ def main(state: Path) -> int:
             return fail(f"{path} is not a place for a configuration", f"places are {', '.join(PLACES)}")
     changed = [path for path, (content, mode) in wanted.items() if not is_equal(Path(path), content, mode)]
     gone = sorted(set(before["files"]) - wanted.keys() - document["programs"].keys())
-    for path in changed:
-        if path.endswith("/keepstep.toml") and (why := mistakes(wanted[path][0])):
-            return fail(f"the new {path} is wrong; the machine keeps the old one\n{why}", "correct it, and tofu apply")
     stale = [path for path, each in document["programs"].items() if digest(Path(path)) != each["sha256"]]
     pending = [list(words) for words in before["pending"]]
-    for path in changed:
-        pending += [words for words in document["files"][path]["then"] if words not in pending]
+    # keepstep.toml last: what it names must be there when it is checked.
+    last = [path for path in changed if path.endswith("/keepstep.toml")]
+    for path in (path for path in changed if path not in last):
+        pending += document["files"][path]["then"]
     is_new = (state / "is-new").exists()
     if stale or is_new:
         pending += [["restart", unit] for unit in document["enable"] if unit.endswith(".service")]
     note(noted, sorted({*before["files"], *wanted, *document["programs"]}), pending)
     for path in stale:
         fetch(path, **document["programs"][path])
-    for path in changed:
+    for path in (path for path in changed if path not in last):
+        write(Path(path), *wanted[path])
+    refused = ""
+    for path in last:
+        if refused := mistakes(wanted[path][0]):
+            changed.remove(path)
+            continue
+        pending += document["files"][path]["then"]
+        note(noted, sorted({*before["files"], *wanted, *document["programs"]}), pending)
         write(Path(path), *wanted[path])
     for path in gone:
         Path(path).unlink(missing_ok=True)
@@ -59,9 +66,13 @@ def main(state: Path) -> int:
     (state / "is-new").unlink(missing_ok=True)
     note(noted, sorted({*wanted, *document["programs"]}), [])
     for path in [*stale, *changed]:
-        print(f"changed: {path}")
+        print(f"changed: {path}")  # noqa: T201
     for path in gone:
-        print(f"removed: {path}")
+        print(f"removed: {path}")  # noqa: T201
+    if refused:
+        return fail(
+            f"the new keepstep.toml is wrong; the machine keeps the old one\n{refused}", "correct it, and apply"
+        )
     return 0
 
 
@@ -83,7 +94,9 @@ def mistakes(content: bytes) -> str:
     with tempfile.NamedTemporaryFile(suffix=".toml") as file:
         file.write(content)
         file.flush()
-        ran = subprocess.run([KEEPSTEP, "--config", file.name, "config", "check"], capture_output=True, text=True)
+        ran = subprocess.run(
+            [KEEPSTEP, "--config", file.name, "config", "check"], capture_output=True, text=True, check=False
+        )
     return "" if ran.returncode == 0 else ran.stderr + ran.stdout
 
 
@@ -91,7 +104,7 @@ def fetch(path: str, url: str, sha256: str) -> None:
     """Raises ``ValueError`` when it is not what it should be; then nothing is there that was not there before."""
     if not url.startswith("https://"):
         raise ValueError(f"{path}: only https:// is fetched")
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - https, as was just seen
         content = answer.read(MOST + 1)
     if hashlib.sha256(content).hexdigest() != sha256.lower():
         raise ValueError(f"{path}: the SHA-256 of what {url} gave is another one")
@@ -110,7 +123,7 @@ def write(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -125,7 +138,7 @@ def systemctl(*words: str) -> None:
 
 
 def fail(what: str, hint: str) -> int:
-    print(f"error: {what}\nhint: {hint}", file=sys.stderr)
+    print(f"error: {what}\nhint: {hint}", file=sys.stderr)  # noqa: T201
     return 1
 
 

@@ -59,6 +59,24 @@ def debian_base(folder: Path) -> Path:
     return _DEBIAN
 
 
+def minimal_debian(suite: str, folder: Path) -> Path:
+    """An archive of the smallest Debian with certificates, without Python; kept for the next time."""
+    kept = _DEBIAN.with_name(f"debian-minimal-{suite}.tar")
+    if not kept.exists():
+        debootstrap = program("debootstrap", "debootstrap")
+        command = [debootstrap, "--variant=minbase", "--include=ca-certificates", suite, str(folder / "minimal")]
+        made = subprocess.run(command, capture_output=True, text=True, timeout=1500)
+        if made.returncode:
+            absent(f"Debian {suite}", made.stdout[-500:])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        new = kept.with_suffix(f".{os.getpid()}")
+        left_out = ["--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*"]
+        subprocess.run(["tar", "-C", folder / "minimal", *left_out, "-cf", new, "."], check=True)
+        new.replace(kept)
+        shutil.rmtree(folder / "minimal")
+    return kept
+
+
 def _python(tar: tarfile.TarFile) -> None:
     """Below /usr/local, whatever its place here; shared libraries where the loader looks without being told."""
     stdlib = Path(sysconfig.get_paths()["stdlib"])

@@ -1,8 +1,8 @@
 """A provider ``oracle/oci`` for OpenTofu and Terraform that makes nothing.
 
-It has the schema of Oracle's, gives OCIDs, and refuses what OCI would refuse of a first apply. Oracle's own is in no
-registry that the tests reach. With this one the tool validates, plans, applies, changes and destroys the modules for
-real: every expression, condition, count and dependency is in force.
+It has the schema of Oracle's, gives OCIDs, and refuses what OCI would refuse of a first apply. Oracle's own is out
+of reach for the tests. With this one the tool validates, plans, applies, changes and destroys the modules for real:
+every expression, condition, count and dependency is in force.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _METADATA = 32_000
 
 def found(name: str) -> dict[str, Any]:
     """What the service answers to a data source."""
-    return {
+    known: dict[str, dict[str, Any]] = {
         "oci_core_services": {
             "services": [
                 {"id": "ocid1.service.oc1.iad.all", "cidr_block": "all-iad-services-in-oracle-services-network"}
@@ -63,10 +63,11 @@ def found(name: str) -> dict[str, Any]:
                 {"region_name": HOME, "is_home_region": True, "region_key": "IAD"},
             ]
         },
-    }.get(name.removeprefix("data."), {})
+    }
+    return known.get(name.removeprefix("data."), {})
 
 
-class Provider(rpc.ProviderServicer):
+class Provider(rpc.ProviderServicer):  # type: ignore[misc]
     """The plugin protocol, version 6."""
 
     def __init__(self, *_: object) -> None:
@@ -239,5 +240,5 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    tf.provider.ProviderServicer = Provider  # type: ignore[assignment,misc]
-    run_provider(None)  # type: ignore[arg-type]
+    tf.provider.ProviderServicer = Provider
+    run_provider(None)

@@ -65,6 +65,18 @@ def terraform_with_oci(module: str, tmp_path: Path) -> Terraform:
     return _prepared(program, mirrors, module, tmp_path)
 
 
+def without_providers(tmp_path: Path) -> Terraform:
+    """An empty working folder. Skips without a binary."""
+    program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)
+    if not program:
+        pytest.skip("OpenTofu or Terraform is not here")
+    folder = tmp_path / "module"
+    folder.mkdir()
+    settings = tmp_path / "terraform.rc"
+    settings.touch()
+    return Terraform(program, folder, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1"})
+
+
 def terraform(module: str, tmp_path: Path) -> Terraform:
     """Skips without a binary or a provider: neither can be had from a package registry."""
     program = next(filter(None, map(shutil.which, ("tofu", "terraform"))), None)

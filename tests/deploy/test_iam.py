@@ -348,6 +348,8 @@ def test_oci_policies_name_what_they_are_about(module: str) -> None:
         "use secrets",
         "manage secret-versions",
         "use keys",
+        "use ons-topics",
+        "use metrics",
         "read objects",
         "manage objects",
         "manage functions-family",

@@ -152,45 +152,146 @@ def test_without_a_right_nothing_is_staged(rotation: Rotation) -> None:
     assert rotation.scene.is_in_step(1)
 
 
+class MachineUnderTest:
+    """A folder with a configuration as a module's, whose topic and configuration bucket are in the local OCI."""
+
+    def __init__(self, clouds: Clouds, folder: Path) -> None:
+        import oci
+
+        self.clouds, self.folder = clouds, folder
+        self.bucket = bucket(clouds, f"machine-{uuid.uuid4().hex[:10]}")
+        config = oci.config.from_file(str(clouds.cloud.config))
+        storage = oci.object_storage.ObjectStorageClient(config, service_endpoint=clouds.cloud.endpoint)
+        storage.put_object(clouds.cloud.namespace, self.bucket, "machine/configuration.json", b"{}")
+        topics = oci.ons.NotificationControlPlaneClient(config, service_endpoint=clouds.cloud.endpoint)
+        details = oci.ons.models.CreateTopicDetails(name=self.bucket, compartment_id=clouds.cloud.tenancy)
+        self.topic = str(topics.create_topic(details).data.topic_id)
+
+    def configure(self, jobs: str) -> None:
+        alerts = f'[alerts]\nurls = ["oci-notifications://{self.topic}"]\n'
+        metrics = f'[metrics.oci]\ncompartment = "{self.clouds.cloud.tenancy}"\n'
+        state = f'[state]\nurl = "sqlite:///{self.folder}/state.db"\n'
+        (self.folder / "keepstep.toml").write_text(state + alerts + metrics + jobs)
+
+    def run(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+        ran = called(self.clouds, self.folder, *words)
+        said: str = ran.stdout + ran.stderr
+        assert ran.returncode in codes, said
+        return said
+
+    def fetches(self) -> None:
+        """Its configuration, as deploy/machine/run does."""
+        address = f"oci://{self.bucket}@{self.clouds.cloud.namespace}/machine/"
+        self.run("sync", address, str(self.folder / "fetched"))
+        assert (self.folder / "fetched" / "configuration.json").read_text() == "{}"
+
+    def was_told(self) -> bool:
+        log = self.clouds.cloud.directory / "notifications.jsonl"
+        return self.topic in (log.read_text() if log.exists() else "")
+
+
 def test_the_secrets_host_module(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """oci-secrets-host: its machine delivers its secrets and sees their drift, by its statements alone."""
+    """oci-secrets-host: its statements are enough to fetch, deliver, drift, measure and alert; all are needed."""
     _, ocid = clouds.create("v1")
+    machine = MachineUnderTest(clouds, tmp_path)
     statements = in_module(
         "oci-secrets-host",
         {
-            "distinct([for secret in var.secrets : secret.ocid])": [ocid],
-            "oci_identity_dynamic_group.host.name": "host",
-            "var.compartment_ocid": "c",
+            "local.ocids": [ocid],
+            "local.host": "group host",
+            "local.where_secrets": "compartment id v where",
+            "local.where": "compartment id c where",
+            "oci_objectstorage_bucket.configuration.name": machine.bucket,
         },
     )
+    assert len(statements) == 4
     (tmp_path / "map.csv").write_text(f"{ocid},{tmp_path}/secret,0600\n")
+    (tmp_path / "folder.csv").write_text(f"{ocid},{tmp_path}/folder,0600\n")
+    (tmp_path / "folder").mkdir()
+    machine.configure(
+        f'[job.host]\nkind = "secrets"\nmap = "{tmp_path}/map.csv"\n'
+        f'[job.broken]\nkind = "secrets"\nmap = "{tmp_path}/folder.csv"\n'
+    )
     with clouds.cloud.policy(*statements), recorded(monkeypatch) as seen:
-        applied = called(clouds, tmp_path, "secrets", "apply", "map.csv")
-        assert applied.returncode == 3, applied.stderr
-        drift = called(clouds, tmp_path, "secrets", "drift", "map.csv")
-        assert drift.returncode == 0, drift.stderr
+        machine.fetches()
+        assert "warning: OCI" not in machine.run("secrets", "apply", "host", codes=(3,))
+        machine.run("secrets", "apply", "host")
+        machine.run("secrets", "drift", "host")
+        machine.run("secrets", "apply", "broken", codes=(1, 2, 5))
+        assert "NotAuthorizedOrNotFound" not in machine.run("doctor", "--json", codes=(0, 1, 2, 3, 4, 5))
+    assert machine.was_told()
     assert superfluous(statements, seen) == []
 
 
 def test_the_cost_reports_module(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """oci-cost-reports: its endorsement lets cost reports be read, and without it nothing is."""
+    """oci-cost-reports: its statements are enough to fetch, copy, measure, alert and doctor, and all are needed."""
+    _, ocid = clouds.create("key")
+    machine = MachineUnderTest(clouds, tmp_path)
     statements = in_module(
         "oci-cost-reports",
         {
             "oci_identity_group.reports.name": "reports",
-            "oci_identity_dynamic_group.machine[0].name": "machine",
-            "var.compartment_ocid": "c",
-            "values(local.delivered)": ["ocid1.vaultsecret.oc1.iad.aaaa"],
+            "local.machine": "group machine",
+            "local.where": "compartment id c where",
+            "local.compartment": "c",
+            "values(local.delivered)": [ocid],
+            "local.is_injected ? [] : [oci_objectstorage_bucket.configuration.name]": [machine.bucket],
             "oci_kms_key.this.id": KEY,
         },
     )
-    endorsements = [text for text in statements if text.startswith("endorse")]
-    source = f"oci://{clouds.cloud.tenancy}@bling/"
-    with clouds.cloud.policy(*endorsements), recorded(monkeypatch) as seen:
-        ran = called(clouds, tmp_path, "sync", source, str(tmp_path / "reports"))
-    assert ran.returncode in (0, 4), ran.stderr
-    assert "needs" not in ran.stderr
-    assert superfluous(endorsements, seen | {"GetObject"}) == []
+    ours = [text for text in statements if "allow service" not in text]
+    assert len(ours) == 5 and len(statements) == 6
+    source, target = f"oci://{clouds.cloud.tenancy}@bling/", tmp_path / "reports"
+    machine.configure(
+        f'[job.reports]\nkind = "sync"\nsource = "{source}"\ntarget = "{target}"\n'
+        f'[job.broken]\nkind = "sync"\nsource = "{tmp_path}/none"\ntarget = "{target}"\n'
+    )
+    (tmp_path / "map.csv").write_text(f"{ocid},{tmp_path}/key,0600\n")
+    with clouds.cloud.policy(*ours), recorded(monkeypatch) as seen:
+        machine.fetches()
+        machine.run("secrets", "apply", "map.csv", codes=(3,))
+        for _ in range(2):
+            assert "warning: OCI" not in machine.run("sync", "reports", codes=(0, 4))
+        machine.run("sync", "broken", codes=(5,))
+        assert "NotAuthorizedOrNotFound" not in machine.run("doctor", "--json", codes=(0, 1, 2, 3, 4, 5))
+    assert machine.was_told()
+    assert superfluous(ours, seen) == []
     with clouds.cloud.policy("allow group reports to read objects in tenancy"):
         refused = called(clouds, tmp_path, "sync", source, str(tmp_path / "reports"))
     assert refused.returncode not in (0, 4)
+
+
+@pytest.mark.parametrize("kind", ["source", "target", "delete"])
+def test_the_statements_of_a_sync(
+    clouds: Clouds, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/sync.md: reading, writing (new, changed, in parts) and deleting need all that the page says."""
+    name = bucket(clouds, f"sync-{uuid.uuid4().hex[:10]}")
+    [read, write, delete] = in_document(
+        "docs/sync.md", {"group": "group g", "its compartment": "c", "bucket": name}
+    )
+    address, local = f"oci://{name}@{clouds.cloud.namespace}/", tmp_path / "local"
+    local.mkdir()
+    (local / "small").write_text("1")
+    (local / "large").write_bytes(b"1" * (17 << 20))
+    if kind == "source":
+        assert called(clouds, tmp_path, "sync", str(local), address).returncode == 0
+    statements = {"source": [read], "target": [write], "delete": [write, delete]}[kind]
+    with clouds.cloud.policy(*statements), recorded(monkeypatch) as seen:
+        if kind == "source":
+            runs = [["sync", address, str(tmp_path / "there")], ["verify", address, str(tmp_path / "there")]]
+        else:
+            runs = [["sync", str(local), address], ["sync", str(local), address]]
+        for words in runs:
+            ran = called(clouds, tmp_path, *words)
+            assert ran.returncode == 0, ran.stderr
+        if kind != "source":
+            (local / "small").write_text("22")
+            ran = called(clouds, tmp_path, "sync", str(local), address)
+            assert ran.returncode == 0, ran.stderr
+        if kind == "delete":
+            (local / "small").unlink()
+            ran = called(clouds, tmp_path, "sync", "--delete", str(local), address)
+            assert ran.returncode == 0, ran.stderr
+            assert "DeleteObject" in " ".join(seen), seen
+    assert superfluous(statements, seen) == []

@@ -24,6 +24,8 @@ _SECRET = re.compile(
     r"|oci_identity_(auth_token|customer_secret_key|smtp_credential)|random_password|tls_private_key"
 )
 """Resources whose attributes would bring a secret into the state."""
+_MARKED: dict[str, Any] = {"inject": {}, "oci_api_private_key": None, "aws_secret_key": None}
+"""Fallbacks, and empty."""
 EXPECTED = ["aws-rotation", "aws-sync", "oci-cost-reports", "oci-rotation", "oci-secrets-host"]
 
 
@@ -115,11 +117,11 @@ def test_a_wrong_attribute_is_found() -> None:
 
 @pytest.mark.parametrize("module", EXPECTED)
 def test_no_secret_is_in_the_state(module: str) -> None:
-    """No resource holds a secret's value; the only variable that could is marked, and empty."""
+    """No resource holds a secret's value; the only variables that could are marked, and empty."""
     assert [f"{kind}.{name}" for kind, name, _ in resources(module) if _SECRET.fullmatch(kind)] == []
     variables = {name: body for block in read(module)["variable"] for name, body in block.items()}
     marked = {name: body["default"] for name, body in variables.items() if body.get("sensitive")}
-    assert marked == ({"inject": {}} if module == "oci-cost-reports" else {})
+    assert marked == (_MARKED if module == "oci-cost-reports" else {})
 
 
 @pytest.mark.parametrize("module", EXPECTED)
@@ -188,6 +190,33 @@ def test_what_cannot_be_made_again_is_not_destroyed_by_accident() -> None:
         if "aws_kms_key.audit" in json.dumps(body) and not kind.startswith("data.")
     ]
     assert users == ["aws_kms_alias.audit", "aws_s3_bucket_server_side_encryption_configuration.audit"]
+
+
+@pytest.mark.parametrize(
+    ("module", "kept"),
+    [
+        ("oci-cost-reports", {"aws_s3_bucket.reports", "oci_kms_key.this", "oci_kms_vault.this"}),
+        ("oci-secrets-host", {"oci_core_instance.this"}),
+        ("oci-rotation", {"oci_objectstorage_bucket.audit"}),
+    ],
+)
+def test_what_holds_data_or_keys_on_oci_refuses_too(module: str, kept: set[str]) -> None:
+    """Reports, keys, the audit log and the machine of containers; the README has the way to do it on purpose."""
+    assert {f"{kind}.{name}" for kind, name, body in resources(module) if _refuses(body)} == kept
+    text = (FOLDER / module / "README.md").read_text()
+    for address in kept:
+        assert address in text
+
+
+@pytest.mark.parametrize("module", ["oci-cost-reports", "oci-rotation", "oci-secrets-host"])
+def test_identity_is_written_in_the_home_region(module: str) -> None:
+    """Every resource of IAM has the provider of the home region, and everything that can have tags has them."""
+    schema = json.loads(EXTRACT.read_text())
+    for kind, name, body in resources(module):
+        if kind.startswith("oci_identity_"):
+            assert "oci.home" in str(body["provider"]), name
+        if kind.startswith("oci_") and "freeform_tags" in schema[kind]["attributes"]:
+            assert "var.tags" in str(body.get("freeform_tags")), f"{kind}.{name}"
 
 
 def _refuses(body: dict[str, Any]) -> bool:

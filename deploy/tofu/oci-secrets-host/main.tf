@@ -14,8 +14,8 @@ locals {
   host  = "dynamic-group ${oci_identity_dynamic_group.host.name}"
   where = "compartment id ${var.compartment_ocid} where"
   # A secret may be in another compartment than the machine.
-  vault = "compartment id ${coalesce(var.secrets_compartment_ocid, var.compartment_ocid)} where"
-  ocids = distinct([for secret in var.secrets : secret.ocid])
+  where_secrets = "compartment id ${coalesce(var.secrets_compartment_ocid, var.compartment_ocid)} where"
+  ocids         = distinct([for secret in var.secrets : secret.ocid])
 }
 
 resource "oci_identity_policy" "secrets" {
@@ -24,7 +24,7 @@ resource "oci_identity_policy" "secrets" {
   name           = "${var.name}-secrets"
   description    = "Reads the secrets that it delivers"
   freeform_tags  = var.tags
-  statements     = [for ocid in local.ocids : "allow ${local.host} to read secret-bundles in ${local.vault} target.secret.id = '${ocid}'"]
+  statements     = [for ocid in local.ocids : "allow ${local.host} to read secret-bundles in ${local.where_secrets} target.secret.id = '${ocid}'"]
 }
 
 resource "oci_identity_policy" "host" {

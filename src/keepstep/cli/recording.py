@@ -159,8 +159,16 @@ def _post(config: Config, recording: Recording) -> None:
     identity = OciIdentity(OciSettings(auth=auth, profile=profile, config_file=given.config_file))
     dimensions = {"job": run.job, "kind": run.kind, "host": run.host}
     try:
-        place = {"namespace": settings.namespace, "compartment": settings.compartment, "region": settings.region}
-        post_metric("success", 1, run.finished, dimensions, identity=identity, **place)
+        post_metric(
+            "success",
+            1,
+            run.finished,
+            dimensions,
+            namespace=settings.namespace,
+            compartment=settings.compartment,
+            identity=identity,
+            region=settings.region,
+        )
     except Error as exc:
         what = f"OCI Monitoring was not told of this run: {exc.message}" + (f" ({exc.hint})" if exc.hint else "")
         click.echo(f"warning: {printable(what)}", err=True)

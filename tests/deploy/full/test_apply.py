@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.deploy.hcl import FOLDER
+from tests.deploy.moto import moto
 from tests.deploy.terraform import Terraform, terraform
-from tests.servers import Aws, absent, free_port, program, running, wait_until
+from tests.servers import Aws, absent, program
 
 _SERVICES = (
     *("cloudwatch", "ec2", "ecr", "ecs", "events", "iam", "kms", "lambda", "logs"),
@@ -28,11 +28,8 @@ _CHECKOV = "checkov==3.3.30"
 @pytest.fixture(scope="module")
 def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """moto as it is: the local AWS of keepstep has fewer services."""
-    log, port = tmp_path_factory.mktemp("moto") / "log", free_port()
-    command = [program("moto_server", "moto"), "--host", "127.0.0.1", "--port", str(port)]
-    with running(command, log=log, env={**os.environ, **_MOTO}) as process:
-        wait_until(lambda: "Running on" in log.read_text(), process, timeout=60, log=log)
-        yield f"http://127.0.0.1:{port}"
+    with moto(tmp_path_factory.mktemp("moto"), **_MOTO) as url:
+        yield url
 
 
 _PROVIDER = """provider "aws" {
