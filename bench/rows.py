@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -138,7 +139,7 @@ def small_files(count: int, size: int) -> Iterator[Path]:
         yield source
 
 
-class _Folders:
+class _Folders(Iterator[str]):
     """A new folder for each run. ext4 is slow to use the inodes of files again that were deleted moments ago."""
 
     def __init__(self, parent: Path) -> None:
@@ -198,6 +199,42 @@ def large_object(runs: int) -> Iterator[Row]:
             yield Row(work, "wall <= 1.05x, < 400 MiB", is_met, costs)
 
 
+def over_tls(runs: int) -> Iterator[Row]:
+    """Objects of 1 MiB, and large ones: bytes rather than requests, with their checksums and encryption."""
+    for work, count, size in (("1,000 x 1 MiB", 1000, 2**20), ("4 x 256 MiB", 4, 2**28)):
+        with small_files(count, size) as source, servers.tls_objects(count, size) as (url, certificate):
+            env = servers.aws_env(url) | {"AWS_CA_BUNDLE": str(certificate), "PYTHONPATH": str(Path.cwd())}
+            down: Iterator[str] = _Folders(source.parent)
+            for direction, origin in (("up", str(source)), ("down", "s3://a")):
+                if direction == "up" and count < 1000:
+                    continue
+                makers: dict[str, Command] = {
+                    "keepstep": partial(peers.keepstep, origin),
+                    "rclone": partial(_rclone_tls, origin, url, str(certificate)),
+                    "awscrt, bare": partial(_awscrt, direction, url, str(certificate), str(source), count),
+                }
+                target = partial(next, itertools.repeat("s3://b") if direction == "up" else down)
+                costs = _in_turn(makers, target, env, runs)
+                most, bare = _TLS_BARS[direction, count]
+                ours = costs["keepstep"]
+                is_met = ours.cpu <= most * costs["rclone"].cpu and ours.cpu <= bare * costs["awscrt, bare"].cpu
+                bar = f"CPU <= {most}x rclone, {bare}x awscrt"
+                yield Row(f"{work} {direction}, https", bar, is_met, costs)
+
+
+_TLS_BARS = {("up", 1000): (0.4, 1.1), ("down", 1000): (0.5, 1.2), ("down", 4): (1.0, 9)}
+"""CPU against rclone's and against bare awscrt's."""
+
+
+def _rclone_tls(origin: str, url: str, certificate: str, target: str) -> list[str]:
+    return peers.with_endpoint([*peers.rclone(origin, target), "--s3-no-head", "--ca-cert", certificate], url)
+
+
+def _awscrt(direction: str, url: str, certificate: str, source: str, count: int, target: str) -> list[str]:
+    folder = source if direction == "up" else target
+    return [sys.executable, "-m", "bench.crt_transfer", direction, url, certificate, folder, str(count)]
+
+
 def between_clouds(runs: int) -> Iterator[Row]:
     from bench.oci import oci_bucket
 
@@ -224,5 +261,6 @@ ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
     "disorder": noop_disorder,
     "small": small_objects,
     "large": large_object,
+    "tls": over_tls,
     "clouds": between_clouds,
 }

@@ -44,6 +44,19 @@ def listing_s3(layout: str, count: int, latency_ms: float) -> Iterator[str]:
             process.terminate()
 
 
+@contextlib.contextmanager
+def tls_objects(count: int, size: int) -> Iterator[tuple[str, Path]]:
+    """The S3 of objects of one size over TLS (:mod:`bench.object_server`), and the file of its certificate."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        command = [sys.executable, "-m", "bench.object_server", str(count), str(size), folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            try:
+                yield f"https://localhost:{int(process.stdout.readline())}", Path(folder) / "cert.pem"
+            finally:
+                process.terminate()
+
+
 def requests_of(url: str) -> dict[str, int]:
     """How many requests the listing S3 had since it was last asked."""
     with urlopen(f"{url}/_counts") as answer:

@@ -6,10 +6,12 @@ Source: "Checking object integrity in Amazon S3"; values are base64 of the big-e
 from __future__ import annotations
 
 import hashlib
+import sys
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from keepstep.clouds.http import Buffer
@@ -31,6 +33,13 @@ _USUAL = tuple(
 """Bytes of a part, as the clients of S3 and OCI have it by default or as people set it."""
 
 
+INLINE = 64 * 1024
+"""Bytes that are digested on the spot; a thread would cost more."""
+_INLINE_CRC = 1024 * 1024
+_LOADING = 32 * 1024 * 1024
+"""Bytes whose MD5 costs as much as it does to load the library of the fastest CRCs."""
+
+
 class Hasher(Protocol):
     """One checksum of contents that come piece by piece."""
 
@@ -41,7 +50,9 @@ class Hasher(Protocol):
 
 def checksum(algorithm: str) -> Compute:
     """The function that computes it. Raises :class:`ConfigError` when it needs a library that is not installed."""
-    hasher(algorithm)
+    running = hasher(algorithm)
+    if isinstance(running, _Crc):
+        return running.of
 
     def compute(data: Buffer) -> str:
         running = hasher(algorithm)
@@ -68,6 +79,36 @@ def hasher(algorithm: str) -> Hasher:
             return _XxHash(getattr(_crt(algorithm).XXHash, _XXHASH[algorithm])())
 
 
+def inline(algorithm: str) -> int:
+    """Bytes that are digested on the spot: a thread costs more than a CRC of a megabyte."""
+    return _INLINE_CRC if algorithm in CRCS else INLINE
+
+
+def is_at_hand(algorithm: str) -> bool:
+    """Whether it can be computed without loading a library for it."""
+    return algorithm not in ("CRC64NVME", "CRC32C") or "awscrt.checksums" in sys.modules
+
+
+@cache
+def has_crt() -> bool:
+    """Whether the library of the fastest CRCs is installed."""
+    return find_spec("awscrt") is not None
+
+
+class Patience:
+    """How long a dear digest is put up with before a library is loaded for a cheaper one."""
+
+    def __init__(self) -> None:
+        self._left = _LOADING
+
+    def lasts(self, size: int) -> bool:
+        """Whether it still pays to digest ``size`` more bytes the dear way; counts them if so."""
+        if self._left < size:
+            return False
+        self._left -= size
+        return True
+
+
 def text_of(hasher: Hasher) -> str:
     """The value as stores write it."""
     return b64encode(hasher.digest()).decode()
@@ -84,6 +125,10 @@ class _Crc:
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._length, "big")
+
+    def of(self, data: Buffer) -> str:
+        """Of these bytes alone, as stores write it."""
+        return b64encode(self._function(data, 0).to_bytes(self._length, "big")).decode()
 
 
 def combined(algorithm: str, pieces: Iterable[tuple[int, int]]) -> int:

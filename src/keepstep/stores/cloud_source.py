@@ -15,12 +15,12 @@ from typing import Protocol
 from keepstep.clouds.http import Response, TooLarge
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound
+from keepstep.stores.checksums import INLINE, inline
 from keepstep.stores.interface import Buffer, Entry, Properties
 from keepstep.stores.proof import Claim, Running, digest_now, running
 
 HeaderPair = tuple[str, str]
 
-_INLINE = 64 * 1024
 _ATTEMPTS = 3
 """How often a piece is asked for when the answer is another one."""
 _CUT = 8 * 1024 * 1024 - 4093
@@ -143,7 +143,7 @@ class CloudSource:
         await self._settle(claim, digests)
 
     async def _digests(self, claim: Claim) -> tuple[bytes, ...]:
-        if len(self.first) <= _INLINE:
+        if len(self.first) <= inline(claim.algorithm):
             return digest_now(claim, self.first)
         return await self._reader.workers.run(digest_now, claim, self.first)
 
@@ -245,7 +245,7 @@ async def opened(reader: Reader, entry: Entry, limit: int) -> CloudSource:
 def _is_as_listed(response: Response, entry: Entry) -> bool:
     """Whether it is the whole object, small, in the state and of the size that the listing showed."""
     length = len(response.body)
-    is_whole = response.status == 200 and length == entry.size and length <= _INLINE
+    is_whole = response.status == 200 and length == entry.size and length <= INLINE
     return is_whole and response.headers.get("etag", "").strip('"') == entry.etag
 
 

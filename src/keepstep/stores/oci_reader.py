@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from keepstep.clouds.http import Response
 from keepstep.clouds.workers import Workers
 from keepstep.errors import ConfigError, Corrupt
-from keepstep.stores.checksums import hasher, likely_part_sizes
+from keepstep.stores.checksums import Patience, hasher, is_at_hand, likely_part_sizes
 from keepstep.stores.cloud_source import bare
 from keepstep.stores.headers import from_headers
 from keepstep.stores.interface import Properties
@@ -24,8 +24,8 @@ from keepstep.stores.proof import Claim
 METADATA = "opc-meta-"
 _HEADERS = (
     ("opc-content-crc32c", "CRC32C"),
-    ("content-md5", "MD5"),
     ("opc-content-sha256", "SHA256"),
+    ("content-md5", "MD5"),
     ("opc-multipart-md5", "MD5"),
 )
 """The cheapest first, what is of parts last."""
@@ -39,6 +39,7 @@ class OciReads:
     workers: Workers
     encodings: list[str] = field(default_factory=lambda: ["identity", "gzip"])
     suspects: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
 
 
 class OciReader:
@@ -51,6 +52,7 @@ class OciReader:
         self.suspects = reads.suspects
         self._client = reads.client
         self._name = name
+        self._patience = reads.patience
 
     def get(self, headers: Sequence[HeaderPair], most: int) -> Awaitable[Response]:
         return self._client.call("GetObject", "GET", "o", self._name, headers=headers, most=most)
@@ -68,12 +70,12 @@ class OciReader:
         return b64encode(hashlib.md5(response.body, usedforsecurity=False).digest()).decode() == stored
 
     def claim(self, response: Response) -> Claim | None:
-        return _claim(response.headers, len(response.body))
+        return _claim(response.headers, len(response.body), self._patience)
 
     async def find_claim(self, tag: str, size: int) -> Claim | None:
         response = await self.head()
         is_same = bare(response.headers.get("etag", "")) == bare(tag)
-        return _claim(response.headers, size) if is_same else None
+        return _claim(response.headers, size, self._patience) if is_same else None
 
     def held(self, claim: Claim) -> None:
         return
@@ -86,9 +88,11 @@ class OciReader:
             )
 
 
-def _claim(headers: Mapping[str, str], size: int) -> Claim | None:
+def _claim(headers: Mapping[str, str], size: int, patience: Patience) -> Claim | None:
     found: Claim | None = None
     for header, algorithm in _HEADERS:
+        if header in headers and "content-md5" in headers and not is_at_hand(algorithm) and patience.lasts(size):
+            continue
         if header in headers and (claim := _parsed(algorithm, headers[header], size)):
             if not claim.parts:
                 return claim

@@ -14,10 +14,7 @@ from typing import NamedTuple, Protocol
 
 from keepstep.clouds.http import Buffer
 from keepstep.clouds.workers import Workers
-from keepstep.stores.checksums import CRCS, Hasher, PartsDigest, combined, hasher
-
-_INLINE = 64 * 1024
-"""Bytes that are digested on the spot; a thread would cost more."""
+from keepstep.stores.checksums import CRCS, INLINE, Hasher, PartsDigest, combined, hasher, inline
 
 
 class Claim(NamedTuple):
@@ -86,7 +83,7 @@ class _InAnyOrder:
         return
 
     async def add(self, offset: int, data: Buffer) -> None:
-        if len(data) <= _INLINE:
+        if len(data) <= inline(self._claim.algorithm):
             self._pieces.update(self._crcs(offset, data))
         else:
             self._pieces.update(await self._workers.run(self._crcs, offset, data))
@@ -165,7 +162,7 @@ class _InOrder:
             await future
         if self._has_gap:
             return
-        if len(data) <= _INLINE:
+        if len(data) <= INLINE:
             self._update(data)
         else:
             await self._workers.run(self._update, data)

@@ -24,6 +24,7 @@ from keepstep.stores.interface import EVERYTHING, Entry, Listing, Missing, OnSen
 from keepstep.stores.listing import CloudListing, Habits, Stray
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import answered
+from keepstep.stores.s3_bodies import SIGNED, Bodies, Way
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_copy import ServerCopy, is_one_service
 from keepstep.stores.s3_deletes import S3Deletes
@@ -53,9 +54,10 @@ class S3Store:
         self._workers = Workers(4)
         self._etags = Etags(client, self._first_page, self.notices)
         self._reads = S3Reads(client, self._workers, self._etags, address.prefix)
-        self._writer = S3Writer(client, self._workers, self._etags, self._options)
+        self.bodies = Bodies(client, address.prefix, self.notices, self._options)
+        self._writer = S3Writer(client, self._workers, self._etags, self.bodies)
         self._deletes = S3Deletes(client, address.prefix, self.notices)
-        self._trials = Trials(client, address.prefix, self.notices, partial(self._writer.send, "PutObject"))
+        self._trials = Trials(client, address.prefix, self.notices, self._writer.put)
 
     @property
     def requests(self) -> Counter[str]:
@@ -79,24 +81,32 @@ class S3Store:
     async def put(self, key: str, data: Buffer, properties: Properties, on_sent: OnSent | None = None) -> str:
         full = self.address.prefix + key
         await self._trials.admit(full, len(data))
-        headers = [*to_headers(properties, METADATA, S3_FIELDS), *await self._writer.checksums(data)]
-        response = await self._writer.send("PutObject", full, data, headers=headers)
+        response = await self._writer.put(full, data, to_headers(properties, METADATA, S3_FIELDS))
         await self._trials.look(full, properties, is_large=False)
         return response.headers["etag"].strip('"')
 
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         headers = [("content-type", content_type), ("if-none-match", "*")]
-        create = partial(self._writer.send, "PutObject", self.address.prefix + key, data, headers=headers)
+        create = partial(self._writer.put, self.address.prefix + key, data, headers)
         await create()
         await self._trials.create_again(create)
 
     async def begin(self, key: str, size: int, part_size: int, properties: Properties) -> S3Upload:
-        return await self.create_upload(self.address.prefix + key, size, properties)
+        return await self.create_upload(
+            self.address.prefix + key, size, properties, way=await self.bodies.parts(size)
+        )
 
     async def create_upload(
-        self, full: str, size: int, properties: Properties, more: Sequence[HeaderPair] = ()
+        self,
+        full: str,
+        size: int,
+        properties: Properties,
+        more: Sequence[HeaderPair] = (),
+        way: Way = SIGNED,
     ) -> S3Upload:
         """An upload to a whole key, with headers beside those of its properties."""
+        if way.algorithm and way.algorithm != self.bodies.asked:  # what was asked for goes with every request
+            more = [*more, ("x-amz-checksum-algorithm", way.algorithm)]
         await self._trials.admit(full, size)
         response = await self._client.call(
             "CreateMultipartUpload",
@@ -106,7 +116,7 @@ class S3Store:
             headers=[*to_headers(properties, METADATA, S3_FIELDS), *more],
         )
         look = partial(self._trials.look, full, properties, is_large=True)
-        return S3Upload(self._writer, full, answered(response).text("UploadId"), size, look)
+        return S3Upload(self._writer, full, answered(response).text("UploadId"), size, look, way)
 
     async def resume(self, key: str, token: str, size: int, part_size: int) -> S3Upload | None:
         """Asks for the parts (ListParts, a thousand at a time); those of another size are sent again.
@@ -116,6 +126,7 @@ class S3Store:
         upload = S3Upload(self._writer, self.address.prefix + key, token, size)
         marker, seen = "0", set[str]()
         while marker:
+            first = not seen
             seen.add(marker)
             try:
                 response = await self._client.call(
@@ -131,13 +142,14 @@ class S3Store:
             except Error:
                 return None if await upload.abort() else upload
             try:
-                parts, marker = parse_parts(response.document)
-            except Transient:
+                parts, marker, declared = parse_parts(response.document)
+                if first:
+                    upload.way = await self.bodies.resumed(declared or self.bodies.asked, size)
+            except (ConfigError, Transient):  # no list, or of checksums that nothing here computes
                 return None if await upload.abort() else upload
             if marker in seen or len(seen) > _MOST_PARTS:  # a listing without an end
                 return None if await upload.abort() else upload
-            if not self._writer.algorithm:  # the upload's end has to name every part's
-                upload.adopt(parts, part_size)
+            upload.adopt(parts, part_size)
         return upload
 
     async def copy(self, source: Store, entry: Entry) -> str | None:
@@ -183,7 +195,7 @@ class S3Store:
         whole = [name for name in ALGORITHMS if not is_composite(name, headers)]
         known = {name: headers.get(f"x-amz-checksum-{name.lower()}", "-") for name in whole}
         md5 = self._etags.md5_in(headers)
-        if md5 and not md5[1] and await self._etags.are_believed(self.address.prefix, response):
+        if md5 and not md5[1] and await self._etags.are_believed(self.address.prefix):
             known["MD5"] = _base64(bytes.fromhex(md5[0]))
         # One with a number behind a dash is of the parts' checksums.
         return {name: value for name, value in known.items() if "-" not in value}
@@ -195,6 +207,7 @@ class S3Store:
         return
 
     async def close(self) -> None:
+        await self.bodies.close()
         self._workers.close()
         await self._client.close()
 

@@ -93,7 +93,7 @@ class S3Client:
         digest: str = EMPTY_PAYLOAD,
         most: int | None = None,
     ) -> Response:
-        """One operation to its end. ``digest`` is the SHA-256 of ``body`` in hex: S3 refuses a body that differs.
+        """One operation to its end. ``digest`` is the SHA-256 of ``body`` in hex, or ``UNSIGNED-PAYLOAD``.
 
         Raises what :mod:`keepstep.stores.s3_errors` makes of a refusal, and :class:`TooLarge`.
         """
@@ -116,6 +116,22 @@ class S3Client:
             if key is not None:
                 await self._take_back(operation, key, exc)
             raise
+
+    async def ask(
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Iterable[HeaderPair] = (),
+        body: Buffer = b"",
+        digest: str = EMPTY_PAYLOAD,
+    ) -> Response:
+        """The answer to one request, whatever it is: nothing is repeated, and a refusal raises nothing."""
+        extra = [*self._headers.get(operation, ()), *headers]
+        path = "/" + quote_path(key)
+        return await self._send(operation, method, path, encode_query(query), extra, body, digest, None)
 
     async def _take_back(self, operation: str, key: str, error: Unencrypted) -> None:
         """Removes what must not stay as it was stored: later runs would take it for what it is to be."""

@@ -22,7 +22,7 @@ from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import document_in, etag_in
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import NotOffered
-from keepstep.stores.s3_listing import escape
+from keepstep.stores.s3_listing import Part, escape
 from keepstep.stores.s3_upload import S3Upload
 
 MIB = 1024 * 1024
@@ -176,7 +176,7 @@ class ServerCopy:
                 (_IF_MATCH, etag),
             ],
         )
-        upload.adopt([(number + 1, length, f'"{etag_in(response)}"')], part_size)
+        upload.adopt([Part(number + 1, length, f'"{etag_in(response)}"')], part_size)
 
     def _part_size(self, size: int) -> int:
         wanted = self.options.multipart_chunksize or _PART

@@ -13,7 +13,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from keepstep.clouds.http import Response
 from keepstep.errors import Error
 from keepstep.stores.interface import Page
 from keepstep.stores.s3_client import S3Client
@@ -63,10 +62,10 @@ class Etags:
                 self.note_other()
         return self.are_md5 is True
 
-    async def are_believed(self, prefix: str, response: Response) -> bool:
+    async def are_believed(self, prefix: str) -> bool:
         """Whether an ETag may be taken for an MD5 although nobody looks at the contents."""
         async with self._lock:
-            is_known = self.are_md5 is not None or checks_bodies(response)
+            is_known = self.are_md5 is not None or self._client.endpoint.is_of_aws
             if not is_known and await self._agrees(prefix) is False:
                 self.note_other()
         return self.are_md5 is not False
@@ -94,8 +93,3 @@ class Etags:
                 self.are_md5 = True
                 return True
         return verdict
-
-
-def checks_bodies(response: Response) -> bool:
-    """Whether a store is known to refuse a body whose SHA-256 is not the signed one. Others may not look."""
-    return response.headers.get("server") == "AmazonS3"

@@ -293,17 +293,43 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
         raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
 
 
-def parse_parts(body: bytes | bytearray) -> tuple[list[tuple[int, int, str]], str]:
-    """The parts of an upload (number from 1, size in bytes, ETag), and where the next page begins, if any.
+class Part(NamedTuple):
+    """One that is there."""
 
-    Raises as :func:`parse` does.
-    """
-    wanted, top = frozenset({"PartNumber", "Size", "ETag"}), frozenset({"IsTruncated", "NextPartNumberMarker"})
+    number: int
+    """From 1."""
+    size: int
+    """Bytes."""
+    etag: str
+    checksum: str = ""
+    """Of the algorithm that the upload's beginning announced; empty where the store does not tell."""
+
+
+class Parts(NamedTuple):
+    """A page of them."""
+
+    parts: list[Part]
+    marker: str
+    """Where the next page begins; empty where there is none."""
+    algorithm: str
+    """Of the checksums that the upload's beginning announced."""
+
+
+def parse_parts(body: bytes | bytearray) -> Parts:
+    """Raises as :func:`parse` does."""
+    top = frozenset({"IsTruncated", "NextPartNumberMarker", "ChecksumAlgorithm"})
     try:
         root = read_xml(body)
-        items = [fields(child, wanted) for child in root if local(child) == "Part"]
-        parts = [(_natural(item["PartNumber"]), _natural(item["Size"]), item["ETag"]) for item in items]
         around = {name: text.strip() for name, text in fields(root, top).items()}
-        return parts, around["NextPartNumberMarker"] if around.get("IsTruncated") == "true" else ""
+        algorithm = around.get("ChecksumAlgorithm", "").upper()
+        checksum = f"Checksum{algorithm}"
+        wanted = frozenset({"PartNumber", "Size", "ETag", checksum})
+        items = [fields(child, wanted) for child in root if local(child) == "Part"]
+        parts = [
+            Part(_natural(item["PartNumber"]), _natural(item["Size"]), item["ETag"], item.get(checksum, "").strip())
+            for item in items
+        ]
+        marker = around["NextPartNumberMarker"] if around.get("IsTruncated") == "true" else ""
+        return Parts(parts, marker, algorithm)
     except (ValueError, KeyError) as exc:
         raise Garbled(f"the store answered a listing of parts with something else ({exc!r})") from exc

@@ -11,10 +11,10 @@ import hashlib
 from base64 import b64decode
 from collections.abc import Awaitable, Mapping, Sequence
 
-from keepstep.clouds.http import Response
+from keepstep.clouds.http import Buffer, Response
 from keepstep.clouds.workers import Workers
 from keepstep.errors import ConfigError, Corrupt, Error
-from keepstep.stores.checksums import ALGORITHMS, hasher, likely_part_sizes
+from keepstep.stores.checksums import ALGORITHMS, Patience, checksum, has_crt, hasher, is_at_hand, likely_part_sizes
 from keepstep.stores.cloud_source import bare
 from keepstep.stores.headers import S3_FIELDS, from_headers
 from keepstep.stores.interface import Properties
@@ -27,8 +27,6 @@ METADATA = "x-amz-meta-"
 CHECKSUM_MODE = ("x-amz-checksum-mode", "ENABLED")
 _HEADERS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in ("CRC64NVME", "CRC32", "CRC32C"))
 _SLOW_HEADERS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in ALGORITHMS[1:] if "CRC" not in name)
-_SMALL = 64 * 1024
-"""Bytes up to which an MD5 costs so little that loading a library for CRCs would cost more."""
 _MOST_LOOKED_AT = 100
 """Parts whose sizes are asked for, one by one."""
 
@@ -45,6 +43,7 @@ class S3Reads:
         """The second one for gateways that unpack what is stored packed unless the client can take it so."""
         self.suspects: dict[str, tuple[bytes, ...]] = {}
         self.asks_checksums = True
+        self.patience = Patience()
 
     async def call(
         self, operation: str, method: str, key: str, headers: Sequence[HeaderPair] = (), **rest: object
@@ -84,11 +83,24 @@ class S3Reader:
         return from_headers(response.headers, METADATA, S3_FIELDS)
 
     def is_proved(self, response: Response) -> bool:
-        etag = response.headers.get("etag", "").strip('"')
-        if len(etag) != 32 or hashlib.md5(response.body, usedforsecurity=False).hexdigest() != etag:
+        headers, body = response.headers, response.body
+        for header, algorithm in _HEADERS:
+            if header in headers and (is_at_hand(algorithm) or self._is_worth_loading(len(body))):
+                return self._is_crc(algorithm, headers, header, body)
+        etag = headers.get("etag", "").strip('"')
+        if len(etag) != 32 or hashlib.md5(body, usedforsecurity=False).hexdigest() != etag:
             return False
         self._reads.etags.are_md5 = True
         return True
+
+    def _is_worth_loading(self, size: int) -> bool:
+        return has_crt() and not self._reads.patience.lasts(size)
+
+    def _is_crc(self, algorithm: str, headers: Mapping[str, str], header: str, body: Buffer) -> bool:
+        try:
+            return checksum(algorithm)(body) == headers[header] and not is_composite(algorithm, headers)
+        except ConfigError:  # nothing here computes it
+            return False
 
     def claim(self, response: Response) -> Claim | None:
         return self._claim(response.headers, int(response.headers.get("content-length") or len(response.body)))
@@ -122,10 +134,12 @@ class S3Reader:
     def _claim(self, headers: Mapping[str, str], size: int) -> Claim | None:
         """The one that costs least to check; of the contents rather than of parts."""
         md5 = self._reads.etags.md5_in(headers)
-        if md5 and not md5[1] and size <= _SMALL:
-            return Claim("MD5", bytes.fromhex(md5[0]), is_certain=False)
+        has_md5 = md5 is not None and not md5[1]
         stored = [found for found in _HEADERS if found[0] in headers]
-        if not (md5 and not md5[1]):
+        stored.sort(key=lambda found: not is_at_hand(found[1]))
+        if md5 and has_md5 and stored and not is_at_hand(stored[0][1]) and not self._is_worth_loading(size):
+            return Claim("MD5", bytes.fromhex(md5[0]), is_certain=False)
+        if not has_md5:
             stored += [found for found in _SLOW_HEADERS if found[0] in headers]
         of_parts: Claim | None = None
         for header, algorithm in stored:
@@ -133,7 +147,7 @@ class S3Reader:
             if claim and not claim.parts:
                 return claim
             of_parts = of_parts or claim
-        if md5 and not md5[1]:
+        if md5 and has_md5:
             return Claim("MD5", bytes.fromhex(md5[0]), is_certain=False)
         if of_parts or md5 is None:
             return of_parts

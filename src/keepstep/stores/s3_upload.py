@@ -1,7 +1,7 @@
 """Bodies on their way into a bucket of S3: whole objects, and large ones in parts.
 
-Every body is signed with its SHA-256, which S3 refuses when it differs. Stores that only speak S3 may not look, so
-their answer is compared with what was sent (:mod:`keepstep.stores.s3_etags`).
+A body goes with one digest, which the store looks at, or its answer is compared with what was sent
+(:mod:`keepstep.stores.s3_bodies`, :mod:`keepstep.stores.s3_etags`).
 """
 
 from __future__ import annotations
@@ -12,84 +12,102 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from keepstep.clouds.http import Buffer, Response, TooLarge
+from keepstep.clouds.sigv4 import UNSIGNED_PAYLOAD
 from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Error, NotFound, Transient
-from keepstep.stores.checksums import checksum
-from keepstep.stores.options import TransferOptions
+from keepstep.stores.checksums import INLINE, checksum, inline
 from keepstep.stores.s3_answers import etag_in
+from keepstep.stores.s3_bodies import SIGNED, Bodies, Way
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import DigestRequired
-from keepstep.stores.s3_etags import AS_STORED, Etags, checks_bodies
-from keepstep.stores.s3_listing import escape
+from keepstep.stores.s3_etags import AS_STORED, Etags
+from keepstep.stores.s3_listing import Part, escape
 
 _ATTEMPTS = 3
 """How often a body is sent when the answer shows that something else was stored."""
-_INLINE = 64 * 1024
-"""Bodies up to this many bytes are hashed on the spot; a thread would cost more."""
 
 
 class S3Writer:
     """Sends bodies to one bucket."""
 
-    def __init__(self, client: S3Client, workers: Workers, etags: Etags, options: TransferOptions) -> None:
+    def __init__(self, client: S3Client, workers: Workers, etags: Etags, bodies: Bodies) -> None:
         self.client = client
         self.etags = etags
-        self.algorithm = options.checksum_algorithm
-        """Of the checksum that goes with every body; empty where none was asked for."""
+        self.bodies = bodies
         self._workers = workers
-        self._checksum = checksum(self.algorithm) if self.algorithm else None
         self._sends_md5 = False
+
+    async def put(self, key: str, data: Buffer, headers: Sequence[HeaderPair] = ()) -> Response:
+        """PutObject."""
+        way = self.bodies.whole(len(data))
+        return await self.send("PutObject", key, data, way, await self.checksum(way, data), headers=headers)
 
     async def send(
         self,
         operation: str,
         key: str,
         data: Buffer,
+        way: Way,
+        value: str,
         *,
-        query: Iterable[tuple[str, str]] = (),
+        query: Sequence[tuple[str, str]] = (),
         headers: Sequence[HeaderPair] = (),
     ) -> Response:
-        """A PutObject or an UploadPart, with the Content-MD5 once the bucket has asked for one."""
-        digest = _hash("sha256", data) if len(data) <= _INLINE else await self.hash("sha256", data)
-        query = tuple(query)
-        for _ in range(_ATTEMPTS):
-            is_with_md5 = self._sends_md5 or self.etags.are_md5 is False
-            more = [*headers, ("content-md5", await self._md5(data))] if is_with_md5 else headers
+        """A PutObject or an UploadPart; ``value`` is the way's checksum of ``data``.
+
+        With its MD5 where that is to be compared, so that a store that looks refuses what is damaged, or where the
+        bucket has asked for one.
+        """
+        md5 = ""
+        for attempt in range(_ATTEMPTS):
+            way = self.bodies.now(operation, way)
+            more = [*headers, *([(_header(way.algorithm), value)] if way.algorithm else ())]
+            if way.compares or self._sends_md5:
+                md5 = md5 or await self.hash("md5", data)
+                more.append(("content-md5", b64encode(bytes.fromhex(md5)).decode()))
+            digest = await self.hash("sha256", data) if way.signs else UNSIGNED_PAYLOAD
             try:
                 response = await self.client.call(
                     operation, "PUT", key, query=query, headers=more, body=data, digest=digest
                 )
             except DigestRequired:
-                if is_with_md5:
+                if md5:
                     raise
                 self._sends_md5 = True
                 continue
-            if checks_bodies(response) or await self._is_stored(
-                operation, key, data, response, is_with_md5=is_with_md5
-            ):
+            except Error as exc:
+                other = self.bodies.after(exc, operation, way)
+                if other is None:
+                    raise
+                if other.algorithm != way.algorithm:
+                    value = await self.checksum(other, data)
+                response = await self.send(operation, key, data, other, value, query=query, headers=headers)
+                self.bodies.note_signed(operation)
                 return response
-            self._sends_md5 = True
+            self.bodies.note_taken(operation, way)
+            if not way.compares or await self._is_stored(operation, key, data, response, md5, attempt):
+                return response
         raise Corrupt(
             f"{operation} on {self.client.thing(key)}: what was stored is not what was sent (MD5 differs)"
         )
 
     async def _is_stored(
-        self, operation: str, key: str, data: Buffer, response: Response, *, is_with_md5: bool
+        self, operation: str, key: str, data: Buffer, response: Response, md5: str, attempt: int
     ) -> bool:
         """Whether the answer's ETag is the MD5 of what was sent, or something else that proves nothing against it.
 
-        Where it differs a whole object is read back. What cannot be is sent again with its MD5 in a header: when
-        the ETag differs then too, ETags are no MD5s here, unless others were.
+        Where it differs a whole object is read back. What cannot be is sent again: when the ETag differs then too,
+        ETags are no MD5s here, unless others were.
         """
         found = self.etags.md5_in(response.headers)
         if found is None or found[1]:
             return True
-        if found[0] == (_hash("md5", data) if len(data) <= _INLINE else await self.hash("md5", data)):
+        if found[0] == md5:
             self.etags.are_md5 = True
             return True
         is_same = await self._reads_back(key, data) if operation == "PutObject" else None
         if is_same is None:
-            is_same = is_with_md5 and self.etags.are_md5 is not True
+            is_same = attempt > 0 and self.etags.are_md5 is not True
         if is_same and self.etags.are_md5 is None:
             self.etags.note_other()
         return is_same
@@ -104,21 +122,18 @@ class S3Writer:
         except Error:
             return None
 
-    async def checksums(self, data: Buffer) -> Sequence[HeaderPair]:
-        """The header with the body's checksum, where one was asked for."""
-        if self._checksum is None:
-            return ()
-        value = await self._workers.run(self._checksum, data)
-        return [(f"x-amz-checksum-{self.algorithm.lower()}", value)]
+    async def checksum(self, way: Way, data: Buffer) -> str:
+        """As the way wants it; empty where it wants none."""
+        if not way.algorithm:
+            return ""
+        compute = checksum(way.algorithm)
+        return compute(data) if len(data) <= inline(way.algorithm) else await self._workers.run(compute, data)
 
     async def hash(self, name: str, data: Buffer) -> str:
         """In hex."""
-        if len(data) <= _INLINE:
+        if len(data) <= INLINE:
             return _hash(name, data)
         return await self._workers.run(_hash, name, data)
-
-    async def _md5(self, data: Buffer) -> str:
-        return b64encode(bytes.fromhex(await self.hash("md5", data))).decode()
 
 
 Look = Callable[[], Awaitable[None]]
@@ -128,10 +143,18 @@ class S3Upload:
     """A multipart upload."""
 
     def __init__(
-        self, writer: S3Writer, key: str, upload_id: str, size: int, on_commit: Look | None = None
+        self,
+        writer: S3Writer,
+        key: str,
+        upload_id: str,
+        size: int,
+        on_commit: Look | None = None,
+        way: Way = SIGNED,
     ) -> None:
         """``on_commit`` is awaited when the object is there."""
         self.key = key
+        self.way = way
+        """How its parts are sent."""
         self._on_commit = on_commit
         self.token = upload_id
         self._writer = writer
@@ -139,7 +162,7 @@ class S3Upload:
         self._size = size
         self._etags: dict[int, str] = {}
         self._checksums: dict[int, str] = {}
-        """Of the parts, as elements of XML; empty where none was asked for."""
+        """Of the parts, by number from 1; empty where they have none."""
         self._has_md5s = True
         """Whether the parts' ETags may be their MD5s."""
 
@@ -147,24 +170,26 @@ class S3Upload:
     def done(self) -> frozenset[int]:
         return frozenset(number - 1 for number in self._etags)
 
-    def adopt(self, parts: Sequence[tuple[int, int, str]], part_size: int) -> None:
-        """Takes over parts that are there: number from 1, size in bytes, ETag."""
-        for number, size, etag in parts:
-            if size == min(part_size, self._size - (number - 1) * part_size):
+    def adopt(self, parts: Iterable[Part], part_size: int) -> None:
+        """Takes over parts that are there, if they have what the upload's end has to name."""
+        for number, size, etag, value in parts:
+            is_whole = size == min(part_size, self._size - (number - 1) * part_size)
+            if is_whole and (value or not self.way.algorithm):
                 self._etags[number] = etag
+                if self.way.algorithm:
+                    self._checksums[number] = value
 
     async def holds(self, number: int, data: Buffer) -> bool:
         return self._etags.get(number + 1, "").strip('"') == await self._writer.hash("md5", data)
 
     async def write(self, number: int, data: Buffer) -> None:
-        checksums = await self._writer.checksums(data)
+        value = await self._writer.checksum(self.way, data)
         query = [("partNumber", str(number + 1)), ("uploadId", self.token)]
-        response = await self._writer.send("UploadPart", self.key, data, query=query, headers=checksums)
+        response = await self._writer.send("UploadPart", self.key, data, self.way, value, query=query)
         self._etags[number + 1] = response.headers["etag"]
         self._has_md5s = self._has_md5s and self._writer.etags.md5_in(response.headers) is not None
-        for header, value in checksums:
-            element = "Checksum" + header.rpartition("-")[2].upper()
-            self._checksums[number + 1] = f"<{element}>{value}</{element}>"
+        if self.way.algorithm:
+            self._checksums[number + 1] = value
 
     async def commit(self) -> str:
         tag = await self._commit()
@@ -187,8 +212,7 @@ class S3Upload:
 
     async def _complete(self) -> Response:
         parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag>"
-            f"{self._checksums.get(number, '')}</Part>"
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag>{self._element(number)}</Part>"
             for number, etag in sorted(self._etags.items())
         )
         body = (
@@ -204,6 +228,10 @@ class S3Upload:
             body=body,
             digest=_hash("sha256", body),
         )
+
+    def _element(self, number: int) -> str:
+        value, name = self._checksums.get(number, ""), f"Checksum{self.way.algorithm}"
+        return f"<{name}>{escape(value)}</{name}>" if value else ""
 
     async def abort(self) -> bool:
         try:
@@ -247,6 +275,10 @@ class S3Upload:
             return None
         is_ours = etag.strip('"') == expected if expected else etag != before
         return etag.strip('"') if is_ours else None
+
+
+def _header(algorithm: str) -> str:
+    return f"x-amz-checksum-{algorithm.lower()}"
 
 
 def _hash(name: str, data: Buffer) -> str:
