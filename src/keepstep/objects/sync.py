@@ -53,8 +53,8 @@ class SyncOptions:
     explain: bool = False
     jobs: int | None = None
     """Objects in flight at a time; None: as many as make the run fast."""
-    memory: int = 128 * MIB
-    """Bytes of objects in memory at a time."""
+    memory: int = 80 * MIB
+    """Bytes of objects, and of what their connections hold of them, in memory at a time."""
     transfer: TransferOptions = field(default_factory=TransferOptions)
     """What every object is to become."""
     bandwidth: int | None = None

@@ -41,6 +41,8 @@ _MANY = 4
 """An object of so many parts is opened at a glance, so that its parts can be asked for all at once."""
 _GLANCE = 64 * 1024
 """Bytes."""
+_TRANSPORT = 512 * 1024
+"""Bytes that a connection holds beside an object's own: those that are being encrypted or decrypted."""
 _ATTEMPTS = 3
 _RANKS = itertools.count()
 """Of objects that travel in parts, in the order in which they begin."""
@@ -51,6 +53,11 @@ def parts_in_flight(jobs: int | None, throttle_count: Callable[[], int]) -> Conc
     fixed = min(jobs, _MOST_PARTS_AT_ONCE) if jobs else None
     pacer = Pacer(first=_FIRST_PARTS, most=_MOST_PARTS_AT_ONCE, gain=_GAIN, misses=_MISSES)
     return Concurrency(fixed, throttle_count, pacer)
+
+
+def _with_transport(size: int) -> int:
+    """Bytes of memory that an object of ``size`` bytes takes while it is in flight."""
+    return size + min(size, _TRANSPORT)
 
 
 class Vanished(NotFound):
@@ -179,7 +186,7 @@ class _Attempt:
     async def run(self) -> int:
         mover, entry = self._mover, self._entry
         set_aside = max(1, min(entry.size, mover.most_at_once(entry.size)))
-        async with mover.budget.hold(set_aside):
+        async with mover.budget.hold(_with_transport(set_aside)):
             look = self._first_look(set_aside)
             if mover.bandwidth:
                 await mover.bandwidth.take(min(look, entry.size))
