@@ -11,6 +11,7 @@ import pytest
 from keepstep.errors import Conflict, Corrupt, Error, Transient
 from keepstep.stores.interface import Entry, Properties
 from keepstep.stores.oci import OciStore
+from keepstep.stores.options import TransferOptions
 from tests.faultproxy import Answer
 from tests.stores.twisted import replaced, upload, without
 from tests.stores.twisted_oci import TwistedOci
@@ -198,6 +199,43 @@ async def read_once(store: OciStore, entry: Entry, limit: int) -> bytes:
         data += bytes(await source.read(len(data), min(limit, source.size - len(data))))
     await source.close()
     return data
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_a_bit_that_flips_on_its_way_up_is_noticed(twisted_oci: TwistedOci, operation: str) -> None:
+    """The service refuses the body, and it is sent again."""
+    twisted_oci.twist(operation, corrupt_upload=999, times=1)
+
+    async def write(store: OciStore) -> None:
+        if operation == "PutObject":
+            await store.put("key", LARGE, NOTHING)
+        else:
+            await upload(store, "key", LARGE, PART)
+
+    twisted_oci.run(write)
+    assert twisted_oci.get("key") == LARGE
+    pattern = "/o/" if operation == "PutObject" else "/u/"
+    sent = [line for line in twisted_oci.proxy.requests if line.startswith("PUT") and pattern in line]
+    assert len(sent) == (2 if operation == "PutObject" else 3)
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32C", "SHA256"])
+@pytest.mark.parametrize("times", [0, 1, None], ids=["never", "once", "always"])
+def test_the_cheapest_stored_checksum_is_compared(
+    twisted_oci: TwistedOci, algorithm: str, times: int | None
+) -> None:
+    """An object with another checksum beside its MD5: that one is compared, and notices a flipped bit."""
+    twisted_oci.run(
+        lambda store: store.put("key", LARGE, NOTHING), options=TransferOptions(checksum_algorithm=algorithm)
+    )
+    entry = twisted_oci.entry("key")
+    if times != 0:
+        twisted_oci.twist("GetObject", corrupt=1000, times=times)
+    if times is None:
+        with pytest.raises(Corrupt, match=f"{algorithm} differs"):
+            twisted_oci.run(lambda store: read(store, entry, 2 * PART))
+    else:
+        assert twisted_oci.run(lambda store: read(store, entry, 2 * PART)) == LARGE
 
 
 @pytest.mark.parametrize("way", ["put", "parts"])

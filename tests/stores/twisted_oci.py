@@ -49,11 +49,16 @@ class TwistedOci:
         details = oci.object_storage.models.CreateBucketDetails(name=self.name, compartment_id=cloud.tenancy)
         self._sdk.create_bucket(self.namespace, details)
 
-    def run(self, work: Callable[[OciStore], Awaitable[T]], prefix: str = "") -> T:
+    def run(
+        self,
+        work: Callable[[OciStore], Awaitable[T]],
+        prefix: str = "",
+        options: TransferOptions | None = None,
+    ) -> T:
         async def main() -> T:
             address = Address("oci", bucket=self.name, namespace=self.namespace, prefix=prefix)
             client = OciClient(self.name, self.namespace, OciIdentity(OciSettings()))
-            store = OciStore(address, client, TransferOptions())
+            store = OciStore(address, client, options or TransferOptions())
             try:
                 return await work(store)
             finally:
