@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 LARGE = random.Random(8).randbytes(4 * PART + 5)
 """Worth a trial."""
 BLOCK = random.Random(9).randbytes(MIB)
-MANY = 17
+MANY = 21
 """So many blocks are worth one as well."""
 SERVERS = ("seaweed", "moto", "rclone", "localbucket", "ministack")
 NOTHING = Properties()

@@ -19,7 +19,7 @@ from keepstep.stores.s3_body_trials import BodyTrials, Finding
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_errors import NotOffered
 
-_WORTH = 16 * 1024 * 1024
+_WORTH = 20 * 1024 * 1024
 """Bytes of bodies from which a trial costs less than the MD5s that it may spare."""
 _MANY = 256 * 1024 * 1024
 """Bytes from which a CRC64NVME costs less than a CRC32, although its library has to be loaded."""
