@@ -206,6 +206,21 @@ def test_a_trial_that_fails_weakens_nothing(bucket: Bucket, fault: dict[str, Any
 
 
 @on("moto")
+def test_a_store_that_knows_no_checksums_is_tried_without(bucket: Bucket) -> None:
+    """It refuses an upload that announces them, and looks at what is signed: that is found out, and used."""
+
+    def refuse(answer: Answer) -> Answer:
+        is_unknown = any(name.startswith("x-amz-checksum") for name in answer.request)
+        return Answer(400, {}, b"<Error><Code>InvalidArgument</Code></Error>") if is_unknown else answer
+
+    bucket.proxy.add(match=r"^POST \S*/\.keepstep-\S*uploads", times=None, rewrite=refuse)
+    bucket.watch()
+    bucket.run(lambda store: upload(store, "user", LARGE))
+    assert set(bucket.sent) == {("signed",)}
+    assert bucket.get("user") == LARGE
+
+
+@on("moto")
 def test_what_looks_at_parts_alone_is_found_out(bucket: Bucket) -> None:
     """A store that checks parts alone: what was tried is deleted, and whole objects stay compared."""
     bucket.proxy.add(match=r"^PUT \S*/\.keepstep-[^?]* ", times=None, drop="x-amz-content-sha256")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ _BODY, _OTHER = b"keepstep tries whether bodies are checked", b"keepstep tries w
 _RIGHT, _WRONG = sha256(_BODY).hexdigest(), sha256(_OTHER).hexdigest()
 _PATIENCE = 30.0
 """Seconds that a trial may take."""
+_PARTING = 5.0
+"""Seconds that the end of a run waits for one."""
 
 
 class Finding(NamedTuple):
@@ -59,15 +62,18 @@ class BodyTrials:
         return self._found[trial]
 
     async def close(self) -> None:
-        """Waits until trials that are under way have removed what they made."""
+        """Waits a moment for trials that are under way to remove what they made."""
         if tasks := [task for task in self._found.values() if not task.done()]:
-            await asyncio.wait(tasks, timeout=_PATIENCE)
+            await asyncio.wait(tasks, timeout=_PARTING)
 
     async def _try(self, operation: str, algorithm: str) -> Finding:
         try:
             if operation == "UploadPart":
-                found = await self._try_parts(algorithm)
-                return found if found.takes_unsigned or found.code else await self._try_parts("")
+                with suppress(Error):  # it may not know checksums, and refuse the whole upload for them
+                    found = await self._try_parts(algorithm)
+                    if found.takes_unsigned or found.code:
+                        return found
+                return await self._try_parts("")
             found = await asyncio.shield(self.of("UploadPart", algorithm))
             return found if not found.code or await self._is_refused(algorithm, found) else Finding()
         except (Error, TimeoutError):
