@@ -112,6 +112,7 @@ _REVISED = {"aws-sync": {"aws_ecs_task_definition.this"}, "aws-rotation": set()}
 """A task definition is never changed: ECS adds a revision, and Terraform calls that a replacement."""
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("module", ["aws-rotation", "aws-sync"])
 def test_a_module_is_applied_changed_destroyed_and_applied_again(
     module: str, tmp_path: Path, moto_url: str
