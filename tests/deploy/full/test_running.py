@@ -70,7 +70,9 @@ def test_health_is_the_daemons_own(store: Images, image: str, started: Callable[
     check = ("healthcheck", "run", name)
     until(lambda: '"started"' in store.podman("logs", name).stderr, lambda: store.podman("logs", name).stderr)
     assert store.podman(*check, check=False).returncode == 0
-    pid = store.podman("inspect", "--format", "{{.State.Pid}}", name).stdout.strip()
+    first = store.podman("inspect", "--format", "{{.State.Pid}}", name).stdout.strip()
+    # process 1 is the init, which only watches over the daemon
+    [pid] = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     subprocess.run(["kill", "-STOP", pid], check=True)
     try:
         assert store.podman(*check, check=False).returncode == 1
