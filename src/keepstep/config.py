@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from keepstep import units as durations
+from keepstep.databases.engines import Engine
 from keepstep.errors import ConfigError
 from keepstep.monitoring.channels import Channel, named
 from keepstep.monitoring.listen import Listen
@@ -297,7 +298,7 @@ class Audit(_Model):
 class Database(_Model):
     """One database whose credential is rotated."""
 
-    engine: Literal["postgres", "mysql", "mariadb", "oracle"]
+    engine: Annotated[Engine, WithJsonSchema({"type": "string", "enum": [each.value for each in Engine]})]
     host: str | None = None
     port: int | None = Field(default=None, ge=1, le=65535)
     name: str | None = None

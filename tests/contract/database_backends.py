@@ -17,7 +17,8 @@ import pytest
 
 from keepstep.cli.running import run
 from keepstep.databases.endpoint import Endpoint, trust
-from keepstep.databases.interface import Database, Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Database, Login
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.secret import Secret
 

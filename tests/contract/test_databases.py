@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Database, Engine, Login, Session, Slot
+from keepstep.databases.interface import Answer, Database, Login, Session, Slot
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
 from tests.contract.database_backends import KINDS, REMOTE, TWO, DatabaseBackend, fresh

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from keepstep.databases.interface import Engine
+from keepstep.databases.engines import Engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "databases.md"
 ADMINISTRATOR = "keepstep_admin"

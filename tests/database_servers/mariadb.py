@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepstep.databases.interface import Engine
+from keepstep.databases.engines import Engine
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mysql import MysqlServer, options, serving
 from tests.database_servers.programs import MARIADB, Release

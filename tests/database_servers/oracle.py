@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepstep.databases.endpoint import Endpoint
-from keepstep.databases.interface import Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Login
 from keepstep.secret import Secret
 from tests.database_servers import oracle_wire as wire
 from tests.database_servers.certificates import Authority

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from keepstep.databases.endpoint import Endpoint
-from keepstep.databases.interface import Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Login
 from keepstep.secret import Secret
 from tests.database_servers.certificates import Authority
 from tests.database_servers.documented import ADMINISTRATOR, administrator, for_each_user

@@ -14,7 +14,8 @@ import pytest
 
 from keepstep.cli.running import run
 from keepstep.databases.endpoint import Endpoint, trust
-from keepstep.databases.interface import Answer, Database, Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Answer, Database, Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.databases.postgres import PostgresDatabase
@@ -144,7 +145,8 @@ def test_no_driver_s_exception_gets_out(
 _PROBE = """
 import asyncio, sys
 from keepstep.databases.endpoint import Endpoint, trust
-from keepstep.databases.interface import Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Login
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.secret import Secret
 endpoint = Endpoint(Engine.ORACLE, "localhost", int(sys.argv[1]), "app", sys.argv[2], patience=1.0)

@@ -11,8 +11,9 @@ import pytest
 
 from keepstep.cli.running import run
 from keepstep.databases.endpoint import trust
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn, PasswordRefused, Reason
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe
+from keepstep.databases.interface import Account, Answer, Login, Probe
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.mysql_dialects import dialect_of
 from keepstep.databases.oracle import OracleDatabase, dsn_of

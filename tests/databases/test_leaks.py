@@ -28,7 +28,8 @@ from tests.database_servers.relay import Cut, relay
 WORKER = """
 import asyncio, json, logging, sys, traceback
 from keepstep.databases.endpoint import Endpoint
-from keepstep.databases.interface import Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.secret import Secret

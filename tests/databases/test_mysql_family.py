@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from keepstep.cli.running import run
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Engine, Finding, Login, PasswordPolicy, Probe
+from keepstep.databases.interface import Account, Answer, Finding, Login, PasswordPolicy, Probe
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.errors import ConfigError, Unsupported
 from keepstep.secret import Secret

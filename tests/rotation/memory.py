@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keepstep.databases.interface import Database, Engine, Login, Session
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Database, Login, Session
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keepstep.databases.interface import Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Login
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.errors import Conflict, ExitCode
 from keepstep.rotation import failures

@@ -10,7 +10,8 @@ from typing import Any
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.oci import OciIdentity
 from keepstep.databases.endpoint import Endpoint, trust
-from keepstep.databases.interface import Database, Engine, Login
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Database, Login
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.databases.postgres import PostgresDatabase

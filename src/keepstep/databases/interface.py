@@ -17,19 +17,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from keepstep.databases.engines import Engine
 from keepstep.secret import Secret
-
-
-class Engine(StrEnum):
-    """In the order in which passwords are changed: the strictest first, so that a refusal comes first too."""
-
-    ORACLE = "oracle"
-    MYSQL = "mysql"
-    MARIADB = "mariadb"
-    POSTGRES = "postgres"
-
-
-STRICTEST_FIRST = tuple(Engine)
 
 
 class Answer(StrEnum):

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn, PasswordRefused, Reason, Unreachable
 from keepstep.databases.interface import (
     Account,
     Answer,
-    Engine,
     Finding,
     Login,
     PasswordPolicy,

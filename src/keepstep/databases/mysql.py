@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pymysql
 
-from keepstep.databases.endpoint import Endpoint, trust
+from keepstep.databases.endpoint import Endpoint, Reach, quoted, trust
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Engine, Login, Probe, Session
+from keepstep.databases.interface import Answer, Login, Probe, Session
 from keepstep.databases.mariadb_plugins import ParsecClient
 from keepstep.databases.mysql_errors import answer_of
 from keepstep.databases.mysql_preflight import account_of
@@ -19,6 +22,8 @@ from keepstep.databases.mysql_session import Connection, MysqlSession
 from keepstep.databases.threads import DriverThread
 from keepstep.errors import ConfigError
 
+_PROTOCOL_41, _SSL, _SECURE = 0x200, 0x800, 0x8000
+"""Capabilities that a client claims."""
 _WHO = "SELECT CURRENT_USER(), @@proxy_user"
 """Also refused to an account whose password has expired, where the login itself is not."""
 
@@ -105,3 +110,29 @@ class MysqlDatabase:
 def _close(connection: Connection) -> None:
     if connection.open:
         connection.close()
+
+
+def open_database(reach: Reach) -> MysqlDatabase:
+    """See :class:`~keepstep.databases.engines.Adapter`."""
+    return MysqlDatabase(reach.endpoint)
+
+
+def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
+    """See :class:`~keepstep.databases.engines.Adapter`."""
+    assert isinstance(where, Endpoint), "neither MySQL nor MariaDB has a dsn"
+    user, password = quoted(login)
+    engine, place = where.engine, where.path
+    mode = "VERIFY_IDENTITY" if engine is Engine.MYSQL else "verify-full"
+    return {
+        "url": f"mysql://{user}:{password}@{place}?ssl-mode=VERIFY_IDENTITY",
+        "sqlalchemy": f"{engine}+pymysql://{user}:{password}@{place}?ssl_verify_identity=true",
+        "jdbc": f"jdbc:{engine}://{place}?user={user}&password={password}&sslMode={mode}",
+    }
+
+
+def start_tls(plain: socket.socket, endpoint: Endpoint) -> None:
+    """SSLRequest ("Connection Phase" of MySQL's protocol)."""
+    with plain.makefile("rb") as stream:
+        stream.read(int.from_bytes(stream.read(4)[:3], "little"))
+    asked = struct.pack("<IIB23x", _PROTOCOL_41 | _SSL | _SECURE, 1 << 24, 45)
+    plain.sendall(len(asked).to_bytes(3, "little") + b"\x01" + asked)

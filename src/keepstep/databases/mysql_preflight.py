@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from keepstep.databases.interface import Engine, Finding
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Finding
 from keepstep.databases.mysql_accounts import AccountRow
 from keepstep.databases.mysql_dialects import Dialect
 from keepstep.databases.mysql_grants import Grants

@@ -8,7 +8,8 @@ from typing import Any
 
 import pymysql
 
-from keepstep.databases.interface import Account, Engine, Finding, Login, PasswordPolicy, Server, Slot
+from keepstep.databases.engines import Engine
+from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, Server, Slot
 from keepstep.databases.mysql_accounts import AccountRow, own_row
 from keepstep.databases.mysql_dialects import Mariadb, Row, Statement, dialect_of
 from keepstep.databases.mysql_errors import change_error, code_of, error_of

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -16,9 +17,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import oracledb
 
 from keepstep.clouds.tls import expect, pinned
-from keepstep.databases.endpoint import PATIENCE, Endpoint
+from keepstep.databases.endpoint import PATIENCE, Endpoint, Reach, quoted, trust
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Engine, Login, Probe, Session
+from keepstep.databases.interface import Answer, Login, Probe, Session
 from keepstep.databases.oracle_errors import answer_of
 from keepstep.databases.oracle_frames import looked_at
 from keepstep.databases.oracle_names import identifier
@@ -106,3 +108,27 @@ def _params(dsn: str, trust: ssl.SSLContext) -> oracledb.ConnectParams:
 async def _close(connection: oracledb.AsyncConnection) -> None:
     with suppress(*FAILURES):
         await connection.close()
+
+
+def open_database(reach: Reach) -> OracleDatabase:
+    """See :class:`~keepstep.databases.engines.Adapter`; a name in the wallet is what stands there for it."""
+    wallet = reach.wallet
+    dsn = reach.dsn or dsn_of(reach.endpoint)
+    if reach.dsn and wallet:
+        dsn = wallet.names.get(dsn.lower(), dsn)
+    return OracleDatabase(dsn, wallet.trust() if wallet else trust(reach.endpoint))
+
+
+def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
+    """See :class:`~keepstep.databases.engines.Adapter`."""
+    dsn = where if isinstance(where, str) else dsn_of(where)
+    user, password = quoted(login)
+    return {
+        "url": f"oracle+oracledb://{user}:{password}@{dsn}",
+        "jdbc": f"jdbc:oracle:thin:@{dsn}",
+        "easy_connect": dsn,
+    }
+
+
+def start_tls(plain: socket.socket, endpoint: Endpoint) -> None:
+    """Nothing: with TCPS the first byte is TLS's."""

@@ -12,6 +12,7 @@ import hashlib
 import math
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -19,12 +20,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from keepstep.databases.endpoint import Endpoint
+from keepstep.databases.endpoint import Endpoint, Reach, quoted
+from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
 from keepstep.databases.interface import (
     Account,
     Answer,
-    Engine,
     Finding,
     Login,
     PasswordPolicy,
@@ -224,3 +225,42 @@ def _cut(wire: socket.socket) -> None:
 
 def _words(exc: psycopg.Error) -> str:
     return exc.diag.message_primary or str(exc).strip().split("\n")[0]
+
+
+def open_database(reach: Reach) -> PostgresDatabase:
+    """See :class:`~keepstep.databases.engines.Adapter`."""
+    return PostgresDatabase(reach.endpoint)
+
+
+def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
+    """See :class:`~keepstep.databases.engines.Adapter`."""
+    assert isinstance(where, Endpoint), "PostgreSQL has no dsn"
+    user, password = quoted(login)
+    place = where.path
+    return {
+        "url": f"postgresql://{user}:{password}@{place}?sslmode=verify-full",
+        "sqlalchemy": f"postgresql+psycopg://{user}:{password}@{place}?sslmode=verify-full",
+        "jdbc": f"jdbc:postgresql://{place}?user={user}&password={password}&sslmode=verify-full",
+        "libpq": _libpq(where, login),
+    }
+
+
+def _libpq(endpoint: Endpoint, login: Login) -> str:
+    """Key words and values ("Connection Strings" in PostgreSQL's documentation)."""
+    fields = {
+        "host": endpoint.host,
+        "port": str(endpoint.port),
+        "dbname": endpoint.name,
+        "user": login.username,
+        "password": login.password.reveal(),
+        "sslmode": "verify-full",
+    }
+    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in fields.items()}
+    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
+
+
+def start_tls(plain: socket.socket, endpoint: Endpoint) -> None:
+    """SSLRequest ("Message Flow" in PostgreSQL's documentation)."""
+    plain.sendall(struct.pack("!ii", 8, 80877103))
+    if plain.recv(1) != b"S":
+        raise Error(f"{endpoint} speaks no TLS", hint="ssl = on in postgresql.conf")

@@ -6,15 +6,13 @@ import asyncio
 import re
 import socket
 import ssl
-import struct
 from collections.abc import Awaitable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from keepstep.config import Database
-from keepstep.databases.endpoint import PORTS, Endpoint, trust
-from keepstep.databases.interface import Engine
+from keepstep.databases.endpoint import Endpoint, trust
 from keepstep.databases.wallet import Wallet
 from keepstep.doctor.check import Check, fail, ok
 from keepstep.doctor.context import ProbeContext
@@ -29,8 +27,6 @@ _PATIENCE = 10.0
 _HOST = re.compile(r"\(\s*HOST\s*=\s*([^)\s]+)\s*\)", re.IGNORECASE)
 _PORT = re.compile(r"\(\s*PORT\s*=\s*(\d+)\s*\)", re.IGNORECASE)
 _EASY = re.compile(r"(?:tcps:)?(?://)?([\w.-]+):(\d+)", re.IGNORECASE)
-_PROTOCOL_41, _SSL, _SECURE = 0x200, 0x800, 0x8000
-"""Capabilities of MySQL's protocol (SSLRequest)."""
 
 
 def probes(context: ProbeContext, job: ResolvedRotation) -> Iterator[Probe]:
@@ -53,8 +49,8 @@ async def _tls(context: ProbeContext, job: ResolvedRotation, member: Database, a
     if member.wallet:
         wallet = await _read_wallet(context, job, member.wallet)
         tls, dsn = wallet.trust(), wallet.names.get((dsn or "").lower(), dsn)
-    engine = Engine(member.engine)
-    host, port = (member.host, member.port or PORTS[engine]) if member.host else _place_of(dsn or "")
+    engine = member.engine
+    host, port = (member.host, member.port or engine.facts.port) if member.host else _place_of(dsn or "")
     endpoint = Endpoint(engine, host, port, member.name or "", member.ca)
     der = await asyncio.to_thread(server_certificate, endpoint, tls or trust(endpoint))
     return _judged("tls", f"{about}:{port}", _end_of(der), context.clock.now(), "renew the server's certificate")
@@ -93,13 +89,10 @@ def _place_of(dsn: str) -> tuple[str, int]:
 
 
 def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
-    """The certificate that the server shows, DER, verified to its name. Blocks.
-
-    PostgreSQL and MySQL speak a few words before TLS (SSLRequest, of the "Message Flow" of each protocol's manual).
-    """
+    """The certificate that the server shows, DER, verified to its name. Blocks."""
     try:
         with socket.create_connection((endpoint.host, endpoint.port), _PATIENCE) as plain:
-            _ask_for_tls(plain, endpoint)
+            endpoint.engine.adapter.start_tls(plain, endpoint)
             with context.wrap_socket(plain, server_hostname=endpoint.host) as secured:
                 return secured.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as exc:
@@ -109,21 +102,6 @@ def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
         raise Transient(
             f"{endpoint} cannot be reached: {exc.strerror or exc}", hint="see routes and firewalls"
         ) from exc
-
-
-def _ask_for_tls(plain: socket.socket, endpoint: Endpoint) -> None:
-    match endpoint.engine:
-        case Engine.POSTGRES:
-            plain.sendall(struct.pack("!ii", 8, 80877103))
-            if plain.recv(1) != b"S":
-                raise Error(f"{endpoint} speaks no TLS", hint="ssl = on in postgresql.conf")
-        case Engine.MYSQL | Engine.MARIADB:
-            with plain.makefile("rb") as stream:
-                stream.read(int.from_bytes(stream.read(4)[:3], "little"))
-            asked = struct.pack("<IIB23x", _PROTOCOL_41 | _SSL | _SECURE, 1 << 24, 45)
-            plain.sendall(len(asked).to_bytes(3, "little") + b"\x01" + asked)
-        case Engine.ORACLE:
-            return
 
 
 def _end_of(der: bytes) -> datetime:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, cast
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog
 from keepstep.clock import SystemClock
-from keepstep.databases.endpoint import PORTS, Endpoint, trust
-from keepstep.databases.interface import STRICTEST_FIRST, Engine, Login
+from keepstep.databases.endpoint import Endpoint, Reach
+from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Database as Adapter
+from keepstep.databases.interface import Login
 from keepstep.databases.wallet import Wallet, read_wallet
 from keepstep.errors import ConfigError
 from keepstep.jobs.assembly import Assembly, needs_extra
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from keepstep.vaults.aws_staging import SecretsManagerStages
     from keepstep.vaults.oci_staging import OciVaultStages
 
-_TWO_PASSWORDS = {Engine.MYSQL: Strategy.DUAL, Engine.ORACLE: Strategy.ROLLOVER}
 _WALLET_SIZE = 1 << 20
 """Bytes that a wallet in a bucket may have."""
 
@@ -69,7 +69,7 @@ class RotationAssembly:
         strategy = Strategy(job.strategy or "single")
         if not job.database:
             raise ConfigError(f"{name} has no database", hint=f"add a [[job.{name}.database]]")
-        databases = sorted(job.database, key=lambda database: STRICTEST_FIRST.index(Engine(database.engine)))
+        databases = sorted(job.database, key=lambda database: list(Engine).index(database.engine))
         members = [await self._member(database, strategy) for database in databases]
         stores = self.stores(job)
         return Rotation(
@@ -136,31 +136,12 @@ class RotationAssembly:
         return read_payload(value.content, text).credential.login
 
     async def _database(self, member: Database) -> Adapter:
-        match Engine(member.engine):
-            case Engine.POSTGRES:
-                with needs_extra("postgres"):
-                    from keepstep.databases.postgres import PostgresDatabase
-
-                    return PostgresDatabase(_endpoint(member))
-            case Engine.ORACLE:
-                return await self._oracle(member)
-            case _:
-                with needs_extra("mysql"):
-                    from keepstep.databases.mysql import MysqlDatabase
-
-                    return MysqlDatabase(_endpoint(member))
-
-    async def _oracle(self, member: Database) -> Adapter:
-        with needs_extra("oracle"):
-            from keepstep.databases.oracle import OracleDatabase, dsn_of
+        engine = member.engine
+        with needs_extra(engine.extra):
+            adapter = engine.adapter
         wallet = await self.wallet(member.wallet) if member.wallet else None
-        if member.dsn:
-            dsn = wallet.names.get(member.dsn.lower(), member.dsn) if wallet else member.dsn
-            where = Endpoint(Engine.ORACLE, "", 0, member.dsn, member.ca)
-        else:
-            where = _endpoint(member)
-            dsn = dsn_of(where)
-        return OracleDatabase(dsn, wallet.trust() if wallet else trust(where))
+        where = Endpoint(engine, "", 0, member.dsn, member.ca) if member.dsn else _endpoint(member)
+        return adapter.open_database(Reach(where, member.dsn or "", wallet))
 
     async def wallet(self, address: str) -> Wallet:
         """From a file, a secret or a bucket; in memory only."""
@@ -227,8 +208,8 @@ def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strate
     """Each database's own: with two passwords MySQL has dual ones, Oracle a rollover."""
     if not strategy.keeps_two:
         return strategy
-    if own := _TWO_PASSWORDS.get(Engine(member.engine)):
-        return own
+    if own := member.engine.facts.two_passwords:
+        return Strategy(own)
     raise ConfigError(
         f"{member.engine} keeps one password for each user, so {strategy} cannot work there",
         hint=f"set {called('strategy')} to alternating, for the whole set",
@@ -236,13 +217,12 @@ def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strate
 
 
 def _endpoint(member: Database) -> Endpoint:
-    engine = Engine(member.engine)
+    engine = member.engine
     if not member.host or not member.name:
         missing = "host" if not member.host else "name"
         raise ConfigError(f"the {engine} database has no {missing}", hint="certificates are verified to the host")
-    return Endpoint(engine, member.host, member.port or PORTS[engine], member.name, member.ca)
+    return Endpoint(engine, member.host, member.port or engine.facts.port, member.name, member.ca)
 
 
 def _place(member: Database) -> Place:
-    engine = Engine(member.engine)
-    return Place(engine, dsn=member.dsn) if member.dsn else Place(engine, _endpoint(member))
+    return Place(member.engine, dsn=member.dsn) if member.dsn else Place(member.engine, _endpoint(member))

@@ -12,10 +12,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from keepstep.databases.endpoint import Endpoint
-from keepstep.databases.interface import Engine
+from keepstep.databases.engines import Engine
 from keepstep.errors import Conflict
 from keepstep.rotation.credential import SCHEMA, Credential
 from keepstep.secret import Secret
@@ -27,7 +26,7 @@ _NAMESPACE = uuid.UUID("0c5d3f3a-6f0b-5b43-8a43-6d5c5f0a9be1")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One database as clients reach it: an endpoint, or Oracle's connect string."""
+    """One database as clients reach it: an endpoint, or a dsn."""
 
     engine: Engine
     endpoint: Endpoint | None = None
@@ -101,58 +100,8 @@ def _gen_of(content: Secret) -> int:
 
 
 def _described(place: Place, credential: Credential) -> dict[str, Any]:
+    strings = place.engine.adapter.connection_strings(place.endpoint or place.dsn, credential.login)
     if place.endpoint is None:
-        return {"engine": place.engine.value, "dsn": place.dsn, **_of_dsn(place.dsn, credential)}
+        return {"engine": place.engine.value, "dsn": place.dsn, **strings}
     where = {"host": place.endpoint.host, "port": place.endpoint.port, "name": place.endpoint.name}
-    return {"engine": place.engine.value, **where, **_of_endpoint(place.endpoint, credential)}
-
-
-def _of_dsn(dsn: str, credential: Credential) -> dict[str, str]:
-    user, password = _quoted(credential)
-    return {
-        "url": f"oracle+oracledb://{user}:{password}@{dsn}",
-        "jdbc": f"jdbc:oracle:thin:@{dsn}",
-        "easy_connect": dsn,
-    }
-
-
-def _of_endpoint(endpoint: Endpoint, credential: Credential) -> dict[str, str]:
-    user, password = _quoted(credential)
-    where = f"{endpoint.host}:{endpoint.port}/{quote(endpoint.name, safe='')}"
-    login = f"{user}:{password}@{where}"
-    query = f"user={user}&password={password}"
-    match endpoint.engine:
-        case Engine.POSTGRES:
-            return {
-                "url": f"postgresql://{login}?sslmode=verify-full",
-                "sqlalchemy": f"postgresql+psycopg://{login}?sslmode=verify-full",
-                "jdbc": f"jdbc:postgresql://{where}?{query}&sslmode=verify-full",
-                "libpq": _libpq(endpoint, credential),
-            }
-        case Engine.ORACLE:
-            return _of_dsn(f"tcps://{endpoint.host}:{endpoint.port}/{endpoint.name}", credential)
-        case engine:
-            mode = "VERIFY_IDENTITY" if engine is Engine.MYSQL else "verify-full"
-            return {
-                "url": f"mysql://{login}?ssl-mode=VERIFY_IDENTITY",
-                "sqlalchemy": f"{engine}+pymysql://{login}?ssl_verify_identity=true",
-                "jdbc": f"jdbc:{engine}://{where}?{query}&sslMode={mode}",
-            }
-
-
-def _libpq(endpoint: Endpoint, credential: Credential) -> str:
-    """Key words and values ("Connection Strings" in PostgreSQL's documentation)."""
-    fields = {
-        "host": endpoint.host,
-        "port": str(endpoint.port),
-        "dbname": endpoint.name,
-        "user": credential.username,
-        "password": credential.password.reveal(),
-        "sslmode": "verify-full",
-    }
-    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in fields.items()}
-    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
-
-
-def _quoted(credential: Credential) -> tuple[str, str]:
-    return quote(credential.username, safe=""), quote(credential.password.reveal(), safe="")
+    return {"engine": place.engine.value, **where, **strings}

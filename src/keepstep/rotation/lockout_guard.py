@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from keepstep.clock import Clock
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Engine, Login, Probe, Session, Slot
+from keepstep.databases.interface import Account, Answer, Login, Probe, Session, Slot
 from keepstep.errors import Denied, Error, NotFound, Refused, Transient
 from keepstep.rotation import failures as memory
 from keepstep.rotation.failures import Weight
@@ -22,14 +22,6 @@ from keepstep.rotation.rows import StagedCredential
 Note = Callable[[memory.Failures], Awaitable[None]]
 """Writes down what is remembered from now on."""
 _ADMIN = "administrator"
-
-
-_MORE = {
-    Engine.ORACLE: "ALTER PROFILE <the profile of {user}> LIMIT FAILED_LOGIN_ATTEMPTS 5",
-    Engine.MYSQL: "ALTER USER '{user}'@'%' FAILED_LOGIN_ATTEMPTS 5 PASSWORD_LOCK_TIME 1",
-    Engine.MARIADB: "SET GLOBAL max_password_errors = 5",
-    Engine.POSTGRES: "allow {user} more failed logins",
-}
 
 
 class Withheld(Stopped):
@@ -236,7 +228,7 @@ class LockoutGuard:
         if (
             (number, username) not in self._accounts
             and member.admin
-            and member.database.engine is not Engine.POSTGRES
+            and member.database.engine.facts.locks_accounts
         ):
             self._accounts[number, username] = None
             try:
@@ -267,7 +259,7 @@ class LockoutGuard:
 
 def more_failures(member: DatabaseMember, username: str) -> str:
     """The statement that lets more logins fail before the account is locked."""
-    return _MORE[member.database.engine].format(user=username)
+    return member.database.engine.facts.more_failures.format(user=username)
 
 
 def one_failure_locks(member: DatabaseMember, username: str) -> Refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from keepstep.databases.interface import Answer, Database, Engine, Login
+from keepstep.databases.interface import Answer, Database, Login
 from keepstep.errors import Error
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.rows import Member
@@ -38,7 +38,7 @@ def remedy_of(member: DatabaseMember, answer: Answer) -> str | None:
     match answer:
         case Answer.TLS_ERROR:
             where = "OCI_ADB_WALLET" if member.called("wallet") != "wallet" else "wallet"
-            oracle = f", or the wallet with {where}" if member.database.engine is Engine.ORACLE else ""
+            oracle = f", or the wallet with {where}" if member.database.engine.facts.has_wallet else ""
             return (
                 f"set {member.called('ca')} to the CA file that signed the server's certificate{oracle}, and "
                 f"{member.called('host')} to the name in it; TLS is never downgraded"

@@ -1,0 +1,100 @@
+"""The engines there are: one line each, and their adapters, which are loaded when a database of theirs is met."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from keepstep.databases.endpoint import Endpoint, Reach
+    from keepstep.databases.interface import Database, Login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What is known of an engine without its driver."""
+
+    name: str
+    """As users write it."""
+    module: str = ""
+    """Of its adapter in this package, if it is not the engine's name."""
+    extra: str = ""
+    """What ``pip install 'keepstep[…]'`` brings its driver, likewise."""
+    port: int
+    """Where it listens when nothing else is said."""
+    two_passwords: str = ""
+    """The strategy by which one user has two; empty where it has one."""
+    locks_accounts: bool = True
+    """Whether logins that fail may lock an account."""
+    has_wallet: bool = False
+    """Whether a wallet may say whom to trust."""
+    more_failures: str
+    """The statement that lets more logins fail before ``{user}`` is locked."""
+
+
+class Engine(StrEnum):
+    """In the order in which passwords are changed: the strictest first, so that a refusal comes first too.
+
+    A member is what users call the engine. Its adapter, the module of that name, has what :class:`Adapter` says.
+    """
+
+    facts: EngineFacts
+
+    ORACLE = EngineFacts(
+        name="oracle",
+        port=2484,  # for TLS
+        two_passwords="rollover",
+        has_wallet=True,
+        more_failures="ALTER PROFILE <the profile of {user}> LIMIT FAILED_LOGIN_ATTEMPTS 5",
+    )
+    MYSQL = EngineFacts(
+        name="mysql",
+        port=3306,
+        two_passwords="dual",
+        more_failures="ALTER USER '{user}'@'%' FAILED_LOGIN_ATTEMPTS 5 PASSWORD_LOCK_TIME 1",
+    )
+    MARIADB = EngineFacts(
+        name="mariadb",
+        module="mysql",
+        extra="mysql",
+        port=3306,
+        more_failures="SET GLOBAL max_password_errors = 5",
+    )
+    POSTGRES = EngineFacts(
+        name="postgres", port=5432, locks_accounts=False, more_failures="allow {user} more failed logins"
+    )
+
+    def __new__(cls, facts: EngineFacts) -> Engine:
+        member = str.__new__(cls, facts.name)
+        member._value_ = facts.name
+        member.facts = facts
+        return member
+
+    @property
+    def extra(self) -> str:
+        return self.facts.extra or self.facts.name
+
+    @property
+    def adapter(self) -> Adapter:
+        """Loads the driver; raises ``ModuleNotFoundError`` where it is not installed."""
+        return cast(Adapter, import_module(f"keepstep.databases.{self.facts.module or self.facts.name}"))
+
+
+class Adapter(Protocol):
+    """What the module of an engine has."""
+
+    def open_database(self, reach: Reach) -> Database:
+        """The database; nothing is connected to yet. Raises :class:`ConfigError` for what cannot be reached so."""
+        ...
+
+    def connection_strings(self, where: Endpoint | str, login: Login) -> Mapping[str, str]:
+        """What clients connect with, by the kind of client; ``where`` is a text for an engine that has a dsn."""
+        ...
+
+    def start_tls(self, plain: socket.socket, endpoint: Endpoint) -> None:
+        """What is said before TLS begins. Blocks; raises :class:`Error` where the server speaks none."""
+        ...
