@@ -18,6 +18,9 @@ from tests.deploy.moto import moto
 from tests.deploy.oci_provider import AWAY
 from tests.deploy.terraform import Terraform, terraform_with_oci
 
+pytestmark = pytest.mark.timeout(900)
+"""The tool starts a process for each provider at each command."""
+
 AWS = """provider "aws" {
   region                      = "eu-west-1"
   access_key                  = "a"
@@ -120,6 +123,9 @@ def test_one_more_secret_reaches_a_machine_that_stays(host: tuple[Terraform, dic
     assert "two,/srv/app/b,0640,c,HUP" in document["files"]["/etc/oci-secretsync/map.csv"]["text"]
     drop_in = document["files"]["/etc/systemd/system/keepstep-secrets@host.service.d/machine.conf"]["text"]
     assert "ReadWritePaths=/srv/app" in drop_in
+    timer = document["files"]["/etc/systemd/system/keepstep-secrets@host.timer.d/machine.conf"]["text"]
+    # systemd.timer(5): an empty value resets the list of all times, so /run/secrets would stay empty after a boot.
+    assert timer.split("OnUnitActiveSec=\n")[1].split() == ["OnBootSec=2min", "OnUnitActiveSec=12h"]
     assert document["package"] == "keepstep[oci,secrets]==9.9.9"
     assert json.dumps(user_data(made["oci_core_instance.this"])) == before
 

@@ -46,9 +46,11 @@ locals {
     ${length(local.folders) == 0 ? "" : "ReadWritePaths=${join(" ", local.folders)}"}
   INI
 
+  # An empty value takes away every time of the unit, that after a boot too.
   timer = <<-INI
     [Timer]
     OnUnitActiveSec=
+    OnBootSec=2min
     OnUnitActiveSec=${var.interval_hours}h
   INI
 
