@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.config import Config
+from keepstep.databases.adapters import adapter_of
 from keepstep.databases.endpoint import Endpoint, Reach
 from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Login
@@ -37,9 +38,9 @@ def test_no_engine_is_named_elsewhere() -> None:
 def test_every_engine_is_complete(engine: Engine) -> None:
     """It opens a database, has strings for clients, a driver to install, a known strategy and documentation."""
     where = Endpoint(engine, "db.example.com", engine.facts.port, "app")
-    database = engine.adapter.open_database(Reach(where))
+    database = adapter_of(engine).open_database(Reach(where))
     assert database.engine is engine and database.name.endswith(f"app@db.example.com:{engine.facts.port}")
-    assert {"url", "jdbc"} <= set(engine.adapter.connection_strings(where, LOGIN))
+    assert {"url", "jdbc"} <= set(adapter_of(engine).connection_strings(where, LOGIN))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert engine.extra in extras
     assert engine.facts.two_passwords in {"", *(each.value for each in Strategy if each.keeps_two)}
@@ -89,12 +90,12 @@ def test_the_configuration_takes_every_engine() -> None:
 )
 def test_clients_get_the_strings_that_they_know(engine: Engine, kind: str, expected: str) -> None:
     """Names and passwords are quoted as each kind of client reads them; TLS is verified to the name in all."""
-    strings = engine.adapter.connection_strings(Endpoint(engine, "h", 1, "a/b"), LOGIN)
+    strings = adapter_of(engine).connection_strings(Endpoint(engine, "h", 1, "a/b"), LOGIN)
     assert strings[kind] == expected
 
 
 def test_an_oracle_dsn_goes_before_host_and_port() -> None:
     """What stands in ``dsn`` is what is connected to."""
     reach = Reach(Endpoint(Engine.ORACLE, "", 0, "h:1522/s"), "h:1522/s")
-    database = Engine.ORACLE.adapter.open_database(reach)
+    database = adapter_of(Engine.ORACLE).open_database(reach)
     assert isinstance(database, OracleDatabase) and database.name == "oracle s@h:1522"

@@ -1,17 +1,9 @@
-"""The engines there are: one line each, and their adapters, which are loaded when a database of theirs is met."""
+"""The engines there are, and what is known of each without its driver."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
-
-if TYPE_CHECKING:
-    from keepstep.databases.endpoint import Endpoint, Reach
-    from keepstep.databases.interface import Database, Login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +31,8 @@ class EngineFacts:
 class Engine(StrEnum):
     """In the order in which passwords are changed: the strictest first, so that a refusal comes first too.
 
-    A member is what users call the engine. Its adapter, the module of that name, has what :class:`Adapter` says.
+    A member is what users call the engine. Its adapter, the module of that name, has what
+    :class:`~keepstep.databases.adapters.Adapter` says.
     """
 
     facts: EngineFacts
@@ -77,24 +70,3 @@ class Engine(StrEnum):
     @property
     def extra(self) -> str:
         return self.facts.extra or self.facts.name
-
-    @property
-    def adapter(self) -> Adapter:
-        """Loads the driver; raises ``ModuleNotFoundError`` where it is not installed."""
-        return cast(Adapter, import_module(f"keepstep.databases.{self.facts.module or self.facts.name}"))
-
-
-class Adapter(Protocol):
-    """What the module of an engine has."""
-
-    def open_database(self, reach: Reach) -> Database:
-        """The database; nothing is connected to yet. Raises :class:`ConfigError` for what cannot be reached so."""
-        ...
-
-    def connection_strings(self, where: Endpoint | str, login: Login) -> Mapping[str, str]:
-        """What clients connect with, by the kind of client; ``where`` is a text for an engine that has a dsn."""
-        ...
-
-    def start_tls(self, plain: socket.socket, endpoint: Endpoint) -> None:
-        """What is said before TLS begins. Blocks; raises :class:`Error` where the server speaks none."""
-        ...

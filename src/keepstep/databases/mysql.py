@@ -113,12 +113,12 @@ def _close(connection: Connection) -> None:
 
 
 def open_database(reach: Reach) -> MysqlDatabase:
-    """See :class:`~keepstep.databases.engines.Adapter`."""
+    """See :class:`~keepstep.databases.adapters.Adapter`."""
     return MysqlDatabase(reach.endpoint)
 
 
 def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
-    """See :class:`~keepstep.databases.engines.Adapter`."""
+    """See :class:`~keepstep.databases.adapters.Adapter`."""
     assert isinstance(where, Endpoint), "neither MySQL nor MariaDB has a dsn"
     user, password = quoted(login)
     engine, place = where.engine, where.path

@@ -111,7 +111,7 @@ async def _close(connection: oracledb.AsyncConnection) -> None:
 
 
 def open_database(reach: Reach) -> OracleDatabase:
-    """See :class:`~keepstep.databases.engines.Adapter`; a name in the wallet is what stands there for it."""
+    """See :class:`~keepstep.databases.adapters.Adapter`; a name in the wallet is what stands there for it."""
     wallet = reach.wallet
     dsn = reach.dsn or dsn_of(reach.endpoint)
     if reach.dsn and wallet:
@@ -120,7 +120,7 @@ def open_database(reach: Reach) -> OracleDatabase:
 
 
 def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
-    """See :class:`~keepstep.databases.engines.Adapter`."""
+    """See :class:`~keepstep.databases.adapters.Adapter`."""
     dsn = where if isinstance(where, str) else dsn_of(where)
     user, password = quoted(login)
     return {

@@ -228,12 +228,12 @@ def _words(exc: psycopg.Error) -> str:
 
 
 def open_database(reach: Reach) -> PostgresDatabase:
-    """See :class:`~keepstep.databases.engines.Adapter`."""
+    """See :class:`~keepstep.databases.adapters.Adapter`."""
     return PostgresDatabase(reach.endpoint)
 
 
 def connection_strings(where: Endpoint | str, login: Login) -> dict[str, str]:
-    """See :class:`~keepstep.databases.engines.Adapter`."""
+    """See :class:`~keepstep.databases.adapters.Adapter`."""
     assert isinstance(where, Endpoint), "PostgreSQL has no dsn"
     user, password = quoted(login)
     place = where.path

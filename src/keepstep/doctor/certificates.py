@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from keepstep.config import Database
+from keepstep.databases.adapters import adapter_of
 from keepstep.databases.endpoint import Endpoint, trust
 from keepstep.databases.wallet import Wallet
 from keepstep.doctor.check import Check, fail, ok
@@ -92,7 +93,7 @@ def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
     """The certificate that the server shows, DER, verified to its name. Blocks."""
     try:
         with socket.create_connection((endpoint.host, endpoint.port), _PATIENCE) as plain:
-            endpoint.engine.adapter.start_tls(plain, endpoint)
+            adapter_of(endpoint.engine).start_tls(plain, endpoint)
             with context.wrap_socket(plain, server_hostname=endpoint.host) as secured:
                 return secured.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as exc:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from keepstep.errors import ConfigError
 from keepstep.jobs.resolved import ResolvedJob
-from keepstep.jobs.settings import CloudSettings, secret_setting
+from keepstep.jobs.settings import CloudSettings, credential_secret, secret_setting
 from keepstep.rotation.settings import Called, as_key, as_variable
 
 if TYPE_CHECKING:
@@ -95,16 +95,6 @@ class ResolvedRotation(ResolvedJob):
             without = [member.model_copy(update={"wallet": None}) for member in self.job.database]
             parts = self.parts(stack, lambda text: None)
             await parts.rotation(self.name, self.job.model_copy(update={"database": without}))
-
-
-def credential_secret(text: str | None, vault: str, *, called: str) -> SecretAddress:
-    """A secret that has to be one of ``vault``'s. Raises :class:`ConfigError`."""
-    if not text:
-        raise ConfigError(f"{called} is missing", hint=f"name the secret, as {vault}")
-    address = secret_setting(text, vault, called=called)
-    if address.vault != vault:
-        raise ConfigError(f"{called} is no secret of {vault}")
-    return address
 
 
 def only_rotation(config: Config) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog
 from keepstep.clock import SystemClock
+from keepstep.databases.adapters import adapter_of
 from keepstep.databases.endpoint import Endpoint, Reach
 from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Database as Adapter
@@ -23,8 +24,7 @@ from keepstep.databases.wallet import Wallet, read_wallet
 from keepstep.errors import ConfigError
 from keepstep.jobs.assembly import Assembly, needs_extra
 from keepstep.jobs.audit import places_of
-from keepstep.jobs.rotate import credential_secret
-from keepstep.jobs.settings import secret_setting
+from keepstep.jobs.settings import credential_secret, secret_setting
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.blob import Place
 from keepstep.rotation.changes import Strategy
@@ -138,7 +138,7 @@ class RotationAssembly:
     async def _database(self, member: Database) -> Adapter:
         engine = member.engine
         with needs_extra(engine.extra):
-            adapter = engine.adapter
+            adapter = adapter_of(engine)
         wallet = await self.wallet(member.wallet) if member.wallet else None
         where = Endpoint(engine, "", 0, member.dsn, member.ca) if member.dsn else _endpoint(member)
         return adapter.open_database(Reach(where, member.dsn or "", wallet))

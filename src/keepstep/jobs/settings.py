@@ -90,6 +90,16 @@ def secret_setting(text: str, default_vault: str = "", *, called: str = "") -> S
         return parse(text, bare=default_vault)
 
 
+def credential_secret(text: str | None, vault: str, *, called: str) -> SecretAddress:
+    """A secret that has to be one of ``vault``'s. Raises :class:`ConfigError`."""
+    if not text:
+        raise ConfigError(f"{called} is missing", hint=f"name the secret, as {vault}")
+    address = secret_setting(text, vault, called=called)
+    if address.vault != vault:
+        raise ConfigError(f"{called} is no secret of {vault}")
+    return address
+
+
 @contextmanager
 def naming(called: str) -> Iterator[None]:
     """Says of an error which setting it is about; nothing where ``called`` is empty."""

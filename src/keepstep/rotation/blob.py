@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from keepstep.databases.adapters import adapter_of
 from keepstep.databases.endpoint import Endpoint
 from keepstep.databases.engines import Engine
 from keepstep.errors import Conflict
@@ -100,7 +101,7 @@ def _gen_of(content: Secret) -> int:
 
 
 def _described(place: Place, credential: Credential) -> dict[str, Any]:
-    strings = place.engine.adapter.connection_strings(place.endpoint or place.dsn, credential.login)
+    strings = adapter_of(place.engine).connection_strings(place.endpoint or place.dsn, credential.login)
     if place.endpoint is None:
         return {"engine": place.engine.value, "dsn": place.dsn, **strings}
     where = {"host": place.endpoint.host, "port": place.endpoint.port, "name": place.endpoint.name}
