@@ -19,7 +19,8 @@ from keepstep.clouds.oci import OciIdentity, OciSettings
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
 from keepstep.objects.plan import Direction, Rules
-from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.objects.sync import Sync
+from keepstep.objects.wiring import SyncOptions
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store

@@ -21,7 +21,8 @@ from keepstep.objects.budget import Budget
 from keepstep.objects.checksums_read import read_through
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Direction, Reason, Rules
-from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.objects.sync import Sync
+from keepstep.objects.wiring import SyncOptions
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, MIB, PartsDigest, checksum, hasher, part_sizes, text_of

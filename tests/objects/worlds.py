@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Error
 from keepstep.objects.plan import Direction, Rules
-from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.objects.sync import Sync
+from keepstep.objects.wiring import SyncOptions
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.address import Address
 from keepstep.stores.interface import EVERYTHING, Entry, Page, Span, Store

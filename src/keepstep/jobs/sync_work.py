@@ -19,8 +19,9 @@ from keepstep.objects.guard import Cap
 from keepstep.objects.high_water import Pace
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
-from keepstep.objects.sync import Sync, SyncOptions
+from keepstep.objects.sync import Sync
 from keepstep.objects.verify import Verify, VerifyOptions
+from keepstep.objects.wiring import SyncOptions
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 from keepstep.stores.places import Relation, identity, relation

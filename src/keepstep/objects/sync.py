@@ -7,66 +7,27 @@ come last, all or none, after the guard (:mod:`keepstep.objects.guard`) has seen
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
-from keepstep.objects.account import Account, Observer
-from keepstep.objects.bandwidth import Bandwidth
+from keepstep.objects.account import Observer
 from keepstep.objects.blocks import plans
-from keepstep.objects.budget import Budget
-from keepstep.objects.case import CaseGuard, OnConflict
-from keepstep.objects.checksums import Comparison
-from keepstep.objects.concurrency import objects_in_flight
-from keepstep.objects.deletes import Deletes
-from keepstep.objects.filters import Filters
-from keepstep.objects.guard import Cap
 from keepstep.objects.held import look
-from keepstep.objects.high_water import HighWater, Pace
+from keepstep.objects.high_water import HighWater
 from keepstep.objects.join import Side
 from keepstep.objects.journal import Journal
-from keepstep.objects.pipeline import Pipeline, Put
+from keepstep.objects.pipeline import Put
 from keepstep.objects.places import Places
-from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules
+from keepstep.objects.plan import TRANSFERS, Decision, Reason
 from keepstep.objects.reach import reach
-from keepstep.objects.transfer import MIB, Mover, Vanished, parts_in_flight
-from keepstep.objects.trash import Trash
-from keepstep.runs.report import Action, Failure, Report, action_log
+from keepstep.objects.transfer import Vanished
+from keepstep.objects.wiring import SyncOptions, wired
+from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.interface import Lapse, OnSent, Store
-from keepstep.stores.options import TransferOptions
 
 _HOPELESS = 32
 """So many refusals in a row mean that the rest would be refused too."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """What the user asked for."""
-
-    rules: Rules
-    filters: Filters = field(default_factory=Filters)
-    cap: Cap = field(default_factory=Cap)
-    allow_empty_source: bool = False
-    dryrun: bool = False
-    explain: bool = False
-    jobs: int | None = None
-    """Objects in flight at a time; None: as many as make the run fast."""
-    memory: int = 80 * MIB
-    """Bytes of objects, and of what their connections hold of them, in memory at a time."""
-    transfer: TransferOptions = field(default_factory=TransferOptions)
-    """What every object is to become."""
-    bandwidth: int | None = None
-    """Bytes a second that may travel through here."""
-    case_conflict: OnConflict = OnConflict.IGNORE
-    """Of downloads."""
-    ignores_archived: bool = False
-    """Whether archived objects are passed over without a word."""
-    pace: Pace | None = None
-    """Of a source that only grows: how much of it is listed, and how often all of it."""
-    keep_actions: bool = False
-    """Whether the report lists every action."""
 
 
 class Sync:
@@ -83,8 +44,7 @@ class Sync:
         journal: Journal | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._source = source
-        self._target = target
+        self._source, self._target = source, target
         self._stores = [store for store in (source, target, trash) if store is not None]
         self._options = options
         self._clock = clock or SystemClock()
@@ -97,54 +57,10 @@ class Sync:
         self._refusals = 0
         self._has_success = False
         self._fatal: Error | None = None
-        self.report = Report(
-            "sync",
-            str(source.address),
-            str(target.address),
-            self._clock.now(),
-            is_dryrun=options.dryrun,
-            actions=action_log() if options.keep_actions else None,
-        )
-        self._account = Account(self.report, observer, source.address, target.address)
-        budget = Budget(options.memory)
-        bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
-        parts = parts_in_flight(options.jobs, self._strains)
-        self._trash = None
-        if trash is not None:
-            keys = TransferOptions(source_key=options.transfer.target_key, target_key=options.transfer.target_key)
-            aside = Mover(target, trash, budget, lambda size: None, options=keys, bandwidth=bandwidth, parts=parts)
-            self._trash = Trash(aside, options.jobs)
-        self._deletes = Deletes(
-            target,
-            self._account,
-            options.cap,
-            allow_empty_source=options.allow_empty_source,
-            dryrun=options.dryrun,
-            trash=self._trash,
-        )
-        self._mover = Mover(
-            source,
-            target,
-            budget,
-            self._account.moved,
-            options=options.transfer,
-            bandwidth=bandwidth,
-            parts=parts,
-            journal=journal,
-        )
-        self._comparison = Comparison(
-            source,
-            target,
-            budget,
-            observer,
-            bandwidth=bandwidth,
-            journal=journal,
-            part_size_for=self._mover.part_size_for,
-        )
-        self._pipeline = Pipeline(objects_in_flight(options.jobs, self._strains))
-        is_download = options.rules.direction is Direction.DOWNLOAD
-        policy = options.case_conflict if is_download else OnConflict.IGNORE
-        self._case = CaseGuard(policy, self._target_path_exists, self._account.warn)
+        parts = wired(source, target, trash, options, observer, journal, self._clock.now())
+        self.report, self._account = parts.report, parts.account
+        self._mover, self._trash, self._deletes = parts.mover, parts.trash, parts.deletes
+        self._comparison, self._pipeline, self._case = parts.comparison, parts.pipeline, parts.case
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -249,9 +165,6 @@ class Sync:
     def _action(self, decision: Decision) -> Action:
         return self._account.action(self._options.rules.direction.value, decision)
 
-    def _target_path_exists(self, key: str) -> bool:
-        return os.path.lexists(self._target.address.of(key))
-
     def _warn_of_strays(self, known: int) -> int:
         strays = self._left.listing.strays
         for name, why in strays[known:]:
@@ -349,9 +262,6 @@ class Sync:
             await self._mover.tidy()
         except Error as exc:
             self._account.warn(f"what an interrupted run left behind could not be removed: {exc.message}")
-
-    def _strains(self) -> int:
-        return self._source.throttle_count + self._target.throttle_count
 
     def _account_for(self, side: Side, store: Store) -> None:
         """A listing that broke is a failure of the run, and so is each hole in it."""
