@@ -49,6 +49,9 @@ test-secrets-full: venv  ## secrets: killed also at the calls that change nothin
 test-rotation-full: venv  ## rotation: the whole model, kills of every strategy, 200 rotations under fire (an hour)
 	FULL=1 $(BIN)/python -m pytest -q tests/rotation -m "long or not long" --timeout 7200
 
+test-mutants: venv  ## would a test notice? deciding code, changed one place at a time (MODULES="rotation/rows"; an hour)
+	nice $(BIN)/python -m tests.mutants $(MODULES)
+
 test-soak: venv  ## the daemon's scheduler and alerts: two simulated weeks, fifty jobs, faults
 	$(BIN)/python -m tests.schedules.soak
 

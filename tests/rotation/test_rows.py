@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,17 @@ import pytest
 
 from keepstep.databases.interface import Answer, Login
 from keepstep.rotation.credential import Credential
-from keepstep.rotation.rows import Decision, DecisionInput, Member, Question, Row, StagedCredential, Stages, decide
+from keepstep.rotation.rows import (
+    Act,
+    Decision,
+    DecisionInput,
+    Member,
+    Question,
+    Row,
+    StagedCredential,
+    Stages,
+    decide,
+)
 from keepstep.secret import Secret
 from keepstep.vaults.interface import VersionId
 
@@ -191,6 +202,30 @@ def test_every_row_is_in_the_table() -> None:
     assert {line.row.partition(":")[0].rstrip("!") for line in LINES} == {row.code for row in Row}
     assert Row.D7.words == "give a database the current password back (D7)"
     assert Row.X3_SHUT_OUT.words == Row.X3.words and Row.X3_SHUT_OUT.hint != Row.X3.hint
+
+
+def test_what_rows_and_acts_say_of_themselves() -> None:
+    """Which rows label with the put, refuse or name a statement; which acts change databases or end a rotation."""
+    assert {row for row in Row if row.labels_at_once} == {Row.S1}
+    assert {row for row in Row if row.is_refusal} == {Row.X1, Row.X4}
+    assert {row for row in Row if row.names_remedy} == {row for row in Row if "{remedy}" in row.hint}
+    assert {act for act in Act if act.changes_database} == {Act.APPLY, Act.RETIRE}
+    assert {act for act in Act if act.completes} == {Act.PROMOTE_A}
+
+
+@pytest.mark.parametrize("line", LINES, ids=str)
+def test_only_a_fresh_password_needs_a_preflight(line: Line) -> None:
+    """Everything else goes on with what is staged already, or changes nothing."""
+    found = decide(input_of(line))
+    assert isinstance(found, Decision)
+    assert found.needs_preflight is (re.search(r": stage in A as \d+$", line.row) is not None)
+
+
+def test_the_reason_of_a_row() -> None:
+    """The row in words, with its code, and what led to it where there is more to say."""
+    decision = Decision(row=Row.S7, act=Act.PRUNE)
+    assert decision.reason == "prune old versions in OCI (S7)"
+    assert replace(decision, why="a rotation needs the room").reason.endswith("(S7): a rotation needs the room")
 
 
 def test_a_question_before_a_row() -> None:
