@@ -68,9 +68,7 @@ def _module(name: str, explained: set[str]) -> int:
     survivors = [mutant for mutant, is_noticed in _tried(name, module, found, limit) if not is_noticed]
     new = [mutant for mutant in survivors if str(mutant) not in explained]
     gone = explained - set(map(str, survivors))
-    print(
-        f"{name}: {len(found)} changes, {len(survivors)} not noticed, {len(new)} of them not explained", flush=True
-    )
+    print(f"{name}: {len(found)} changes, {len(survivors)} not noticed, {len(new)} unexplained", flush=True)
     for mutant in new:
         print(f"  line {mutant.line}: {mutant}", flush=True)
     for text in sorted(gone):
