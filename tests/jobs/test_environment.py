@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from keepstep.jobs.resolve import resolve
 from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.jobs.settings import CloudSettings
 from keepstep.jobs.sync import ResolvedSync
+from tests.cli.inprocess import keepstep
 
 CONTAINER = {
     "SYNC_FROM": "s3://bucket/in/",
@@ -68,6 +70,18 @@ def test_the_job_of_the_variables_is_found() -> None:
     assert isinstance(job_of_variables(CONTAINER | ROTATION), ResolvedSync)
     assert isinstance(job_of_variables(ROTATION | {"SYNC_FROM": ""}), ResolvedRotation)
     assert job_of_variables({"SYNC_FROM": "", "AWS_SECRET_ID": ""}) is None
+
+
+def test_the_file_of_a_host_is_the_commands_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``KEEPSTEP_CONFIG`` names the file for commands typed beside a daemon; ``--config`` goes before it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        job = f'[job.{name}]\nkind = "sync"\nsource = "/a"\ntarget = "/b"\n'
+        (tmp_path / f"{name}.toml").write_text(f'[state]\nurl = "sqlite:///{tmp_path}/state.db"\n{job}')
+    variables = {"KEEPSTEP_CONFIG": str(tmp_path / "one.toml")}
+    assert "jobs: one (sync)" in keepstep("config", "check", env=variables).out
+    other = keepstep("config", "check", "--config", str(tmp_path / "other.toml"), env=variables)
+    assert "jobs: other (sync)" in other.out
 
 
 def test_a_variable_is_named_as_its_user_wrote_it() -> None:

@@ -87,7 +87,12 @@ class LazyGroup(Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keepstep", message="%(prog)s %(version)s")
-@click.option("--config", type=click.Path(), help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.")
+@click.option(
+    "--config",
+    type=click.Path(),
+    envvar="KEEPSTEP_CONFIG",
+    help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: the run report.")
 @click.option("--quiet", is_flag=True, help="Says nothing but errors.")
 @click.option("--verbose", is_flag=True, help="Says more.")

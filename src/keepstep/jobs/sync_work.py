@@ -20,13 +20,13 @@ from keepstep.objects.high_water import Pace
 from keepstep.objects.journal import Journal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync
-from keepstep.objects.verify import Verify, VerifyOptions
 from keepstep.objects.wiring import SyncOptions
 from keepstep.stores import bling
 from keepstep.stores.address import Address, parse
 from keepstep.stores.places import Relation, identity, relation
 
 if TYPE_CHECKING:
+    from keepstep.objects.verify import Verify, VerifyOptions
     from keepstep.runs.progress import Observer
     from keepstep.stores.interface import Store
     from keepstep.stores.local_modes import Change, Owner
@@ -58,6 +58,8 @@ class SyncWork:
     @asynccontextmanager
     async def verify(self, observer: Observer, journal: Journal, *, keep_actions: bool) -> AsyncIterator[Verify]:
         """The same places, for a comparison alone."""
+        from keepstep.objects.verify import Verify
+
         async with self._stores() as (source, target, _):
             yield Verify(source, target, self._verify_options(keep_actions), observer, journal=journal)
 
@@ -91,6 +93,8 @@ class SyncWork:
         )
 
     def _verify_options(self, keep_actions: bool) -> VerifyOptions:
+        from keepstep.objects.verify import VerifyOptions
+
         params = self.params
         return VerifyOptions(
             self._filters,
