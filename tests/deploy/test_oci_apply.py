@@ -147,6 +147,8 @@ def test_the_first_apply_of_a_rotation(tmp_path: Path) -> None:
     alarms = {name: values for name, values in made.items() if name.startswith("oci_monitoring_alarm.")}
     topic = made["oci_ons_notification_topic.this[0]"]["topic_id"]
     assert {values["destinations"][0] for values in alarms.values()} == {topic}
+    function = made["oci_functions_function.this"]["id"]
+    assert all(f'resourceId = "{function}"' in values["query"] for values in alarms.values())
     refused = tool.run("destroy", "-auto-approve", "-input=false", check=False)
     assert refused.returncode != 0 and "prevent_destroy" in refused.stderr
 

@@ -174,6 +174,33 @@ def test_what_is_not_for_git_is_ignored(tmp_path: Path) -> None:
     assert said == [f"m/{name}" for name in left]
 
 
+@pytest.mark.parametrize(
+    ("module", "success"),
+    [
+        ("oci-cost-reports", 'success[1h]{job = "cost-reports"}'),
+        ("oci-secrets-host", 'success[1h]{job = "host"}'),
+        ("oci-rotation", 'FunctionResponseCount[20m]{resourceId = "", responseType = "Success"}'),
+    ],
+)
+def test_missing_success_is_told_on_oci(module: str, success: str) -> None:
+    """An alarm is raised when no run has succeeded for some time, whether runs fail or do not come."""
+    told = [query.split(".groupBy(")[0] for query in _queries(module) if query.endswith(".absent(h)")]
+    assert told == [success]
+
+
+def test_alarms_name_response_types_as_oci_does() -> None:
+    """OCI counts a function's answers by ``Success``, ``Error`` and ``Throttled``, written so."""
+    named = [value for query in _queries("oci-rotation") for value in re.findall(r'responseType = "(\w+)"', query)]
+    assert sorted(named) == ["Error", "Success"]
+
+
+def _queries(module: str) -> list[str]:
+    """Those of its alarms, without what is filled in."""
+    text = "".join(path.read_text() for path in (FOLDER / module).glob("*.tf"))
+    quoted = re.findall(r'= "(\w+\[\w+\]\{.*)"', text)
+    return [re.sub(r"\$\{.*?\}", "", each.replace('\\"', '"')) for each in quoted]
+
+
 def test_either_tool_reads_them() -> None:
     """Nothing in the modules is of OpenTofu alone or of Terraform alone, and none chooses a place for the state."""
     text = "".join(path.read_text() for path in FOLDER.rglob("*.tf"))

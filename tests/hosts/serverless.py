@@ -106,20 +106,18 @@ class Function:
     log: Path
 
     def call(self, body: str, *, seconds: float = 60) -> tuple[int, Any]:
-        """The status that the platform sees, and the answer."""
+        """The status that the platform sees, and the answer; as Resource Scheduler and the OCI CLI call."""
         deadline = datetime.now(UTC) + timedelta(seconds=seconds)
         headers = {
             "Fn-Call-Id": uuid.uuid4().hex,
             "Fn-Deadline": deadline.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "Fn-Intent": "httprequest",
             "Content-Type": "application/json",
         }
         connection = _Unix(str(self.path))
         try:
             connection.request("POST", "/call", body, headers)
             answer = connection.getresponse()
-            status = int(answer.headers.get("Fn-Http-Status") or answer.status)
-            return status, json.loads(answer.read())
+            return answer.status, json.loads(answer.read())
         finally:
             connection.close()
 

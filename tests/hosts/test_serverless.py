@@ -139,19 +139,19 @@ class TestLambda:
 
 
 def test_an_oci_function(bundle: Bundle) -> None:
-    """200 with the report, 500 with it when the run or the call is wrong; no secret in the fdk's debug log."""
+    """200 with the report, 502 with it when the run or the call is wrong; no secret in the fdk's debug log."""
     bundle.write()
     with oci_function(bundle.folder, FDK_DEBUG="1", **bundle.aws.env) as function:
         status, report = function.call('{"job": "copy"}')
         assert (status, report["outcome"], report["counts"]["copy"]) == (200, "done", 2)
         status, report = function.call('{"job": "nowhere"}')
-        assert (status, report["outcome"]) == (500, "misconfigured")
+        assert (status, report["outcome"]) == (502, "misconfigured")
         assert f"{bundle.bucket}-none" in report["failures"][0]["error"]
         status, report = function.call("not json")
-        assert status == 500
+        assert status == 502
         assert "the event names no job" in report["error"]
         status, report = function.call('{"job": "hang"}', seconds=6)
-        assert (status, report["outcome"]) == (500, "overdue")
+        assert (status, report["outcome"]) == (502, "overdue")
         status, report = function.call('{"job": "check"}')
         assert (status, report["exit_code"]) == (200, 3)
         text = function.log.read_text()

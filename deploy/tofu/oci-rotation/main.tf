@@ -144,18 +144,25 @@ resource "oci_ons_subscription" "this" {
 }
 
 resource "oci_monitoring_alarm" "this" {
+  # A failed tick answers 502, which OCI counts as an Error; no Success is silence, whether ticks fail or do not come.
   for_each = {
-    failed = "FunctionResponseCount[20m]{resourceId = \"${oci_functions_function.this.id}\", responseType = \"error\"}.sum() > 0"
-    silent = "FunctionInvocationCount[20m]{resourceId = \"${oci_functions_function.this.id}\"}.groupBy(resourceId).absent(${var.silent_after_hours}h)"
+    failed = {
+      query = "FunctionResponseCount[20m]{resourceId = \"${oci_functions_function.this.id}\", responseType = \"Error\"}.sum() > 0"
+      body  = "A tick failed. The credential that is current works. The function's log says what to do."
+    }
+    silent = {
+      query = "FunctionResponseCount[20m]{resourceId = \"${oci_functions_function.this.id}\", responseType = \"Success\"}.groupBy(resourceId).absent(${var.silent_after_hours}h)"
+      body  = "No tick has succeeded for ${var.silent_after_hours} hours: none came, or all failed. Look at the function's log, and at the schedules."
+    }
   }
   compartment_id        = var.compartment_ocid
   metric_compartment_id = var.compartment_ocid
   display_name          = "${var.name}-${each.key}"
   namespace             = "oci_faas"
-  query                 = each.value
+  query                 = each.value.query
   severity              = "CRITICAL"
   is_enabled            = true
   destinations          = [var.alarm_topic_ocid != null ? var.alarm_topic_ocid : oci_ons_notification_topic.this[0].topic_id]
-  body                  = "The credential that is current works. The function's log says what to do."
+  body                  = each.value.body
   freeform_tags         = var.tags
 }

@@ -102,19 +102,19 @@ variable "lock_retention_at" {
 }
 
 variable "alarm_topic_ocid" {
-  description = "A Notifications topic that is told of failures, and of silence; one is made if not given."
+  description = "A Notifications topic that is told of failed ticks, and of missing success; one is made if not given."
   type        = string
   default     = null
 }
 
 variable "alert_email" {
-  description = "Who gets mail, by Notifications, when a rotation fails or the function is silent. Confirm the subscription."
+  description = "Who gets mail, by Notifications, when a tick fails, or none has succeeded. Confirm the subscription."
   type        = string
   default     = null
 }
 
 variable "silent_after_hours" {
-  description = "An alarm is raised when the function was not called for so long."
+  description = "An alarm is raised when no tick has succeeded for so long."
   type        = number
   default     = 2
   validation {

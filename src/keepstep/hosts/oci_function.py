@@ -1,4 +1,7 @@
-"""OCI Functions: ``fdk …/keepstep/hosts/oci_function.py handler``. Answers 200, or 500, with the run report.
+"""OCI Functions: ``fdk …/keepstep/hosts/oci_function.py handler``. Answers 200, or 502, with the run report.
+
+502 is what the platform counts as an error of the function. The fdk turns every other status but 504 into 200, and
+a failed run would be a success in the metrics.
 
 The fdk gives the root logger the level DEBUG; libraries that would then log requests, and secrets in them, run in a
 process of their own, and are held back here before anything of theirs is loaded.
@@ -18,6 +21,7 @@ from keepstep.hosts.invocation import run_event, say
 
 _DEFAULT = 30.0
 """Seconds, where the host does not say."""
+_FAILED = 502
 
 
 async def handler(context: Any, data: Any = None) -> Any:
@@ -27,10 +31,10 @@ async def handler(context: Any, data: Any = None) -> Any:
         outcome = await run_event(_event(data), remaining=_remaining(context))
     except Error as error:
         say("error", error=error.message, hint=error.hint)
-        return _answer(context, {"outcome": "misconfigured", "error": error.message, "hint": error.hint}, 500)
+        return _answer(context, {"outcome": "misconfigured", "error": error.message, "hint": error.hint}, _FAILED)
     if not outcome.is_well:
         say("run failed", report=outcome.report)
-    return _answer(context, outcome.report, 200 if outcome.is_well else 500)
+    return _answer(context, outcome.report, 200 if outcome.is_well else _FAILED)
 
 
 def _event(data: Any) -> object:
