@@ -45,6 +45,7 @@ def year() -> dict[str, datetime]:
         ("reports/cost-csv/0001000000123456.csv.gz", "reports/cost-csv/"),
         ("a/b", "a/"),
         ("name", ""),
+        ("a/1b/c", "a/"),
         ("2026/x", ""),
     ],
 )
@@ -127,6 +128,25 @@ def test_a_target_that_holds_something_else_is_not_believed() -> None:
         assert run.spans() == EVERYTHING
     assert not HighWater(PACE, NOW, marks).believes(None)
     assert not HighWater(PACE, NOW, Marks(NOW, marks.first)).believes(TargetState())
+
+
+def test_a_full_listing_starts_over() -> None:
+    """What earlier runs noted of families, and of what the target holds, counts for nothing any more."""
+    earlier = HighWater(PACE, NOW - timedelta(days=2))
+    earlier.see(page_of(year() | {"gone/2026/x": NOW}), page_of({"gone/2026/x": NOW}))
+    run = HighWater(PACE, NOW, earlier.marks())
+    assert run.is_full
+    run.see(page_of(year()), page_of(year()))
+    there = TargetState()
+    there.add_all(page_of(year()))
+    marks = run.marks()
+    assert marks.first.keys() == {"FOCUS Reports/"}
+    assert marks.held == str(there)
+
+
+def test_without_marks_nothing_is_believed() -> None:
+    """The first run of all lists everything, whatever the target holds."""
+    assert not HighWater(PACE, NOW).believes(TargetState())
 
 
 @settings(deadline=None)
