@@ -15,7 +15,8 @@ from keepstep.secrets.content import Whole
 from keepstep.secrets.map import parse_map
 from keepstep.secrets.plan import Plan, make_plan
 from keepstep.secrets.recipes import RECIPES
-from keepstep.secrets.settings import Notify, SecretFile, SecretSet
+from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
+from keepstep.secrets.templates import Template
 from keepstep.vaults.address import parse
 
 A, B = "ocid1.vaultsecret.oc1..aaaa", "ocid1.vaultsecret.oc1..bbbb"
@@ -117,6 +118,33 @@ def test_templates_come_from_files_too(tmp_path: Path) -> None:
     assert [target.path for target in plan.targets] == ["/run/0"]
     assert [mistake.where for mistake in plan.mistakes] == ["file 2", "file 3"]
     assert all(str(tmp_path) in mistake.error.message for mistake in plan.mistakes)
+
+
+def test_a_template_of_the_settings() -> None:
+    """``template`` is the text itself, with the secrets that it names."""
+    file = SecretFile.model_validate({"path": "/run/x", "template": "{{ db }}", "secrets": {"db": A}})
+    [target] = make_plan(files=[file]).targets
+    [delivery] = target.deliveries
+    assert isinstance(delivery.content, Template)
+    assert delivery.content.sources == (parse(A),)
+
+
+def test_a_line_that_notifies_nobody() -> None:
+    """A line without a container is delivered, and nobody is told."""
+    [target] = of_map(f"{A},/run/x").targets
+    assert target.notices == ()
+
+
+def test_a_name_twice_in_a_set() -> None:
+    """Also where it is written in two ways: the set would hold one of the two, and nobody could say which."""
+    files = [{"name": "key", "secret": A}, {"name": "key", "secret": B}]
+    plan = make_plan(sets=[SecretSet.model_construct(path="/run/tls", file=_set_files(files), notify=[])])
+    assert not plan.targets
+    assert "the same name twice" in plan.mistakes[0].error.message
+
+
+def _set_files(files: list[dict[str, str]]) -> list[SetFile]:
+    return [SetFile.model_validate(file) for file in files]
 
 
 def test_unknown_people() -> None:
