@@ -1,29 +1,25 @@
 """What was spent, by day and by service, from the FOCUS reports that were synced: OCI's, AWS's, anybody's.
 
-Each report is read once, and its sums are kept in memory; one that is written anew (AWS does that all month) is
-read again.
+Each report is read once, and its sums are kept in memory; one that is replaced (AWS does that all month) is read
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import TypeVar
 
 from keepstep.clock import Clock
 from keepstep.config import Config
-from keepstep.dashboard.focus import Cost, costs_in
-from keepstep.errors import ConfigError, Error
-from keepstep.jobs.assembly import Assembly
-from keepstep.jobs.resolve import resolved_jobs
-from keepstep.jobs.settings import settings_of
-from keepstep.jobs.sync import ResolvedSync
-from keepstep.stores.address import parse
+from keepstep.errors import Error
+from keepstep.focus.places import Place, places_of
+from keepstep.focus.reading import read_reports, reports_since
+from keepstep.focus.reports import Cost
 from keepstep.stores.interface import Entry, Store
 
 K = TypeVar("K")
@@ -34,10 +30,6 @@ _MOST = 3000
 """Reports; OCI writes four a day, one for each service."""
 _LARGEST = 256 << 20
 """Bytes of one."""
-_ENDINGS = (".csv", ".csv.gz", ".parquet", ".snappy.parquet")
-_AT_A_TIME = 32
-_AT_ONCE = 64 << 20
-"""Bytes of several; one that is larger comes alone."""
 
 
 @dataclass(slots=True)
@@ -103,8 +95,6 @@ class Books:
                 seen |= await self._read(place)
             except Error as error:
                 spend.error = error.message
-            except ModuleNotFoundError as error:
-                spend.error = f"this needs the library {error.name}: pip install 'keepstep[dashboard]'"
         self._known = {key: costs for key, costs in self._known.items() if key in seen}
         first = self._clock.now().date() - timedelta(days=DAYS)
         spend.costs = [cost for costs in self._known.values() for cost in costs if cost.day >= first]
@@ -117,44 +107,11 @@ class Books:
         try:
             entries = await _recent(store, self._clock.now())
             new = [entry for entry in entries if _key(store, entry) not in self._known]
-            for batch in _batches(new):
-                contents = await asyncio.gather(*(_content(store, entry) for entry in batch))
-                named = [(entry.key, content) for entry, content in zip(batch, contents, strict=True)]
-                sums = await asyncio.to_thread(costs_in, named)
-                self._known |= {_key(store, entry): each for entry, each in zip(batch, sums, strict=True)}
+            async for entry, result in read_reports(store, new):
+                self._known[_key(store, entry)] = result if isinstance(result, list) else []
             return {_key(store, entry) for entry in entries}
         finally:
             await store.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where reports are."""
-
-    name: str
-    open: Callable[[], Store]
-    """Raises :class:`Error`."""
-
-
-def places_of(config: Config) -> list[Place]:
-    """Where reports are: what ``[dashboard] spend`` says, else the targets of jobs that fetch OCI's."""
-    if config.dashboard.spend is not None:
-        assembly = Assembly(settings_of(config.identity))
-        return [Place(text, partial(_opened, assembly, text)) for text in config.dashboard.spend]
-    jobs = [job for job in resolved_jobs(config) if isinstance(job, ResolvedSync) and _fetches(job)]
-    return [Place(job.name, job.target_to_read) for job in jobs]
-
-
-def _opened(assembly: Assembly, text: str) -> Store:
-    return assembly.source(parse(text))
-
-
-def _fetches(job: ResolvedSync) -> bool:
-    """False also for a job whose source is no address: it has no reports."""
-    try:
-        return job.is_of_cost_reports
-    except ConfigError:
-        return False
 
 
 def _key(store: Store, entry: Entry) -> tuple[str, str]:
@@ -163,30 +120,5 @@ def _key(store: Store, entry: Entry) -> tuple[str, str]:
 
 async def _recent(store: Store, now: datetime) -> list[Entry]:
     """Reports that can hold days that are shown, the newest first."""
-    since = (now - timedelta(days=DAYS + 3)).timestamp() * 1e6
-    found = []
-    async for page in store.list():
-        entries = (page.entry(number) for number in range(len(page)))
-        found += [entry for entry in entries if entry.key.endswith(_ENDINGS) and entry.time >= since]
-    found.sort(key=lambda entry: entry.time, reverse=True)
+    found = await reports_since(store, now.date() - timedelta(days=DAYS))
     return [entry for entry in found if entry.size <= _LARGEST][:_MOST]
-
-
-async def _content(store: Store, entry: Entry) -> bytes:
-    source = await store.open(entry, _LARGEST)
-    try:
-        return bytes(source.first)
-    finally:
-        await source.close()
-
-
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Some at a time: so many, or so large."""
-    batch: list[Entry] = []
-    for entry in entries:
-        if batch and (len(batch) == _AT_A_TIME or sum(each.size for each in batch) + entry.size > _AT_ONCE):
-            yield batch
-            batch = []
-        batch.append(entry)
-    if batch:
-        yield batch
