@@ -128,7 +128,7 @@ def _place(kind: str, keys: list[str], chance: random.Random) -> Place:
     if chance.random() < 0.2:  # what else is in the bucket
         bucket.things["zz"] = bucket.things["p"] = Thing(b"other", 10**15)
     if chance.random() < 0.1 and bucket.encodes:
-        bucket.strays = ["%FFx", "a%E9"] if kind == "s3" else ["\ud800x", "a\udfff"]
+        bucket.unrepresentable_names = ["%FFx", "a%E9"] if kind == "s3" else ["\ud800x", "a\udfff"]
     if chance.random() < 0.12:
         bucket.breaks_after = chance.randrange(3)
     bucket.repeats = chance.random() < 0.04
@@ -141,11 +141,21 @@ def expected(case: Case) -> Outcome:
     source, target = case.source.things, case.target.things
     includes = Filters(_rules(case)).includes
     # At the target they cannot be deleted, which is said where deleting is asked for.
-    unread = [*case.source.bucket.strays, *(case.target.bucket.strays if case.asked.delete else ())]
-    strays = sum(includes(_SHOWN[stray]) for stray in unread)
+    unread = [
+        *case.source.bucket.unrepresentable_names,
+        *(case.target.bucket.unrepresentable_names if case.asked.delete else ()),
+    ]
+    unrepresentable_names = sum(includes(_SHOWN[stray]) for stray in unread)
     unholdable = frozenset() if case.target.prefix else frozenset({""})
-    spared = frozenset(key for key in target if case.source.bucket.strays and _may_be_copy(key))
-    return outcome(source, target, case.asked, strays=strays, unholdable=unholdable, spared=spared)
+    spared = frozenset(key for key in target if case.source.bucket.unrepresentable_names and _may_be_copy(key))
+    return outcome(
+        source,
+        target,
+        case.asked,
+        unrepresentable_names=unrepresentable_names,
+        unholdable=unholdable,
+        spared=spared,
+    )
 
 
 def _may_be_copy(key: str) -> bool:

@@ -35,7 +35,7 @@ class Bucket:
     """Objects by their whole names, and how they are listed."""
 
     things: dict[str, Thing] = field(default_factory=dict)
-    strays: list[str] = field(default_factory=list)
+    unrepresentable_names: list[str] = field(default_factory=list)
     """Names that are no text, as they stand in an answer."""
     order: Order = utf8
     page_size: int = 1000
@@ -188,7 +188,7 @@ def _list_s3(bucket: Bucket, query: dict[str, str], headers: Headers) -> Answer:
     written = [quote(name, safe="/") if is_encoded else _as_text(name) for name in names]
     rows = [_row(key, bucket.things[name]) for key, name in zip(written, names, strict=True)]
     if token is None and is_encoded:
-        rows += [_row(quote(query["prefix"]) + stray, Thing(b"x", 0)) for stray in bucket.strays]
+        rows += [_row(quote(query["prefix"]) + stray, Thing(b"x", 0)) for stray in bucket.unrepresentable_names]
     more = f"<NextContinuationToken>{following}</NextContinuationToken>" if following else ""
     document = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -242,7 +242,7 @@ def _list_oci(bucket: Bucket, query: dict[str, str]) -> Answer:
         return Answer(body=b'{"objects": [], "prefixes": []}')
     rows = [_oci_row(name, bucket.things[name]) for name in names]
     if token is None:
-        rows += [_oci_row(prefix + stray, Thing(b"x", 0)) for stray in bucket.strays]
+        rows += [_oci_row(prefix + stray, Thing(b"x", 0)) for stray in bucket.unrepresentable_names]
     page = {"objects": rows, "nextStartWith": f"token-{following}" if following else None}
     return Answer(body=json.dumps(page).encode())
 

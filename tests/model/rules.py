@@ -52,17 +52,17 @@ def outcome(
     target: Side,
     asked: Asked,
     *,
-    strays: int = 0,
+    unrepresentable_names: int = 0,
     unholdable: frozenset[str] = frozenset(),
     spared: frozenset[str] = frozenset(),
 ) -> Outcome:
     """What a sync has to do.
 
-    ``strays``: how many names in scope are no keys and have to be named. ``unholdable``: keys that the target
-    cannot have. ``spared``: keys of the target that may be copies of strays.
+    ``unrepresentable_names``: how many names in scope cannot be keys and must be reported. ``unholdable``: keys
+    that the target cannot hold. ``spared``: keys of the target that may be copies of unrepresentable names.
     """
     ours, theirs = _in_scope(source, asked), _in_scope(target, asked)
-    result = Outcome({key: thing.data for key, thing in target.items()}, skipped=strays)
+    result = Outcome({key: thing.data for key, thing in target.items()}, skipped=unrepresentable_names)
     for key in ours:
         if key not in theirs or _is_stale(source[key], target[key], asked):
             if key in unholdable:

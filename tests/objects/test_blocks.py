@@ -9,7 +9,7 @@ import pytest
 
 from keepstep.errors import Error
 from keepstep.objects.blocks import plans
-from keepstep.objects.join import Side
+from keepstep.objects.merge_join import Side
 from keepstep.objects.plan import Direction, Reason, Rules
 from keepstep.stores.interface import Entry, Page
 from tests.objects.worlds import FixedListing, page_of

@@ -6,7 +6,7 @@ import pytest
 
 from keepstep.errors import Error
 from keepstep.objects.case import CaseGuard, OnConflict
-from keepstep.objects.plan import Decision, Reason
+from keepstep.objects.plan import Reason, SyncDecision
 from keepstep.stores.interface import Entry
 
 
@@ -14,7 +14,7 @@ def admitted(policy: OnConflict, *keys: str, there: tuple[str, ...] = ()) -> tup
     """Which keys are admitted, and how many warnings there were."""
     warnings: list[str] = []
     guard = CaseGuard(policy, there.__contains__, warnings.append)
-    found = [key for key in keys if guard.admit(Decision(Reason.SOURCE_ONLY, Entry(key, 1, 0), None))]
+    found = [key for key in keys if guard.admit(SyncDecision(Reason.SOURCE_ONLY, Entry(key, 1, 0), None))]
     return found, len(warnings)
 
 
@@ -46,11 +46,11 @@ def test_a_key_at_both_sides_is_no_conflict_with_itself() -> None:
     """A file that is to be replaced is expected to be there."""
     guard = CaseGuard(OnConflict.ERROR, lambda key: True, pytest.fail)
     entry = Entry("a", 1, 0)
-    assert guard.admit(Decision(Reason.SIZE_DIFFERS, entry, entry))
+    assert guard.admit(SyncDecision(Reason.SIZE_DIFFERS, entry, entry))
 
 
 def test_keys_at_both_sides_are_no_conflict() -> None:
     """Two files that are there under both names show that the file system minds the case."""
     guard = CaseGuard(OnConflict.ERROR, lambda key: False, pytest.fail)
     for key in ("A", "a"):
-        assert guard.admit(Decision(Reason.SIZE_DIFFERS, Entry(key, 1, 0), Entry(key, 2, 0)))
+        assert guard.admit(SyncDecision(Reason.SIZE_DIFFERS, Entry(key, 1, 0), Entry(key, 2, 0)))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from keepstep.errors import Conflict, Denied, NotFound
 from keepstep.objects.budget import Budget
 from keepstep.objects.checksums_read import read_through
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
 from keepstep.objects.plan import Direction, Reason, Rules
 from keepstep.objects.sync import Sync
 from keepstep.objects.wiring import SyncOptions
@@ -63,7 +63,7 @@ class World:
             keep_actions=True,
             **changed,
         )
-        journal = Journal(self._tmp / "state", "source", "target")
+        journal = SyncJournal(self._tmp / "state", "source", "target")
         try:
             source, target = sides
             return await Sync(source, target, options, Watcher(), journal=journal).run()

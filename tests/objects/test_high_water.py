@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepstep.objects.held import TargetState
-from keepstep.objects.high_water import HighWater, Marks, Pace, family_of
+from keepstep.objects.high_water import HighWater, ListingPace, Marks, family_of
+from keepstep.objects.target_state import TargetState
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-PACE = Pace()
+PACE = ListingPace()
 
 
 def us(moment: datetime) -> int:
@@ -75,7 +75,7 @@ def test_everything_is_listed_again_every_day() -> None:
     assert HighWater(PACE, NOW + timedelta(hours=23), marks).spans() != EVERYTHING
     assert HighWater(PACE, NOW + timedelta(hours=24), marks).spans() == EVERYTHING
     assert HighWater(PACE, NOW - timedelta(hours=1), marks).spans() == EVERYTHING
-    assert HighWater(Pace(full_every=timedelta()), NOW, marks).spans() == EVERYTHING
+    assert HighWater(ListingPace(full_every=timedelta()), NOW, marks).spans() == EVERYTHING
 
 
 def test_runs_in_between_do_not_put_off_the_full_listing() -> None:
@@ -106,7 +106,7 @@ def test_runs_in_between_do_not_put_off_the_full_listing() -> None:
 )
 def test_where_the_last_days_begin(days: list[int], overlap: int, first: str) -> None:
     """At the newest day before the overlap; at everything, where there is none."""
-    run = HighWater(Pace(overlap=timedelta(days=overlap)), NOW)
+    run = HighWater(ListingPace(overlap=timedelta(days=overlap)), NOW)
     run.see(page_of({report_key(day): day for n in days for day in [NOW.replace(day=n)]}))
     assert run.marks().first == {"FOCUS Reports/": f"FOCUS Reports/{first}"}
 
@@ -156,7 +156,7 @@ def test_what_is_held_is_reckoned_run_by_run(runs: list[dict[str, int]]) -> None
     target: dict[str, int] = {}
     marks: Marks | None = None
     for turn, source in enumerate(runs):
-        run = HighWater(Pace(full_every=timedelta(days=1000)), NOW + timedelta(days=turn), marks)
+        run = HighWater(ListingPace(full_every=timedelta(days=1000)), NOW + timedelta(days=turn), marks)
         page = Page(
             sorted(source), [source[k] for k in sorted(source)], [us(NOW)] * len(source), [""] * len(source)
         )
@@ -190,7 +190,7 @@ def test_reports_that_come_in_time_are_never_missed(reports: list[tuple[int, int
         for day, late, number in reports:
             if day + late == turn:
                 written[report_key(NOW + timedelta(days=day), number)] = now
-        run = HighWater(Pace(full_every=timedelta(days=1000)), now, marks)
+        run = HighWater(ListingPace(full_every=timedelta(days=1000)), now, marks)
         seen = listed(run, written)
         run.see(page_of({key: written[key] for key in seen}))
         marks = run.marks()

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.objects.journal import Begun, Journal
+from keepstep.objects.journal import Begun, SyncJournal
 
 UPLOAD = Begun("a key \n ü", "token", "state", 5)
 
 
 def test_an_upload_is_found_by_the_next_run_and_forgotten_when_it_ends(tmp_path: Path) -> None:
     """A later run of the same pair finds what was begun, of this key and no other, until it is said to be over."""
-    first = Journal(tmp_path / "state", "a", "b")
+    first = SyncJournal(tmp_path / "state", "a", "b")
     assert first.begin(UPLOAD)
     assert first.abandoned() == []
     first.close()
-    second = Journal(tmp_path / "state", "a", "b")
+    second = SyncJournal(tmp_path / "state", "a", "b")
     assert second.find(UPLOAD.key) == UPLOAD
     assert second.find("other") is None
     assert second.abandoned() == [UPLOAD]
@@ -32,7 +32,7 @@ def test_an_upload_is_found_by_the_next_run_and_forgotten_when_it_ends(tmp_path:
 def test_what_a_run_takes_up_is_not_abandoned(tmp_path: Path) -> None:
     """An upload that is noted again belongs to this run."""
     for _ in range(2):
-        journal = Journal(tmp_path, "a", "b")
+        journal = SyncJournal(tmp_path, "a", "b")
         journal.begin(UPLOAD)
         assert journal.abandoned() == []
         journal.close()
@@ -40,7 +40,7 @@ def test_what_a_run_takes_up_is_not_abandoned(tmp_path: Path) -> None:
 
 def test_pairs_do_not_see_each_other(tmp_path: Path) -> None:
     """Another source, or another target, has notes of its own."""
-    ours, other = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "c")
+    ours, other = SyncJournal(tmp_path, "a", "b"), SyncJournal(tmp_path, "a", "c")
     ours.begin(UPLOAD)
     assert other.find(UPLOAD.key) is None
     ours.close()
@@ -49,7 +49,7 @@ def test_pairs_do_not_see_each_other(tmp_path: Path) -> None:
 
 def test_of_two_runs_of_a_pair_one_has_the_journal(tmp_path: Path) -> None:
     """The second run at the same time notes and finds nothing, so that it cannot touch the first one's uploads."""
-    first, second = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "b")
+    first, second = SyncJournal(tmp_path, "a", "b"), SyncJournal(tmp_path, "a", "b")
     assert first.begin(UPLOAD)
     assert not second.begin(UPLOAD)
     assert second.find(UPLOAD.key) is None
@@ -61,7 +61,7 @@ def test_of_two_runs_of_a_pair_one_has_the_journal(tmp_path: Path) -> None:
 def test_nothing_is_made_before_there_is_something_to_note(tmp_path: Path) -> None:
     """Looking leaves no trace; the file, once there is one, is for its owner's eyes alone."""
     folder = tmp_path / "state" / "keepstep"
-    journal = Journal(folder, "a", "b")
+    journal = SyncJournal(folder, "a", "b")
     assert journal.find("key") is None
     assert journal.abandoned() == []
     journal.end("key")
@@ -85,7 +85,7 @@ def test_without_a_usable_file_there_is_no_journal_and_no_error(tmp_path: Path, 
         os.symlink(tmp_path / "victim", folder / "objects.db")
     elif trouble == "shared":
         folder.chmod(0o777)
-    journal = Journal(None if trouble == "none" else folder, "a", "b")
+    journal = SyncJournal(None if trouble == "none" else folder, "a", "b")
     assert not journal.begin(UPLOAD)
     assert journal.find(UPLOAD.key) is None
     journal.close()
@@ -99,11 +99,11 @@ OLD, OTHER = "fe00-1f-5-17b6a0-17b6a1", "fe00-1f-5-17b6a0-17b6a2"
 
 def test_what_was_proved_equal_is_found_by_range(tmp_path: Path) -> None:
     """By any later run of the pair, the latest proof of each key, and by no other pair."""
-    first = Journal(tmp_path / "state", "a", "b")
+    first = SyncJournal(tmp_path / "state", "a", "b")
     for key, source, target in (("a", "1", "2"), ("b", "1", "2"), ("b", "3", OLD), ("c", "1", "2"), ("d", "", "2")):
         first.note_equal(key, source, target)
     first.close()
-    second, other = Journal(tmp_path / "state", "a", "b"), Journal(tmp_path / "state", "a", "c")
+    second, other = SyncJournal(tmp_path / "state", "a", "b"), SyncJournal(tmp_path / "state", "a", "c")
     assert second.proved("b", "d") == {"b": ("3", OLD), "c": ("1", "2")}
     assert other.proved("a", "z") == {}
     second.close()
@@ -112,7 +112,7 @@ def test_what_was_proved_equal_is_found_by_range(tmp_path: Path) -> None:
 
 def test_digests_of_files_are_anybodys(tmp_path: Path) -> None:
     """Whichever pair a file was read for; in another state, or under a tag that is no state, nothing is known."""
-    ours, other = Journal(tmp_path, "a", "b"), Journal(tmp_path, "a", "c")
+    ours, other = SyncJournal(tmp_path, "a", "b"), SyncJournal(tmp_path, "a", "c")
     ours.note_digest(OLD, "md5")
     ours.note_digest("v1", "md5")
     ours.close()
@@ -134,7 +134,7 @@ def test_states_that_are_too_fresh_are_not_relied_on(tmp_path: Path, age: int, w
     moment = (time.time_ns() // 10**9 - age) * 10**9
     state = f"fe00-1f-5-{moment:x}-17b6a1" if which == "modified" else f"fe00-1f-5-17b6a1-{moment:x}"
     for _ in range(2):
-        journal = Journal(tmp_path, "a", "b")
+        journal = SyncJournal(tmp_path, "a", "b")
         assert (journal.proved("", "z"), journal.digest_of(state)) == ({}, None)
         journal.note_equal("key", "1", state)
         journal.note_equal("yek", state, "1")
@@ -144,7 +144,7 @@ def test_states_that_are_too_fresh_are_not_relied_on(tmp_path: Path, age: int, w
 
 def test_what_the_run_itself_wrote_is_relied_on(tmp_path: Path) -> None:
     """It has the time of its source, and a change time of this moment."""
-    journal = Journal(tmp_path, "a", "b")
+    journal = SyncJournal(tmp_path, "a", "b")
     journal.note_equal("key", "1", f"fe00-1f-5-17b6a1-{time.time_ns():x}", is_ours=True)
     assert list(journal.proved("", "z")) == []
     journal.close()
@@ -154,7 +154,7 @@ def test_what_the_run_itself_wrote_is_relied_on(tmp_path: Path) -> None:
 
 def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
     """A run that is killed loses a few hundred of them at the most."""
-    ours = Journal(tmp_path, "a", "b")
+    ours = SyncJournal(tmp_path, "a", "b")
     for n in range(1200):
         ours.note_equal(f"{n:04}", "1", "2")
     with sqlite3.connect(tmp_path / "objects.db") as database:
@@ -165,14 +165,14 @@ def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
 
 def test_parts_that_could_not_be_removed_stay_noted(tmp_path: Path) -> None:
     """An upload that is given up and still there is found by later runs until it is gone, beside a newer one."""
-    first = Journal(tmp_path, "a", "b")
+    first = SyncJournal(tmp_path, "a", "b")
     first.begin(UPLOAD)
     first.leave(UPLOAD.key, UPLOAD.token)
     first.begin(UPLOAD._replace(token="newer"))
     assert first.find(UPLOAD.key) == UPLOAD._replace(token="newer")
     first.gone("newer")
     first.close()
-    second = Journal(tmp_path, "a", "b")
+    second = SyncJournal(tmp_path, "a", "b")
     assert [begun.token for begun in second.abandoned()] == [UPLOAD.token]
     second.gone(UPLOAD.token)
     assert second.abandoned() == []
@@ -181,7 +181,7 @@ def test_parts_that_could_not_be_removed_stay_noted(tmp_path: Path) -> None:
 
 def test_old_facts_are_removed(tmp_path: Path) -> None:
     """What was found out more than a year ago goes; what is younger, or was noted before times were kept, stays."""
-    journal = Journal(tmp_path, "a", "b")
+    journal = SyncJournal(tmp_path, "a", "b")
     for key in ("old", "young", "of an earlier version"):
         journal.note_equal(key, "1", "2")
     journal.note_digest(OLD, "md5")
@@ -192,7 +192,7 @@ def test_old_facts_are_removed(tmp_path: Path) -> None:
         database.execute("update digests set noted = 1")
         database.execute("pragma user_version = 0")
     database.close()
-    journal = Journal(tmp_path, "a", "b")
+    journal = SyncJournal(tmp_path, "a", "b")
     journal.note_equal("new", "1", "2")
     journal.close()
     assert sorted(journal.proved("", "~")) == ["new", "of an earlier version", "young"]
@@ -203,15 +203,15 @@ def test_old_facts_are_removed(tmp_path: Path) -> None:
 def test_a_journal_of_an_earlier_version_is_used(tmp_path: Path) -> None:
     """Tables that lack a column get it, and keep what they hold."""
     tmp_path.chmod(0o700)
-    Journal(tmp_path, "a", "b").close()
+    SyncJournal(tmp_path, "a", "b").close()
     with sqlite3.connect(tmp_path / "objects.db") as database:
         database.execute(
             "create table equal (pair text not null, key text not null, source text not null, target text not null,"
             " primary key (pair, key)) without rowid"
         )
-        database.execute("insert into equal values (?, 'key', '1', '2')", (Journal(None, "a", "b")._pair,))
+        database.execute("insert into equal values (?, 'key', '1', '2')", (SyncJournal(None, "a", "b")._pair,))
     database.close()
-    journal = Journal(tmp_path, "a", "b")
+    journal = SyncJournal(tmp_path, "a", "b")
     assert journal.proved("", "~") == {"key": ("1", "2")}
     journal.note_equal("other", "1", "2")
     journal.close()
@@ -221,7 +221,7 @@ def test_a_journal_of_an_earlier_version_is_used(tmp_path: Path) -> None:
 
 def test_a_locked_file_holds_nobody_up(tmp_path: Path) -> None:
     """While another run writes to the same file nothing is noted and nothing waits; facts are written later."""
-    journal = Journal(tmp_path, "a", "b")
+    journal = SyncJournal(tmp_path, "a", "b")
     journal.begin(UPLOAD)
     other = sqlite3.connect(tmp_path / "objects.db", isolation_level=None)
     other.execute("begin immediate")

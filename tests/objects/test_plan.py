@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepstep.objects.plan import TRANSFERS, Decision, Direction, Reason, Rules, decide, plan_block
+from keepstep.objects.plan import TRANSFERS, Direction, Reason, Rules, SyncDecision, decide, plan_block
 from keepstep.stores.interface import Entry, Page
 from tests.objects.worlds import examples, page_of, pages
 
@@ -117,19 +117,19 @@ def aws_strategy(rules: Rules) -> Any:
 
 
 def one_by_one(
-    rules: Rules, source: Page, target: Page, source_holes: list[str], target_holes: list[str]
-) -> dict[str, Decision]:
+    rules: Rules, source: Page, target: Page, unreadable_at_source: list[str], unreadable_at_target: list[str]
+) -> dict[str, SyncDecision]:
     """What ``plan_block`` has to come to, key by key."""
     ours = {key: source.entry(n) for n, key in enumerate(source.keys)}
     theirs = {key: target.entry(n) for n, key in enumerate(target.keys)}
     plan = {}
     for key in ours.keys() | theirs.keys():
         reason = decide(rules, ours.get(key), theirs.get(key))
-        if key not in theirs and key.startswith(tuple(target_holes)):
+        if key not in theirs and key.startswith(tuple(unreadable_at_target)):
             reason = Reason.UNKNOWN_AT_TARGET
-        if key not in ours and key.startswith(tuple(source_holes)):
+        if key not in ours and key.startswith(tuple(unreadable_at_source)):
             reason = Reason.UNKNOWN_AT_SOURCE
-        plan[key] = Decision(reason, ours.get(key), theirs.get(key))
+        plan[key] = SyncDecision(reason, ours.get(key), theirs.get(key))
     return plan
 
 
@@ -139,11 +139,23 @@ prefixes = st.lists(st.sampled_from(["a/", "a", "b/", ""]), max_size=2)
 @examples
 @given(rules, pages, pages, prefixes, prefixes, st.booleans())
 def test_a_block_is_decided_as_its_keys_one_by_one(
-    rules: Rules, source: Page, target: Page, source_holes: list[str], target_holes: list[str], explain: bool
+    rules: Rules,
+    source: Page,
+    target: Page,
+    unreadable_at_source: list[str],
+    unreadable_at_target: list[str],
+    explain: bool,
 ) -> None:
     """Whatever the pages, rules and holes, a block's plan is the sum of what is decided for each key."""
-    expected = one_by_one(rules, source, target, source_holes, target_holes)
-    plan = plan_block(rules, source, target, source_holes=source_holes, target_holes=target_holes, explain=explain)
+    expected = one_by_one(rules, source, target, unreadable_at_source, unreadable_at_target)
+    plan = plan_block(
+        rules,
+        source,
+        target,
+        unreadable_at_source=unreadable_at_source,
+        unreadable_at_target=unreadable_at_target,
+        explain=explain,
+    )
     moves = {d.source.key: d for d in plan.transfers if d.source}
     unknown = {key: d for key, d in expected.items() if d.reason is Reason.CONTENTS_UNKNOWN}
     assert {d.source.key: d for d in plan.unknown if d.source} == unknown

@@ -182,7 +182,10 @@ def test_objects_that_cannot_be_read_are_skipped_with_their_reason() -> None:
 def test_names_that_are_no_keys_are_skipped_by_name_unless_excluded() -> None:
     """A name that is not UTF-8 is a warning each and exit 2; what is out of scope is passed over in silence."""
     source = FaultyStore(memory({"a": b"1"}))
-    source.strays += [("bad\\xff", "its name is not UTF-8"), ("tmp/bad\\xfe", "its name is not UTF-8")]
+    source.unrepresentable_names += [
+        ("bad\\xff", "its name is not UTF-8"),
+        ("tmp/bad\\xfe", "its name is not UTF-8"),
+    ]
     report, watcher = synced(source, MemoryStore(), options(filters=Filters([Rule(False, "tmp/*")])))
     assert report.exit_code is ExitCode.SKIPPED
     assert watcher.warnings == ["skipped /memory/bad\\xff: its name is not UTF-8"]

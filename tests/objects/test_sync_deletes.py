@@ -144,7 +144,7 @@ def test_a_hole_that_the_filters_exclude_withholds_nothing() -> None:
     """A folder that cannot be read and is excluded is nobody's concern: deletes go on, exit 0."""
     hole = ("lost+found/", Error("cannot read lost+found", hint="exclude it"))
     source = FaultyStore(memory({"a": b"1", "b": b"1"}))
-    source.holes.append(hole)
+    source.unreadable_prefixes.append(hole)
     target = memory({"a": b"1", "b": b"1", "z": b"1"})
     report, _ = synced(source, target, options(delete=True))
     assert outcome(report) == (0, ExitCode.FAILED)
@@ -156,7 +156,7 @@ def test_a_hole_that_the_filters_exclude_withholds_nothing() -> None:
 def test_what_is_unknown_at_the_target_is_left_alone() -> None:
     """Where the target could not be listed nothing is written: the object may be there, and newer."""
     target = FaultyStore(MemoryStore())
-    target.holes.append(("shut/", Error("cannot read shut")))
+    target.unreadable_prefixes.append(("shut/", Error("cannot read shut")))
     report, watcher = synced(memory({"shut/a": b"1", "open/a": b"1"}), target, options(explain=True))
     assert watcher.words() == ["copy /memory/open/a", "skip /memory/shut/a"]
     assert report.exit_code is ExitCode.FAILED
@@ -244,7 +244,7 @@ def test_deletes_go_in_batches_and_after_every_copy() -> None:
 def test_what_may_be_a_copy_of_an_unreadable_name_is_kept() -> None:
     """A name at the source that is not UTF-8 may be at the target in a form that is: nothing like it is deleted."""
     source = FaultyStore(memory({"a": b"1"}))
-    source.strays.append(("caf\\xe9.txt", "its name is not UTF-8"))
+    source.unrepresentable_names.append(("caf\\xe9.txt", "its name is not UTF-8"))
     target = memory({"a": b"1", "café.txt": b"2", "caf\ufffd.txt": b"2", "caf%E9.txt": b"2", "cafes.txt": b"3"})
     report, watcher = synced(source, target, options(delete=True, cap=Cap.parse("100%")))
     assert (report.counts["delete"], report.exit_code) == (1, ExitCode.SKIPPED)
@@ -256,7 +256,7 @@ def test_a_name_at_the_target_that_cannot_be_deleted_is_said() -> None:
     """With --delete a name at the target that is no key is named, and the run is not done; without it none is."""
     for delete, code in ((True, ExitCode.SKIPPED), (False, ExitCode.DONE)):
         target = FaultyStore(memory({"a": b"1"}))
-        target.strays.append(("bad\\xff", "its name is not UTF-8"))
+        target.unrepresentable_names.append(("bad\\xff", "its name is not UTF-8"))
         report, watcher = synced(memory({"a": b"1"}), target, options(delete=delete))
         assert report.exit_code == code
         assert [w for w in watcher.warnings if "bad" in w] == (

@@ -9,7 +9,7 @@ from typing import Any
 
 from keepstep.errors import Error, NotFound
 from keepstep.objects.budget import Budget
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
 from keepstep.objects.transfer import MIB, PART_SIZE, Mover
 from keepstep.objects.trash import Trash
 from keepstep.stores.interface import Entry, Missing, Properties
@@ -89,26 +89,26 @@ def test_an_abort_that_fails_is_tried_again_by_a_later_run(tmp_path: Path) -> No
     source, target = MemoryStore("from"), Target("to")
     source.add("key", bytes(2 * PART_SIZE))
 
-    def mover(journal: Journal) -> Mover:
+    def mover(journal: SyncJournal) -> Mover:
         return Mover(
             source, target, Budget(128 * MIB), lambda size: None, part_size=PART_SIZE // 2, journal=journal
         )
 
-    async def cut_short(journal: Journal) -> None:
+    async def cut_short(journal: SyncJournal) -> None:
         upload = await mover(journal).begin("key", "state", 2 * PART_SIZE, PART_SIZE, Properties())
         await upload.write(0, bytes(PART_SIZE))
 
     async def scene() -> None:
-        first = Journal(tmp_path, "a", "b")
+        first = SyncJournal(tmp_path, "a", "b")
         await cut_short(first)
         (token,) = target.uploads
         first.close()
-        second = Journal(tmp_path, "a", "b")
+        second = SyncJournal(tmp_path, "a", "b")
         await mover(second).begin("key", "another state", 2 * PART_SIZE, PART_SIZE, Properties())
         assert token in [begun.token for begun in second.abandoned()]
         second.close()
         Stubborn.is_stubborn = False
-        third = Journal(tmp_path, "a", "b")
+        third = SyncJournal(tmp_path, "a", "b")
         await mover(third).tidy()
         assert target.uploads == {}
         assert third.abandoned() == []

@@ -79,8 +79,8 @@ class FixedListing:
     """Pages that were made beforehand; then, if there is one, an error."""
 
     def __init__(self, pages: Sequence[Page], error: BaseException | None = None) -> None:
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
+        self.unreadable_prefixes: list[tuple[str, Error]] = []
+        self.unrepresentable_names: list[tuple[str, str]] = []
         self._pages = pages
         self._error = error
 
@@ -100,8 +100,8 @@ class FaultyStore:
         self.list_error: Error | None = None
         self.list_error_after = 0
         """Pages that come before it."""
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
+        self.unreadable_prefixes: list[tuple[str, Error]] = []
+        self.unrepresentable_names: list[tuple[str, str]] = []
         self.before: dict[str, Callable[..., Awaitable[None]]] = {}
         """By the name of a method: awaited with its arguments, and may raise."""
 
@@ -125,11 +125,11 @@ class _FaultyListing:
     def __init__(self, store: FaultyStore, spans: Sequence[Span]) -> None:
         self._store = store
         self._listing = store._store.list(spans)
-        self.strays = store.strays
+        self.unrepresentable_names = store.unrepresentable_names
 
     @property
-    def holes(self) -> list[tuple[str, Error]]:
-        return [*self._listing.holes, *self._store.holes]
+    def unreadable_prefixes(self) -> list[tuple[str, Error]]:
+        return [*self._listing.unreadable_prefixes, *self._store.unreadable_prefixes]
 
     async def __aiter__(self) -> AsyncIterator[Page]:
         left = self._store.list_error_after

@@ -210,13 +210,13 @@ def oci_document(chance: random.Random) -> bytes:
 def look_at_oci(body: bytes) -> str:
     """A page in which everything is what it must be, or :class:`Garbled`."""
     try:
-        page, token, strays = oci_listing.parse(body, "p/", has_digests=True)
+        page, token, unrepresentable_names = oci_listing.parse(body, "p/", has_digests=True)
     except Garbled:
         return "refused"
     _check(page)
     assert token is None or token.encode(), body
     objects = json.loads(body)["objects"]
-    assert len(page) + len(strays) == len(objects), body
+    assert len(page) + len(unrepresentable_names) == len(objects), body
     return "taken"
 
 

@@ -223,7 +223,7 @@ def test_what_came_before_a_listing_broke_is_given_and_all_else_is_unknown() -> 
 
     async def main() -> None:
         async for page in pages:
-            assert [prefix for prefix, _ in pages.holes] == [""]
+            assert [prefix for prefix, _ in pages.unreadable_prefixes] == [""]
             found.extend(page.keys)
 
     with pytest.raises(Transient):

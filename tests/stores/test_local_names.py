@@ -91,7 +91,7 @@ def test_names_of_other_origin_are_named(tmp_path: Path) -> None:
         keys = [key async for page in listing for key in page.keys]
         await store.close()
         await asyncio.sleep(0)
-        return keys, listing.strays
+        return keys, listing.unrepresentable_names
 
-    keys, strays = run(main())
-    assert (keys, [name for name, _ in strays]) == (["100%"], ["100%"])
+    keys, unrepresentable_names = run(main())
+    assert (keys, [name for name, _ in unrepresentable_names]) == (["100%"], ["100%"])

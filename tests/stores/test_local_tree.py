@@ -65,7 +65,7 @@ def test_keys_come_in_the_order_of_their_utf8_bytes(
     assert [key for page in pages for key in page.keys] == sorted(made, key=str.encode)
     assert all(len(page) == page_size for page in pages[:-1])
     assert [size for page in pages for size in page.sizes] == [len(k.encode()) for k in sorted(made)]
-    assert (walk.holes, walk.strays, walk.leftovers) == ([], [], [])
+    assert (walk.unreadable_prefixes, walk.unrepresentable_names, walk.leftovers) == ([], [], [])
 
 
 def test_times_are_whole_microseconds(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_links_that_lead_nowhere_or_in_circles_are_named(tmp_path: Path) -> None
         ("d/f", ""),
         ("self", "cannot be examined: Too many levels of symbolic links"),
     ]
-    assert walk.strays == [("d/up/", "is a link to a folder that it stands in")]
+    assert walk.unrepresentable_names == [("d/up/", "is a link to a folder that it stands in")]
 
 
 def test_names_that_are_not_utf8_are_strays(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_names_that_are_not_utf8_are_strays(tmp_path: Path) -> None:
     make(tmp_path / os.fsdecode(b"folder\xff"), "f")
     entries, walk = walked(tmp_path)
     assert [entry.key for entry in entries] == ["good"]
-    assert sorted(walk.strays) == [
+    assert sorted(walk.unrepresentable_names) == [
         (name, "its name is not UTF-8") for name in ("bad\\xff", "folder\\xff", "line\\x0abreak\\xfe")
     ]
 
@@ -200,7 +200,7 @@ def test_what_vanishes_while_it_is_listed_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "c" / "d").unlink()
     (tmp_path / "c").rmdir()
     assert seen + [key for page in pages for key in page.keys] == ["a", "e/f"]
-    assert walk.holes == []
+    assert walk.unreadable_prefixes == []
 
 
 # what cannot be read
@@ -210,7 +210,7 @@ import json, sys
 from keepstep.stores.local_tree import Walk
 walk = Walk(sys.argv[1], follow=sys.argv[2] == "source")
 entries = [page.entry(n)._asdict() for page in walk.pages() for n in range(len(page))]
-print(json.dumps({"entries": entries, "holes": [[prefix, str(error), error.hint] for prefix, error in walk.holes]}))
+print(json.dumps({"entries": entries, "unreadable": [[prefix, str(error), error.hint] for prefix, error in walk.holes]}))
 """
 
 
@@ -222,9 +222,9 @@ def test_an_unreadable_folder_is_a_hole_and_the_walk_goes_on(tmp_path: Path) -> 
     for side in ("source", "target"):
         result = json.loads(run_unprivileged([sys.executable, "-c", SCRIPT, str(tmp_path), side]).stdout)
         assert [entry["key"] for entry in result["entries"]] == ["a", "z/y"]
-        assert [hole[0] for hole in result["holes"]] == ["shut/", "z/shut/"]
-        assert result["holes"][0][1] == f"cannot read {tmp_path}/shut/: Permission denied"
-        assert "nothing is deleted" in result["holes"][0][2]
+        assert [hole[0] for hole in result["unreadable"]] == ["shut/", "z/shut/"]
+        assert result["unreadable"][0][1] == f"cannot read {tmp_path}/shut/: Permission denied"
+        assert "nothing is deleted" in result["unreadable"][0][2]
     for folder in ("shut", "z/shut"):
         (tmp_path / folder).chmod(0o700)
 
@@ -243,7 +243,7 @@ def test_files_that_cannot_be_examined(tmp_path: Path) -> None:
         ("z", 1, ""),
     ]
     assert [entry["key"] for entry in target["entries"]] == ["z"]
-    assert [hole[0] for hole in target["holes"]] == ["shut/x"]
+    assert [hole[0] for hole in target["unreadable"]] == ["shut/x"]
 
 
 def test_an_unreadable_root_is_an_error(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_page_is_read() -> None:
     assert listed.page.times[1] == 1_000_000
     assert listed.page.digests == ["d41d8cd98f00b204e9800998ecf8427e", "", ""]
     assert [*listed.page.unfit] == [2]
-    assert (listed.token, listed.strays) == ("p/z", [])
+    assert (listed.token, listed.unrepresentable_names) == ("p/z", [])
     assert parse(page(), "", has_digests=False).token is None
 
 
@@ -88,7 +88,7 @@ def test_names_with_half_a_character_are_strays() -> None:
     """They are no keys of anything; the others come."""
     listed = parse(page(item(name="p/a\ud800"), item(name="p/b"), item(name="p/\udfffc")), "p/", has_digests=False)
     assert listed.page.keys == ["b"]
-    assert [name for name, _ in listed.strays] == ["a\\ud800", "\\udfffc"]
+    assert [name for name, _ in listed.unrepresentable_names] == ["a\\ud800", "\\udfffc"]
 
 
 def test_times_beyond_the_calendar_are_its_ends() -> None:

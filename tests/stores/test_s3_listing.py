@@ -320,10 +320,10 @@ def test_any_bytes_are_a_page_or_a_fault(body: bytes) -> None:
 def test_one_wrong_byte_never_loses_a_key(at: int, byte: int) -> None:
     """A byte that is changed anywhere gives a fault or as many keys as there were, and never ends the listing."""
     try:
-        page, token, strays = parse(PAGE[:at] + bytes([byte]) + PAGE[at + 1 :], "")
+        page, token, unrepresentable_names = parse(PAGE[:at] + bytes([byte]) + PAGE[at + 1 :], "")
     except Error:
         return
-    assert len(page) + len(strays) == 5
+    assert len(page) + len(unrepresentable_names) == 5
     assert token
 
 

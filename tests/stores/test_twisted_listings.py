@@ -64,7 +64,7 @@ class Seen:
                 async for page in listing:
                     self.keys += page.keys
             finally:
-                self.notices, self.strays = store.notices, listing.strays
+                self.notices, self.unrepresentable_names = store.notices, listing.unrepresentable_names
                 await store.close()
 
         run(work())
@@ -89,7 +89,7 @@ def test_every_key_comes_in_order(twisted: Twisted, seen: Callable[[TwistingProx
     found = seen(twisted(mode, page_size=3))
     found.list()
     assert found.keys == KEYS
-    assert [*found.strays] == []
+    assert [*found.unrepresentable_names] == []
     assert len(found.notices) == (mode in SORTED.split())
     assert all(notice.startswith(f"s3://{found._bucket} does not list as S3 does (") for notice in found.notices)
 
@@ -142,7 +142,7 @@ def test_names_that_are_no_text_are_strays(
     found = seen(twisted(mode, page_size=1000))
     found.list(page_size=1000)
     assert found.keys == KEYS[1:]
-    assert found.strays == [(name, "its name is not UTF-8")]
+    assert found.unrepresentable_names == [(name, "its name is not UTF-8")]
 
 
 @pytest.mark.parametrize("mode", ["refuses-unknown-headers", "refuses-unknown-headers-400"])

@@ -21,7 +21,7 @@ from keepstep.jobs.sync_options import NO_EFFECT, sync_options
 from keepstep.jobs.sync_params import SyncParams
 from keepstep.jobs.sync_work import SyncWork, sync_work
 from keepstep.limits import raise_open_files
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
 from keepstep.runs.progress import Observer, Progress
 from keepstep.runs.recording import Recording
 from keepstep.runs.report import Report
@@ -73,7 +73,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None, r
 
 
 async def _sync(
-    work: SyncWork, observer: Observer, journal: Journal, *, keep_actions: bool
+    work: SyncWork, observer: Observer, journal: SyncJournal, *, keep_actions: bool
 ) -> tuple[Report, ExitCode | None]:
     async with work.sync(observer, journal, keep_actions=keep_actions) as sync:
         return await carried_out(sync)

@@ -20,7 +20,7 @@ from keepstep.jobs.settings import CloudSettings
 from keepstep.jobs.sync_params import SyncParams, read_options
 from keepstep.jobs.sync_work import SyncWork, verify_work
 from keepstep.limits import raise_open_files
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
 from keepstep.runs.progress import Observer
 from keepstep.runs.report import Report
 from keepstep.state.place import own_folder
@@ -70,7 +70,7 @@ def _run(options: dict[str, Any], settings: CloudSettings, notes: Path | None) -
 
 
 async def _verify(
-    work: SyncWork, observer: Observer, journal: Journal, *, keep_actions: bool
+    work: SyncWork, observer: Observer, journal: SyncJournal, *, keep_actions: bool
 ) -> tuple[Report, ExitCode | None]:
     async with work.verify(observer, journal, keep_actions=keep_actions) as verify:
         return await carried_out(verify)

@@ -16,8 +16,8 @@ from keepstep.jobs.transfer_options import transfer_options
 from keepstep.objects.case import OnConflict
 from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
-from keepstep.objects.high_water import Pace
-from keepstep.objects.journal import Journal
+from keepstep.objects.high_water import ListingPace
+from keepstep.objects.journal import SyncJournal
 from keepstep.objects.plan import Rules
 from keepstep.objects.sync import Sync
 from keepstep.objects.wiring import SyncOptions
@@ -44,19 +44,21 @@ class SyncWork:
     assembly: Assembly
     params: SyncParams
 
-    def journal(self, notes: Path | None) -> Journal:
+    def journal(self, notes: Path | None) -> SyncJournal:
         """What earlier runs between the two places left, and this one may go on with."""
-        return Journal(notes, identity(self.source), identity(self.target))
+        return SyncJournal(notes, identity(self.source), identity(self.target))
 
     @asynccontextmanager
-    async def sync(self, observer: Observer, journal: Journal, *, keep_actions: bool) -> AsyncIterator[Sync]:
+    async def sync(self, observer: Observer, journal: SyncJournal, *, keep_actions: bool) -> AsyncIterator[Sync]:
         """Wired; what was opened for it is closed at the end."""
         options = replace(self.options, keep_actions=keep_actions)
         async with self._stores() as (source, target, trash):
             yield Sync(source, target, options, observer, trash=trash, journal=journal)
 
     @asynccontextmanager
-    async def verify(self, observer: Observer, journal: Journal, *, keep_actions: bool) -> AsyncIterator[Verify]:
+    async def verify(
+        self, observer: Observer, journal: SyncJournal, *, keep_actions: bool
+    ) -> AsyncIterator[Verify]:
         """The same places, for a comparison alone."""
         from keepstep.objects.verify import Verify
 
@@ -189,12 +191,12 @@ def rules_of(params: SyncParams, source: Address, target: Address) -> Rules:
     )
 
 
-def _pace(params: SyncParams, source: Address) -> Pace | None:
+def _pace(params: SyncParams, source: Address) -> ListingPace | None:
     """Cost reports are never changed, and their names tell their age."""
     if source.namespace != bling.NAMESPACE:
         return None
     said = {name: value for name in ("full_every", "overlap") if (value := getattr(params, name)) is not None}
-    return Pace(**said)
+    return ListingPace(**said)
 
 
 def _with_s3_block(assembly: Assembly, params: SyncParams) -> tuple[Assembly, SyncParams]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from keepstep.errors import Error
-from keepstep.objects.plan import TRANSFERS, BlockPlan, Decision
+from keepstep.objects.plan import TRANSFERS, BlockPlan, SyncDecision
 from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.address import Address
 
@@ -28,7 +28,7 @@ class Observer(Protocol):
     def warned(self, text: str) -> None: ...
 
 
-class Account:
+class ActionRecorder:
     """Keeps a report and tells an observer, in one breath."""
 
     def __init__(self, report: Report, observer: Observer, source: Address, target: Address) -> None:
@@ -37,7 +37,7 @@ class Account:
         self._source = source
         self._target = target
 
-    def action(self, word: str, decision: Decision) -> Action:
+    def action(self, word: str, decision: SyncDecision) -> Action:
         entry = decision.source or decision.target
         assert entry is not None
         return Action(
@@ -64,7 +64,7 @@ class Account:
         for decision in plan.idle:
             self._record(self.action("skip", decision))
 
-    def settled(self, decision: Decision, *, tell: bool) -> None:
+    def settled(self, decision: SyncDecision, *, tell: bool) -> None:
         """Contents have been compared. ``tell``: also of what stays as it is."""
         assert decision.source
         if decision.reason in TRANSFERS:
@@ -92,7 +92,7 @@ class Account:
         self.report.counts["unchanged"] += 1
         self._record(Action("skip", action.source, action.target, action.size, why))
 
-    def stray(self, name: str, why: str, place: Address | None = None) -> None:
+    def skipped_name(self, name: str, why: str, place: Address | None = None) -> None:
         """A name at the source, or another place, that is no key, printable."""
         self.warn(f"skipped {(place or self._source).of(name)}: {why}")
         self.report.counts["skip"] += 1

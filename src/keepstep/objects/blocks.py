@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from keepstep.objects.checksums import Comparison
-from keepstep.objects.join import Side, walk
+from keepstep.objects.merge_join import Side, merge_join
 from keepstep.objects.plan import BlockPlan, Rules, plan_block
 from keepstep.stores.interface import Page
 
@@ -20,15 +20,18 @@ async def plans(
     it, what is only at the target is planned to be deleted all the same; the guard withholds it, with the number.
     """
     unsure: list[str] = []
-    async with aclosing(walk(source, target)) as blocks:
+    async with aclosing(merge_join(source, target)) as blocks:
         async for ours, theirs in blocks:
             unsure += (ours.keys[n] + "/" for n in ours.unfit if ours.sizes[n] < 0)
             plan = plan_block(
                 rules,
                 ours,
                 theirs,
-                source_holes=[*unsure, *(prefix for prefix, _ in source.holes if prefix or not is_guarded)],
-                target_holes=[prefix for prefix, _ in target.holes],
+                unreadable_at_source=[
+                    *unsure,
+                    *(prefix for prefix, _ in source.unreadable_prefixes if prefix or not is_guarded),
+                ],
+                unreadable_at_target=[prefix for prefix, _ in target.unreadable_prefixes],
                 proved=comparison.proved(ours, theirs) if rules.contents else None,
                 explain=explain,
             )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from keepstep.errors import Error
-from keepstep.objects.plan import Decision, Reason
+from keepstep.objects.plan import Reason, SyncDecision
 
 
 class OnConflict(Enum):
@@ -32,7 +32,7 @@ class CaseGuard:
         self._warn = warn
         self._taken: set[str] = set()
 
-    def admit(self, decision: Decision) -> bool:
+    def admit(self, decision: SyncDecision) -> bool:
         """Whether the object may be downloaded. Raises :class:`Error` where a conflict is to end the run."""
         if (
             self._policy is OnConflict.IGNORE

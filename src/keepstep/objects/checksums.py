@@ -22,8 +22,8 @@ from keepstep.objects.account import Observer
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.checksums_read import read_through
-from keepstep.objects.journal import Journal
-from keepstep.objects.plan import Decision, Proved, Reason, have_same_digests, is_digest
+from keepstep.objects.journal import SyncJournal
+from keepstep.objects.plan import Proved, Reason, SyncDecision, have_same_digests, is_digest
 from keepstep.stores.checksums import ALGORITHMS, Hasher, PartsDigest, hasher, part_sizes, text_of
 from keepstep.stores.interface import Entry, Page, Store
 
@@ -41,7 +41,7 @@ class Comparison:
         observer: Observer,
         *,
         bandwidth: Bandwidth | None = None,
-        journal: Journal | None = None,
+        journal: SyncJournal | None = None,
         part_size_for: Callable[[int], int],
     ) -> None:
         """``part_size_for`` tells in parts of which size an object of so many bytes would have come from us."""
@@ -61,7 +61,7 @@ class Comparison:
             return {}
         return self.journal.proved(source.keys[0], source.keys[-1])
 
-    async def settled(self, decision: Decision) -> Decision:
+    async def settled(self, decision: SyncDecision) -> SyncDecision:
         """The decision, ``contents unknown`` no more. Raises what the stores raise when they are away."""
         assert decision.source and decision.target
         try:

@@ -111,9 +111,9 @@ class Concurrency:
         self._units = 0
         self._finished = 0
 
-    def slot(self, rank: int = 0) -> Slot:
+    def slot(self, rank: int = 0) -> TransferSlot:
         """Of those who wait the lowest rank comes first, and then who came first."""
-        return Slot(self, rank)
+        return TransferSlot(self, rank)
 
     async def enter(self, rank: int) -> None:
         """Waits until another one may begin."""
@@ -180,7 +180,7 @@ def objects_in_flight(jobs: int | None, throttle_count: Callable[[], int]) -> Co
     return Concurrency(objects_at_once(jobs) if jobs else None, throttle_count, Pacer(most=objects_at_once(MOST)))
 
 
-class Slot:
+class TransferSlot:
     """One of them. ``as`` gives the function that gives it back before the end; calling it again does nothing."""
 
     def __init__(self, slots: Concurrency, rank: int) -> None:

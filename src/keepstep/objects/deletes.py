@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from keepstep.errors import Error, ExitCode
-from keepstep.objects.account import Account
+from keepstep.objects.account import ActionRecorder
 from keepstep.objects.guard import Cap, Objection, object_to
-from keepstep.objects.join import Side
 from keepstep.objects.keylog import KeyLog
+from keepstep.objects.merge_join import Side
 from keepstep.objects.trash import Trash
 from keepstep.runs.report import Failure
 from keepstep.stores.interface import Entry, Store
@@ -28,7 +28,7 @@ class Deletes:
     def __init__(
         self,
         target: Store,
-        account: Account,
+        account: ActionRecorder,
         cap: Cap,
         *,
         allow_empty_source: bool,
@@ -69,7 +69,7 @@ class Deletes:
         if objection:
             self.withhold(objection)
             return
-        entries = self._without_possible_copies(source.listing.strays)
+        entries = self._without_possible_copies(source.listing.unrepresentable_names)
         while goes_on() and (batch := list(islice(entries, _BATCH))):
             failures = {} if self._is_dryrun else await self._delete(batch)
             for entry in batch:
@@ -79,9 +79,9 @@ class Deletes:
                 else:
                     self._account.did(action)
 
-    def _without_possible_copies(self, strays: Sequence[tuple[str, str]]) -> Iterator[Entry]:
+    def _without_possible_copies(self, unrepresentable_names: Sequence[tuple[str, str]]) -> Iterator[Entry]:
         """What is to be deleted, but for what may be a copy of what the source lists and nobody can read."""
-        resembles = _likeness(name for name, _ in strays)
+        resembles = _likeness(name for name, _ in unrepresentable_names)
         for line in self._keys:
             entry = _entry(line) if self._trash else Entry(line, 0, 0)
             if resembles and resembles(entry.key):

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from keepstep.objects.held import TargetState
 from keepstep.objects.reach import before, beginning_with, intersection, union
+from keepstep.objects.target_state import TargetState
 from keepstep.stores.interface import EVERYTHING, Page, Span
 
 _DAY = 24 * 3600 * 1_000_000
@@ -32,11 +32,11 @@ class Marks:
     first: Mapping[str, str]
     """By family, the prefix of its keys: where the last days begin."""
     held: str = ""
-    """What the target held at the end, as far as it is in scope (:class:`~keepstep.objects.held.Held`)."""
+    """What the target held at the end, as far as it is in scope (:class:`~keepstep.objects.target_state.Held`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ListingPace:
     """How far back, and how often."""
 
     overlap: timedelta = timedelta(days=5)
@@ -49,7 +49,7 @@ class Pace:
 class HighWater:
     """One run's view of it: what to list, and from what it has seen the marks for the next run."""
 
-    pace: Pace
+    pace: ListingPace
     now: datetime
     earlier: Marks | None = None
     _days: dict[str, dict[int, str]] = field(default_factory=dict)

@@ -69,7 +69,7 @@ class Begun(NamedTuple):
     """Bytes."""
 
 
-class Journal:
+class SyncJournal:
     """The notes of one pair of places, in ``folder``, which is made once there is something to note.
 
     Where that cannot be (no folder, a damaged file, another run of the same pair), nothing is noted and nothing

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from keepstep.objects.concurrency import Concurrency
-from keepstep.objects.plan import Decision
+from keepstep.objects.plan import SyncDecision
 from keepstep.objects.transfer import first_of
 from keepstep.stores.interface import OnSent
 
-Put = Callable[[Decision], Awaitable[None]]
+Put = Callable[[SyncDecision], Awaitable[None]]
 """Hands on what is to be done; waits while much is waiting already."""
-Do = Callable[[Decision, OnSent], Awaitable[None]]
+Do = Callable[[SyncDecision, OnSent], Awaitable[None]]
 """Does it; the function that it is given lets another one begin when this one waits for a device only."""
-_Queue = asyncio.Queue[Decision | None]
+_Queue = asyncio.Queue[SyncDecision | None]
 
 
 class Pipeline:

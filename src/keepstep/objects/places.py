@@ -22,7 +22,7 @@ from keepstep.stores.places import way_from
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SyncPlaces:
     """The two places of a run."""
 
     target_in_source: str | None
@@ -31,7 +31,7 @@ class Places:
     """Likewise."""
 
     @classmethod
-    def of(cls, source: Address, target: Address) -> Places:
+    def of(cls, source: Address, target: Address) -> SyncPlaces:
         return cls(way_from(source, target) or None, way_from(target, source) or None)
 
     @property

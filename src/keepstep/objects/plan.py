@@ -119,7 +119,7 @@ class Rules:
         return self.size_only and not self.exact_timestamps
 
 
-class Decision(NamedTuple):
+class SyncDecision(NamedTuple):
     """One key, and what is to become of it."""
 
     reason: Reason
@@ -131,11 +131,11 @@ class Decision(NamedTuple):
 class BlockPlan:
     """The decisions for one interval of keys, those that change something; and how many keys were compared."""
 
-    transfers: list[Decision] = field(default_factory=list)
-    unknown: list[Decision] = field(default_factory=list)
+    transfers: list[SyncDecision] = field(default_factory=list)
+    unknown: list[SyncDecision] = field(default_factory=list)
     """Contents that have to be looked at."""
     deletes: list[Entry] = field(default_factory=list)
-    idle: list[Decision] = field(default_factory=list)
+    idle: list[SyncDecision] = field(default_factory=list)
     """Keys that stay as they are; filled on request only."""
     source_keys: int = 0
     target_keys: int = 0
@@ -206,23 +206,23 @@ def plan_block(
     source: Page,
     target: Page,
     *,
-    source_holes: Sequence[str] = (),
-    target_holes: Sequence[str] = (),
+    unreadable_at_source: Sequence[str] = (),
+    unreadable_at_target: Sequence[str] = (),
     proved: Proved | None = None,
     explain: bool = False,
 ) -> BlockPlan:
     """Decides a whole interval of keys, of which the two pages hold everything that is known.
 
-    ``source_holes`` and ``target_holes`` are prefixes of which nothing is known at that side. ``proved`` counts
-    where contents do. Blocks in which both sides hold the same keys with nothing to do, the usual case, cost no
-    Python work per key.
+    ``unreadable_at_source`` and ``unreadable_at_target`` are prefixes of which nothing is known on that side.
+    ``proved`` decides where contents are compared. Blocks in which both sides hold the same keys and nothing has to
+    be done, the usual case, cost no Python work per key.
     """
     proved = proved or {}
     plan = BlockPlan(source_keys=len(source), target_keys=len(target))
     if not explain and source.keys == target.keys and _is_idle(rules, source, target, proved):
         return plan
     positions = dict(zip(target.keys, range(len(target)), strict=True))
-    hidden = tuple(target_holes)
+    hidden = tuple(unreadable_at_target)
     for index, key in enumerate(source.keys):
         position = positions.pop(key, None)
         theirs = None if position is None else target.entry(position)
@@ -231,15 +231,15 @@ def plan_block(
         reason = Reason.UNKNOWN_AT_TARGET if is_hidden else decide(rules, ours, theirs)
         if reason is Reason.CONTENTS_UNKNOWN and theirs and proved.get(key) == (ours.tag, theirs.tag):
             reason = Reason.SAME_CONTENTS
-        _file(plan, Decision(reason, ours, theirs), explain=explain)
-    hidden = tuple(source_holes)
+        _file(plan, SyncDecision(reason, ours, theirs), explain=explain)
+    hidden = tuple(unreadable_at_source)
     for key, position in positions.items():
         reason = Reason.UNKNOWN_AT_SOURCE if key.startswith(hidden) else decide(rules, None, target.entry(position))
-        _file(plan, Decision(reason, None, target.entry(position)), explain=explain)
+        _file(plan, SyncDecision(reason, None, target.entry(position)), explain=explain)
     return plan
 
 
-def _file(plan: BlockPlan, decision: Decision, *, explain: bool) -> None:
+def _file(plan: BlockPlan, decision: SyncDecision, *, explain: bool) -> None:
     if decision.reason in TRANSFERS:
         plan.transfers.append(decision)
     elif decision.reason is Reason.CONTENTS_UNKNOWN:

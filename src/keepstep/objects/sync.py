@@ -13,14 +13,14 @@ from keepstep.clock import Clock, SystemClock
 from keepstep.errors import ConfigError, Denied, Error, ExitCode, Unsupported
 from keepstep.objects.account import Observer
 from keepstep.objects.blocks import plans
-from keepstep.objects.held import look
 from keepstep.objects.high_water import HighWater
-from keepstep.objects.join import Side
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
+from keepstep.objects.merge_join import Side
 from keepstep.objects.pipeline import Put
-from keepstep.objects.places import Places
-from keepstep.objects.plan import TRANSFERS, Decision, Reason
+from keepstep.objects.places import SyncPlaces
+from keepstep.objects.plan import TRANSFERS, Reason, SyncDecision
 from keepstep.objects.reach import reach
+from keepstep.objects.target_state import read_target
 from keepstep.objects.transfer import Vanished
 from keepstep.objects.wiring import SyncOptions, wired
 from keepstep.runs.report import Action, Failure, Report
@@ -41,7 +41,7 @@ class Sync:
         observer: Observer,
         *,
         trash: Store | None = None,
-        journal: Journal | None = None,
+        journal: SyncJournal | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._source, self._target = source, target
@@ -49,8 +49,8 @@ class Sync:
         self._options = options
         self._clock = clock or SystemClock()
         self._journal = journal
-        self._water = self._high_water(journal)
-        self._places = Places.of(source.address, target.address)
+        self._high_water = self._begin_high_water(journal)
+        self._places = SyncPlaces.of(source.address, target.address)
         self._left, self._right = self._sides()
         self._is_stopping = False
         self._is_aborted = False
@@ -81,33 +81,38 @@ class Sync:
         finally:
             self._deletes.close()
             self._conclude()
-        if self._water and self._journal and self.report.exit_code is ExitCode.DONE and not self._options.dryrun:
-            self._journal.keep_marks(self._scope, self._water.marks())
+        if (
+            self._high_water
+            and self._journal
+            and self.report.exit_code is ExitCode.DONE
+            and not self._options.dryrun
+        ):
+            self._journal.keep_marks(self._scope, self._high_water.marks())
         return self.report
 
     def _sides(self) -> tuple[Side, Side]:
         filters = self._options.filters
         spans = reach(filters.rules)
-        if self._water:
-            spans = self._water.spans(spans)
+        if self._high_water:
+            spans = self._high_water.spans(spans)
         left, right = self._source.list(spans), self._target.list(spans)
         return (
             Side(left, "source", self._places.source_filters(filters)),
             Side(right, "target", self._places.target_filters(filters)),
         )
 
-    async def _look_at_target(self, water: HighWater) -> None:
+    async def _check_target(self, high_water: HighWater) -> None:
         """Before a run that lists the last days alone: whether the target still has what lies before them."""
         spans = reach(self._options.filters.rules)
-        found = await look(self._target.list(spans), self._right.filters, water.spans(spans))
-        if water.believes(found.held if found else None) and found:
+        found = await read_target(self._target.list(spans), self._right.filters, high_water.spans(spans))
+        if high_water.believes(found.state if found else None) and found:
             self._right.listing = found
         else:
             self._left, self._right = self._sides()
 
     async def _run(self) -> None:
-        if self._water and not self._water.is_full:
-            await self._look_at_target(self._water)
+        if self._high_water and not self._high_water.is_full:
+            await self._check_target(self._high_water)
         await self._pipeline.run(self._plan, self._do)
         self._account_for(self._left, self._source)
         self._account_for(self._right, self._target)
@@ -122,25 +127,25 @@ class Sync:
     # planning
 
     async def _plan(self, put: Put) -> None:
-        options, strays = self._options, 0
+        options, unrepresentable_names = self._options, 0
         found = plans(options.rules, self._left, self._right, self._comparison, explain=options.explain)
         async with aclosing(found) as blocks:
             async for ours, theirs, plan in blocks:
-                strays = self._warn_of_strays(strays)
-                if self._water:
-                    self._water.see(ours, theirs)
+                unrepresentable_names = self._warn_of_names(unrepresentable_names)
+                if self._high_water:
+                    self._high_water.see(ours, theirs)
                 self._account.planned(plan)
                 self._deletes.extend(plan.deletes)
                 for decision in [*filter(self._admits, plan.transfers), *plan.unknown]:
                     await put(decision)
                 if self._is_aborted:
                     return
-        self._warn_of_strays(strays)
+        self._warn_of_names(unrepresentable_names)
         if options.rules.delete:
             self._warn_of_undeletable()
         self._warn_of_ignored()
 
-    def _admits(self, decision: Decision) -> bool:
+    def _admits(self, decision: SyncDecision) -> bool:
         """False where an option leaves alone what the rules would move."""
         entry = decision.source
         assert entry is not None
@@ -162,20 +167,20 @@ class Sync:
             self._account.passed_over(self._action(decision), why)
         return is_admitted
 
-    def _action(self, decision: Decision) -> Action:
+    def _action(self, decision: SyncDecision) -> Action:
         return self._account.action(self._options.rules.direction.value, decision)
 
-    def _warn_of_strays(self, known: int) -> int:
-        strays = self._left.listing.strays
-        for name, why in strays[known:]:
+    def _warn_of_names(self, known: int) -> int:
+        unrepresentable_names = self._left.listing.unrepresentable_names
+        for name, why in unrepresentable_names[known:]:
             if self._left.filters.includes(name):
-                self._account.stray(name, why)
-        return len(strays)
+                self._account.skipped_name(name, why)
+        return len(unrepresentable_names)
 
     def _warn_of_undeletable(self) -> None:
-        for name, why in self._right.listing.strays:
+        for name, why in self._right.listing.unrepresentable_names:
             if self._right.filters.includes(name):
-                self._account.stray(name, f"{why}, so it cannot be deleted", self._target.address)
+                self._account.skipped_name(name, f"{why}, so it cannot be deleted", self._target.address)
 
     def _warn_of_ignored(self) -> None:
         if ignored := self.report.counts["newer_ignored"]:
@@ -186,11 +191,11 @@ class Sync:
 
     # moving
 
-    async def _do(self, decision: Decision, on_sent: OnSent) -> None:
+    async def _do(self, decision: SyncDecision, on_sent: OnSent) -> None:
         if self._goes_on() and (settled := await self._settled(decision)):
             await self._move(settled, on_sent)
 
-    async def _settled(self, decision: Decision) -> Decision | None:
+    async def _settled(self, decision: SyncDecision) -> SyncDecision | None:
         """The decision, once contents are compared where they have to be; None when nothing is to be moved."""
         if decision.reason is not Reason.CONTENTS_UNKNOWN:
             return decision
@@ -205,7 +210,7 @@ class Sync:
         self._account.settled(decision, tell=self._options.explain)
         return decision if decision.reason in TRANSFERS and self._admits(decision) else None
 
-    async def _move(self, decision: Decision, on_sent: OnSent) -> None:
+    async def _move(self, decision: SyncDecision, on_sent: OnSent) -> None:
         account, entry = self._account, decision.source
         assert entry is not None
         action = self._action(decision)
@@ -249,7 +254,7 @@ class Sync:
         """Runs that compare alike, and the same keys, can build on each other."""
         return repr((self._options.filters.rules, self._options.rules))
 
-    def _high_water(self, journal: Journal | None) -> HighWater | None:
+    def _begin_high_water(self, journal: SyncJournal | None) -> HighWater | None:
         """None where everything is to be listed: what is gone from a source is only seen by listing it whole."""
         pace = self._options.pace
         if pace is None or journal is None or self._options.rules.delete:

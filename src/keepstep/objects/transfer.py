@@ -16,7 +16,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.concurrency import Concurrency, Pacer
-from keepstep.objects.journal import Begun, Journal
+from keepstep.objects.journal import Begun, SyncJournal
 from keepstep.objects.plan import have_same_digest
 from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source, Store, Upload
 from keepstep.stores.options import TransferOptions
@@ -79,7 +79,7 @@ class Mover:
     """How fast bytes may travel through here; None: as fast as they can."""
     parts: Concurrency = field(default_factory=lambda: parts_in_flight(None, lambda: 0))
     """How many parts are in flight."""
-    journal: Journal | None = None
+    journal: SyncJournal | None = None
     """Where large transfers are noted, for a later run to go on with."""
 
     async def move(self, entry: Entry, on_sent: OnSent | None = None) -> int:

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 
 from keepstep.clock import Clock, SystemClock
 from keepstep.errors import Error, ExitCode
-from keepstep.objects.account import Account, Observer
+from keepstep.objects.account import ActionRecorder, Observer
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.blocks import plans
 from keepstep.objects.budget import Budget
 from keepstep.objects.checksums import Comparison
 from keepstep.objects.concurrency import objects_in_flight
 from keepstep.objects.filters import Filters
-from keepstep.objects.join import Side
-from keepstep.objects.journal import Journal
+from keepstep.objects.journal import SyncJournal
+from keepstep.objects.merge_join import Side
 from keepstep.objects.pipeline import Pipeline, Put
-from keepstep.objects.places import Places
-from keepstep.objects.plan import BlockPlan, Decision, Direction, Reason, Rules
+from keepstep.objects.places import SyncPlaces
+from keepstep.objects.plan import BlockPlan, Direction, Reason, Rules, SyncDecision
 from keepstep.objects.reach import reach
 from keepstep.objects.transfer import MIB, PART_SIZE
 from keepstep.runs.report import Action, Failure, Report, action_log
@@ -60,7 +60,7 @@ class Verify:
         options: VerifyOptions,
         observer: Observer,
         *,
-        journal: Journal | None = None,
+        journal: SyncJournal | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._source, self._target = source, target
@@ -68,7 +68,7 @@ class Verify:
         self._observer = observer
         self._clock = clock or SystemClock()
         spans = reach(options.filters.rules)
-        self._places = Places.of(source.address, target.address)
+        self._places = SyncPlaces.of(source.address, target.address)
         self._left = Side(source.list(spans), "source", self._places.source_filters(options.filters))
         self._right = Side(target.list(spans), "target", self._places.target_filters(options.filters))
         self._pipeline = Pipeline(
@@ -87,7 +87,7 @@ class Verify:
         actions = action_log() if options.keep_actions else None
         places = str(source.address), str(target.address)
         self.report = Report("verify", *places, self._clock.now(), actions=actions)
-        self._account = Account(self.report, observer, source.address, target.address)
+        self._account = ActionRecorder(self.report, observer, source.address, target.address)
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -117,9 +117,9 @@ class Verify:
                 for decision in plan.unknown:
                     await put(decision)
         for side, store in ((self._left, self._source), (self._right, self._target)):
-            for name, why in side.listing.strays:
+            for name, why in side.listing.unrepresentable_names:
                 if side.filters.includes(name):
-                    self._account.stray(name, why, store.address)
+                    self._account.skipped_name(name, why, store.address)
 
     def _tell(self, plan: BlockPlan) -> None:
         """What is known without looking."""
@@ -137,11 +137,11 @@ class Verify:
             else:
                 self._found(decision)
         for entry in plan.deletes:
-            self._found(Decision(Reason.TARGET_ONLY, None, entry))
+            self._found(SyncDecision(Reason.TARGET_ONLY, None, entry))
         for decision in plan.idle:
             self._record(self._action("skip", decision))
 
-    async def _compare(self, decision: Decision, _: OnSent) -> None:
+    async def _compare(self, decision: SyncDecision, _: OnSent) -> None:
         assert decision.source and decision.target
         if self._is_stopping:
             return
@@ -155,7 +155,7 @@ class Verify:
         else:
             self._found(decision._replace(reason=Reason.SAME_CONTENTS if is_equal else Reason.CONTENTS_DIFFER))
 
-    def _found(self, decision: Decision) -> None:
+    def _found(self, decision: SyncDecision) -> None:
         is_equal = decision.reason is Reason.SAME_CONTENTS
         self.report.counts[_COUNTS.get(decision.reason, "different")] += 1
         action = self._action("skip" if is_equal else "different", decision)
@@ -164,7 +164,7 @@ class Verify:
         else:
             self._record(action)
 
-    def _action(self, word: str, decision: Decision) -> Action:
+    def _action(self, word: str, decision: SyncDecision) -> Action:
         """Only addresses at which there is something."""
         entry = decision.source or decision.target
         assert entry is not None

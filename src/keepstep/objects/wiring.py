@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from keepstep.objects.account import Account, Observer
+from keepstep.objects.account import ActionRecorder, Observer
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.case import CaseGuard, OnConflict
@@ -15,8 +15,8 @@ from keepstep.objects.concurrency import objects_in_flight
 from keepstep.objects.deletes import Deletes
 from keepstep.objects.filters import Filters
 from keepstep.objects.guard import Cap
-from keepstep.objects.high_water import Pace
-from keepstep.objects.journal import Journal
+from keepstep.objects.high_water import ListingPace
+from keepstep.objects.journal import SyncJournal
 from keepstep.objects.pipeline import Pipeline
 from keepstep.objects.plan import Direction, Rules
 from keepstep.objects.transfer import MIB, Mover, parts_in_flight
@@ -48,7 +48,7 @@ class SyncOptions:
     """Of downloads."""
     ignores_archived: bool = False
     """Whether archived objects are passed over without a word."""
-    pace: Pace | None = None
+    pace: ListingPace | None = None
     """Of a source that only grows: how much of it is listed, and how often all of it."""
     keep_actions: bool = False
     """Whether the report lists every action."""
@@ -59,7 +59,7 @@ class SyncParts:
     """Each made once for a run."""
 
     report: Report
-    account: Account
+    account: ActionRecorder
     mover: Mover
     trash: Trash | None
     deletes: Deletes
@@ -74,7 +74,7 @@ def wired(
     trash: Store | None,
     options: SyncOptions,
     observer: Observer,
-    journal: Journal | None,
+    journal: SyncJournal | None,
     began: datetime,
 ) -> SyncParts:
     """The parts of one run; nothing of them has been started."""
@@ -90,7 +90,7 @@ def wired(
         is_dryrun=options.dryrun,
         actions=action_log() if options.keep_actions else None,
     )
-    account = Account(report, observer, source.address, target.address)
+    account = ActionRecorder(report, observer, source.address, target.address)
     budget = Budget(options.memory)
     bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
     parts = parts_in_flight(options.jobs, throttle_count)
@@ -136,7 +136,7 @@ def wired(
     )
 
 
-def _case_guard(target: Store, options: SyncOptions, account: Account) -> CaseGuard:
+def _case_guard(target: Store, options: SyncOptions, account: ActionRecorder) -> CaseGuard:
     """Downloads alone meet file systems for which names may differ in case and be one."""
     is_download = options.rules.direction is Direction.DOWNLOAD
     policy = options.case_conflict if is_download else OnConflict.IGNORE

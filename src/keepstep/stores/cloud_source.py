@@ -17,7 +17,7 @@ from keepstep.clouds.workers import Workers
 from keepstep.errors import Conflict, Corrupt, Denied, Error, NotFound
 from keepstep.stores.checksums import INLINE, inline
 from keepstep.stores.interface import Buffer, Entry, Properties
-from keepstep.stores.proof import Claim, Running, digest_now, running
+from keepstep.stores.proof import ClaimedDigest, Running, digest_now, running
 
 HeaderPair = tuple[str, str]
 
@@ -53,19 +53,19 @@ class Reader(Protocol):
         """Whether a small whole answer is what is stored, seen at a glance; False when that takes a closer look."""
         ...
 
-    def claim(self, response: Response) -> Claim | None:
+    def claim(self, response: Response) -> ClaimedDigest | None:
         """What the headers of an answer say of the whole object without any further question."""
         ...
 
-    async def find_claim(self, tag: str, size: int) -> Claim | None:
+    async def find_claim(self, tag: str, size: int) -> ClaimedDigest | None:
         """What the store says of the state ``tag`` when it is asked; None when it says nothing that helps."""
         ...
 
-    def held(self, claim: Claim) -> None:
+    def held(self, claim: ClaimedDigest) -> None:
         """A claim that is not certain has turned out to be true."""
         ...
 
-    async def doubt(self, claim: Claim) -> None:
+    async def doubt(self, claim: ClaimedDigest) -> None:
         """The claim differs from what two ways of reading agree on. Raises :class:`Corrupt`, or learns from it."""
         ...
 
@@ -86,7 +86,7 @@ class CloudSource:
         self._start = response.body if size > len(response.body) else b""
         self._preparing: asyncio.Task[None] | None = None
         self._running: Running | None = None
-        self._claim: Claim | None = None
+        self._claim: ClaimedDigest | None = None
 
     @property
     def state(self) -> str:
@@ -142,12 +142,12 @@ class CloudSource:
             digests = await self._digests(claim)
         await self._settle(claim, digests)
 
-    async def _digests(self, claim: Claim) -> tuple[bytes, ...]:
+    async def _digests(self, claim: ClaimedDigest) -> tuple[bytes, ...]:
         if len(self.first) <= inline(claim.algorithm):
             return digest_now(claim, self.first)
         return await self._reader.workers.run(digest_now, claim, self.first)
 
-    async def _settle(self, claim: Claim, digests: tuple[bytes, ...]) -> None:
+    async def _settle(self, claim: ClaimedDigest, digests: tuple[bytes, ...]) -> None:
         """Compares. What differs is to be fetched again; what differs in the same way then is looked into."""
         suspects, state = self._reader.suspects, f"{self._tag} of {self._reader.thing}"
         if claim.digest in digests:
@@ -160,17 +160,17 @@ class CloudSource:
             suspects[state] = digests
             raise self._corrupt(claim)
 
-    def _corrupt(self, claim: Claim) -> Corrupt:
+    def _corrupt(self, claim: ClaimedDigest) -> Corrupt:
         text = f"{self._reader.thing} did not arrive as it is stored ({claim.algorithm} differs)"
         return Corrupt(text, hint=_HINT)
 
-    async def _look_at_one_byte(self, claim: Claim) -> None:
+    async def _look_at_one_byte(self, claim: ClaimedDigest) -> None:
         """It cannot be cut elsewhere; but when the claim is true of any byte, that is the one that is stored."""
         if any(claim.digest in digest_now(claim, bytes([value])) for value in range(256)):
             raise self._corrupt(claim)
         await self._reader.doubt(claim)
 
-    async def _look_again(self, claim: Claim, digests: tuple[bytes, ...]) -> None:
+    async def _look_again(self, claim: ClaimedDigest, digests: tuple[bytes, ...]) -> None:
         """Reads everything once more, cut elsewhere: either it was hurt on its way, or the claim is wrong."""
         again = running(claim, self.size, self._reader.workers)
         cut = max(1, min(_CUT, self.size // 3))

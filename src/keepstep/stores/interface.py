@@ -143,13 +143,13 @@ class Listing(Protocol):
     """Every object of a folder, or of the spans that were asked for, in order, page by page.
 
     Iterating raises when a page cannot be had for good: what came before it stands, what follows is unknown.
-    A listing that can pass over an unreadable part goes on, and names that part in ``holes``.
+    A listing that can pass over an unreadable part goes on, and names that part in ``unreadable_prefixes``.
     A listing is certified when it ended without raising and without holes.
     """
 
-    holes: list[tuple[str, Error]]
+    unreadable_prefixes: list[tuple[str, Error]]
     """Prefixes whose objects are unknown, each with the reason; known before any key behind it is given."""
-    strays: list[tuple[str, str]]
+    unrepresentable_names: list[tuple[str, str]]
     """Names that are no keys (not UTF-8), printable, each with the reason. They are not in any page."""
 
     def __aiter__(self) -> AsyncIterator[Page]: ...

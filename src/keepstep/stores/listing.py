@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from keepstep.errors import Corrupt, Error, Transient
 from keepstep.stores.interface import EVERYTHING, Page, Span
@@ -26,10 +26,20 @@ from keepstep.stores.sorted_pages import SortedPages
 
 T = TypeVar("T")
 
-Stray = tuple[str, str]
-"""A name that is no key, printable, and why."""
+UnrepresentableName = tuple[str, str]
+"""A name that cannot be a key, in printable form, and the reason."""
 _PAUSES = (0.1, 0.4, 1.6)
 """Seconds."""
+
+
+class ListedPage(NamedTuple):
+    """One answer to a listing."""
+
+    page: Page
+    """Keys are relative to the prefix that was listed."""
+    token: str | None
+    """The token of the next page; None at the end."""
+    unrepresentable_names: list[UnrepresentableName]
 
 
 class Garbled(Transient):
@@ -73,9 +83,15 @@ class Habits:
 class CloudListing:
     """See :class:`~keepstep.stores.interface.Listing`."""
 
-    def __init__(self, source: PageSource, spans: Sequence[Span], habits: Habits, strays: list[Stray]) -> None:
-        self.holes: list[tuple[str, Error]] = []
-        self.strays = strays
+    def __init__(
+        self,
+        source: PageSource,
+        spans: Sequence[Span],
+        habits: Habits,
+        unrepresentable_names: list[UnrepresentableName],
+    ) -> None:
+        self.unreadable_prefixes: list[tuple[str, Error]] = []
+        self.unrepresentable_names = unrepresentable_names
         self._source = source
         self._spans = spans
         self._habits = habits
@@ -105,7 +121,7 @@ class CloudListing:
                     raise
                 # What came is there; of what did not come nothing is known, anywhere.
                 error = exc
-                self.holes.append(("", exc))
+                self.unreadable_prefixes.append(("", exc))
             for page in collected:
                 if part := self._within(page):
                     yield part
@@ -170,14 +186,14 @@ async def by_tokens(source: PageSource, prefix: str) -> AsyncIterator[Page]:
         yield fetched.page
 
 
-def note(strays: list[Stray], found: Sequence[Stray]) -> None:
+def add_new(unrepresentable_names: list[UnrepresentableName], found: Sequence[UnrepresentableName]) -> None:
     """Adds what is new: neighbouring ranges may both see a name."""
     if found:
-        known = set(strays)
-        strays += [stray for stray in found if stray not in known]
+        known = set(unrepresentable_names)
+        unrepresentable_names += [stray for stray in found if stray not in known]
 
 
-def stray_of(name: str, why: str = "its name is not UTF-8") -> Stray:
+def unrepresentable(name: str, why: str = "its name is not UTF-8") -> UnrepresentableName:
     """A name with halves of characters, or with bytes that are no text (as ``surrogateescape`` keeps them)."""
     return "".join(character if character.isprintable() else _escaped(character) for character in name), why
 

@@ -267,8 +267,8 @@ class LocalListing:
     """A walk of the folder in a thread, page by page."""
 
     def __init__(self, walk: Walk, workers: Workers, *, may_be_missing: bool) -> None:
-        self.holes = walk.holes
-        self.strays = walk.strays
+        self.unreadable_prefixes = walk.unreadable_prefixes
+        self.unrepresentable_names = walk.unrepresentable_names
         self._walk = walk
         self._workers = workers
         self._may_be_missing = may_be_missing

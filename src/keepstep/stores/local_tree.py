@@ -56,8 +56,8 @@ class Walk:
         root: Callable[[], int] | None = None,
     ) -> None:
         """``root`` opens the folder where it is to be the same one that files are read from and written to."""
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
+        self.unreadable_prefixes: list[tuple[str, Error]] = []
+        self.unrepresentable_names: list[tuple[str, str]] = []
         self.leftovers: list[str] = []
         """Keys of temporary files that a run which was killed may have left."""
         self._path = path
@@ -149,11 +149,13 @@ class Walk:
             return
         identity = (state.st_dev, state.st_ino)
         if any(folder.identity == identity for folder in stack):
-            self.strays.append((printable(prefix), "is a link to a folder that it stands in"))
+            self.unrepresentable_names.append((printable(prefix), "is a link to a folder that it stands in"))
             os.close(descriptor)
             return
         if stack and (place := self._other_place(identity)):
-            self.strays.append((printable(prefix), f"is {printable(place)}, another place of this run"))
+            self.unrepresentable_names.append(
+                (printable(prefix), f"is {printable(place)}, another place of this run")
+            )
             os.close(descriptor)
             return
         stack.append(_Folder(descriptor, prefix, iter(names), identity))
@@ -175,11 +177,13 @@ class Walk:
                 name = entry.name
                 part = unescaped(name) if self._escapes else name
                 if not name.isascii() and not is_utf8(name):
-                    self.strays.append((printable(prefix + name), "its name is not UTF-8"))
+                    self.unrepresentable_names.append((printable(prefix + name), "its name is not UTF-8"))
                 elif not self._follow and entry.is_symlink():
                     continue
                 elif part is None:
-                    self.strays.append((printable(prefix + name), "--escape-keys writes no such name"))
+                    self.unrepresentable_names.append(
+                        (printable(prefix + name), "--escape-keys writes no such name")
+                    )
                 elif _is_folder(entry, follow=self._follow):
                     names.append(part + "/")
                 elif TEMPORARY.match(name):
@@ -211,7 +215,7 @@ class Walk:
         return _unfit(key, f"is {_kind(state.st_mode)}") if self._is_source else None
 
     def _note_hole(self, prefix: str, exc: OSError) -> None:
-        self.holes.append((prefix, _unreadable(os.path.join(self._path, prefix), exc)))
+        self.unreadable_prefixes.append((prefix, _unreadable(os.path.join(self._path, prefix), exc)))
 
 
 def _unfit(key: str, why: str) -> Entry:

@@ -107,8 +107,8 @@ class MemoryListing:
 
     def __init__(self, store: MemoryStore, spans: Sequence[Span]) -> None:
         self._spans = spans
-        self.holes: list[tuple[str, Error]] = []
-        self.strays: list[tuple[str, str]] = []
+        self.unreadable_prefixes: list[tuple[str, Error]] = []
+        self.unrepresentable_names: list[tuple[str, str]] = []
         self._store = store
 
     async def __aiter__(self) -> AsyncIterator[Page]:

@@ -21,7 +21,7 @@ from keepstep.stores.checksums import checksum
 from keepstep.stores.cloud_source import CloudSource, opened
 from keepstep.stores.headers import to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, Listing, Missing, OnSent, Properties, Span, Store
-from keepstep.stores.listing import CloudListing, Habits, Stray
+from keepstep.stores.listing import CloudListing, Habits, UnrepresentableName
 from keepstep.stores.oci_answers import answered
 from keepstep.stores.oci_client import HeaderPair, OciClient
 from keepstep.stores.oci_copy import WorkRequestCopy, can_copy
@@ -67,9 +67,9 @@ class OciStore:
         return self._client.throttle_count
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
-        strays: list[Stray] = []
-        pages = OciPages(self._client, self.address.prefix, self._options, strays)
-        return CloudListing(pages, spans, self._habits, strays)
+        unrepresentable_names: list[UnrepresentableName] = []
+        pages = OciPages(self._client, self.address.prefix, self._options, unrepresentable_names)
+        return CloudListing(pages, spans, self._habits, unrepresentable_names)
 
     def admit(self, key: str) -> None:
         self.address.check_name(key)

@@ -10,11 +10,11 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 from keepstep.clouds.times import microseconds
 from keepstep.stores.interface import Page
-from keepstep.stores.listing import Garbled, Stray, stray_of
+from keepstep.stores.listing import Garbled, ListedPage, unrepresentable
 
 _DIGEST = re.compile(r"([0-9A-Za-z+/]{22}==)((?:-[0-9]+)?)\Z")
 _LARGEST = 32 * 1024 * 1024
@@ -23,18 +23,7 @@ _MOST_BYTES = 1 << 63
 _ARCHIVED = ("Archived", "Restoring")
 
 
-class Listed(NamedTuple):
-    """One answer."""
-
-    page: Page
-    """Keys are relative to the prefix that was listed."""
-    token: str | None
-    """Where the next page starts; None at the end."""
-    strays: list[Stray]
-    """Names that are no keys."""
-
-
-def parse(body: bytes | bytearray, prefix: str, *, has_digests: bool) -> Listed:
+def parse(body: bytes | bytearray, prefix: str, *, has_digests: bool) -> ListedPage:
     """Reads an answer. Raises :class:`Garbled` when it is anything but a page."""
     try:
         document = _document(body)
@@ -50,16 +39,16 @@ def parse(body: bytes | bytearray, prefix: str, *, has_digests: bool) -> Listed:
         for number, item in enumerate(objects):
             if item.get("archivalState") in _ARCHIVED:
                 page.unfit[number] = f"is archived ({item['archivalState']}) and has not been restored"
-        strays = _strays(page.keys)
+        unrepresentable_names = _unrepresentable_names(page.keys)
         if prefix:
             page.keys = _relative(page.keys, prefix)
         token = _token(document)
     except _FAULTS as exc:
         raise Garbled(f"OCI answered a listing with something that is no listing ({_brief(exc)})") from exc
-    if strays:
-        page, names = _divided(page, strays)
-        return Listed(page, token, [stray_of(name) for name in names])
-    return Listed(page, token, [])
+    if unrepresentable_names:
+        page, names = _divided(page, unrepresentable_names)
+        return ListedPage(page, token, [unrepresentable(name) for name in names])
+    return ListedPage(page, token, [])
 
 
 def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool]:
@@ -121,7 +110,7 @@ def _relative(names: list[str], prefix: str) -> list[str]:
     return [name[len(prefix) :] for name in names]
 
 
-def _strays(names: list[str]) -> list[int]:
+def _unrepresentable_names(names: list[str]) -> list[int]:
     """Where halves of characters are, which JSON can write and UTF-8 cannot."""
     joined = "".join(names)
     if joined.isascii() or _is_text(joined):
@@ -137,12 +126,12 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _divided(page: Page, strays: list[int]) -> tuple[Page, list[str]]:
+def _divided(page: Page, unrepresentable_names: list[int]) -> tuple[Page, list[str]]:
     kept = Page()
     for number in range(len(page)):
-        if number not in strays:
+        if number not in unrepresentable_names:
             kept.append(page.entry(number))
-    return kept, [page.keys[number] for number in strays]
+    return kept, [page.keys[number] for number in unrepresentable_names]
 
 
 def _brief(exc: BaseException) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from keepstep.stores.listing import Stray, note, repeated
+from keepstep.stores.listing import ListedPage, UnrepresentableName, add_new, repeated
 from keepstep.stores.oci_client import OciClient
-from keepstep.stores.oci_listing import Listed, parse, parse_folders
+from keepstep.stores.oci_listing import parse, parse_folders
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import Fetched
 
@@ -14,14 +14,20 @@ LISTED_FIELDS = "name,size,etag,timeCreated,timeModified,storageTier,archivalSta
 class OciPages:
     """The names of one bucket beneath one prefix; see :class:`~keepstep.stores.ranges.PageSource`."""
 
-    def __init__(self, client: OciClient, prefix: str, options: TransferOptions, strays: list[Stray]) -> None:
+    def __init__(
+        self,
+        client: OciClient,
+        prefix: str,
+        options: TransferOptions,
+        unrepresentable_names: list[UnrepresentableName],
+    ) -> None:
         self._client = client
         self._prefix = prefix
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
         self._has_digests = options.tells_contents
         self._fields = f"{LISTED_FIELDS},md5" if options.tells_contents else LISTED_FIELDS
-        self._strays = strays
+        self._unrepresentable_names = unrepresentable_names
 
     async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
         """Names that are no keys are added to the strays."""
@@ -31,12 +37,12 @@ class OciPages:
         elif after is not None and self._prefix + after:
             query.append(("startAfter", self._prefix + after))
 
-        async def read() -> Listed:
+        async def read() -> ListedPage:
             body = await self._list(prefix, query)
             return parse(body, self._prefix, has_digests=self._has_digests)
 
         listed = await repeated(read)
-        note(self._strays, listed.strays)
+        add_new(self._unrepresentable_names, listed.unrepresentable_names)
         if self._takes_archived:
             listed.page.unfit = {}
         return Fetched(listed.page, listed.token)

@@ -19,7 +19,7 @@ from keepstep.stores.cloud_source import bare
 from keepstep.stores.headers import from_headers
 from keepstep.stores.interface import Properties
 from keepstep.stores.oci_client import HeaderPair, OciClient
-from keepstep.stores.proof import Claim
+from keepstep.stores.proof import ClaimedDigest
 
 METADATA = "opc-meta-"
 _HEADERS = (
@@ -69,18 +69,18 @@ class OciReader:
             return False
         return b64encode(hashlib.md5(response.body, usedforsecurity=False).digest()).decode() == stored
 
-    def claim(self, response: Response) -> Claim | None:
+    def claim(self, response: Response) -> ClaimedDigest | None:
         return _claim(response.headers, len(response.body), self._patience)
 
-    async def find_claim(self, tag: str, size: int) -> Claim | None:
+    async def find_claim(self, tag: str, size: int) -> ClaimedDigest | None:
         response = await self.head()
         is_same = bare(response.headers.get("etag", "")) == bare(tag)
         return _claim(response.headers, size, self._patience) if is_same else None
 
-    def held(self, claim: Claim) -> None:
+    def held(self, claim: ClaimedDigest) -> None:
         return
 
-    async def doubt(self, claim: Claim) -> None:
+    async def doubt(self, claim: ClaimedDigest) -> None:
         if claim.is_certain:
             raise Corrupt(
                 f"{self.thing} is damaged where it is stored ({claim.algorithm} differs)",
@@ -88,8 +88,8 @@ class OciReader:
             )
 
 
-def _claim(headers: Mapping[str, str], size: int, patience: Patience) -> Claim | None:
-    found: Claim | None = None
+def _claim(headers: Mapping[str, str], size: int, patience: Patience) -> ClaimedDigest | None:
+    found: ClaimedDigest | None = None
     for header, algorithm in _HEADERS:
         if header in headers and "content-md5" in headers and not is_at_hand(algorithm) and patience.lasts(size):
             continue
@@ -100,13 +100,13 @@ def _claim(headers: Mapping[str, str], size: int, patience: Patience) -> Claim |
     return found
 
 
-def _parsed(algorithm: str, text: str, size: int) -> Claim | None:
+def _parsed(algorithm: str, text: str, size: int) -> ClaimedDigest | None:
     value, _, count = text.partition("-")
     try:
         digest = b64decode(value, validate=True)
         hasher(algorithm)
         if not count:
-            return Claim(algorithm, digest)
-        return Claim(algorithm, digest, int(count), likely_part_sizes(size, int(count)), is_certain=False)
+            return ClaimedDigest(algorithm, digest)
+        return ClaimedDigest(algorithm, digest, int(count), likely_part_sizes(size, int(count)), is_certain=False)
     except (ValueError, ZeroDivisionError, ConfigError):
         return None

@@ -17,7 +17,7 @@ from keepstep.clouds.workers import Workers
 from keepstep.stores.checksums import CRCS, INLINE, Hasher, PartsDigest, combined, hasher, inline
 
 
-class Claim(NamedTuple):
+class ClaimedDigest(NamedTuple):
     """What a store says of an object's contents."""
 
     algorithm: str
@@ -47,13 +47,13 @@ class Running(Protocol):
         ...
 
 
-def running(claim: Claim, size: int, workers: Workers) -> Running:
+def running(claim: ClaimedDigest, size: int, workers: Workers) -> Running:
     """For an object of ``size`` bytes."""
     kind = _InAnyOrder if claim.algorithm in CRCS else _InOrder
     return kind(claim, size, workers)
 
 
-def digest_now(claim: Claim, data: Buffer) -> tuple[bytes, ...]:
+def digest_now(claim: ClaimedDigest, data: Buffer) -> tuple[bytes, ...]:
     """As :meth:`Running.digests`, of an object that is here whole."""
     hashers = _hashers(claim)
     for each in hashers:
@@ -61,7 +61,7 @@ def digest_now(claim: Claim, data: Buffer) -> tuple[bytes, ...]:
     return tuple(each.digest() for each in hashers)
 
 
-def _hashers(claim: Claim) -> list[Hasher]:
+def _hashers(claim: ClaimedDigest) -> list[Hasher]:
     if not claim.parts:
         return [hasher(claim.algorithm)]
     return [PartsDigest(size, claim.algorithm) for size in claim.part_sizes]
@@ -70,7 +70,7 @@ def _hashers(claim: Claim) -> list[Hasher]:
 class _InAnyOrder:
     """CRCs of pieces, cut where parts may end."""
 
-    def __init__(self, claim: Claim, size: int, workers: Workers) -> None:
+    def __init__(self, claim: ClaimedDigest, size: int, workers: Workers) -> None:
         self._claim = claim
         self._size = size
         self._workers = workers
@@ -133,7 +133,7 @@ class _InAnyOrder:
 class _InOrder:
     """Digests that are fed from the first byte to the last; pieces wait for those before them."""
 
-    def __init__(self, claim: Claim, size: int, workers: Workers) -> None:
+    def __init__(self, claim: ClaimedDigest, size: int, workers: Workers) -> None:
         self._claim = claim
         self._size = size
         self._workers = workers

@@ -21,7 +21,7 @@ from keepstep.stores.checksums import ALGORITHMS
 from keepstep.stores.cloud_source import CloudSource, bare, opened
 from keepstep.stores.headers import S3_FIELDS, to_headers
 from keepstep.stores.interface import EVERYTHING, Entry, Listing, Missing, OnSent, Page, Properties, Span, Store
-from keepstep.stores.listing import CloudListing, Habits, Stray
+from keepstep.stores.listing import CloudListing, Habits, UnrepresentableName
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3_answers import answered
 from keepstep.stores.s3_bodies import SIGNED, Bodies, Way
@@ -68,9 +68,9 @@ class S3Store:
         return self._client.throttle_count
 
     def list(self, spans: Sequence[Span] = EVERYTHING) -> Listing:
-        strays: list[Stray] = []
-        pages = S3Pages(self._client, self.address.prefix, self._options, self._habits, strays)
-        return CloudListing(pages, spans, self._habits, strays)
+        unrepresentable_names: list[UnrepresentableName] = []
+        pages = S3Pages(self._client, self.address.prefix, self._options, self._habits, unrepresentable_names)
+        return CloudListing(pages, spans, self._habits, unrepresentable_names)
 
     def admit(self, key: str) -> None:
         self.address.check_name(key)

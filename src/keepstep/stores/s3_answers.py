@@ -43,7 +43,7 @@ _CONFIRMING_HEADERS = {"PutObject": "etag", "UploadPart": "etag"}
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class XmlDocument:
     """A whole XML document. Names are compared without their namespaces."""
 
     root: Element
@@ -64,11 +64,11 @@ class Document:
         return [{local(child): first_text(child) for child in row} for row in found]
 
 
-def document_in(body: bytes | bytearray) -> Document | None:
+def document_in(body: bytes | bytearray) -> XmlDocument | None:
     """None when the body is not one whole XML document."""
     try:
         # Blanks that kept the connection open may stand before the XML declaration, where XML allows none.
-        return Document(read_xml(bytes(body).strip()))
+        return XmlDocument(read_xml(bytes(body).strip()))
     except NotXML:
         return None
 
@@ -143,7 +143,7 @@ def late_error(operation: str, response: Response) -> bool:
     return found is not None and found.name == "Error"
 
 
-def answered(response: Response) -> Document:
+def answered(response: Response) -> XmlDocument:
     """The document of an answer that :func:`confirm` accepted."""
     found = document_in(response.document)
     assert found is not None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from keepstep.errors import ConfigError, Denied, Error
 from keepstep.stores.checksums import checksum, has_crt, is_at_hand
 from keepstep.stores.options import TransferOptions
-from keepstep.stores.s3_body_trials import BodyTrials, Finding
+from keepstep.stores.s3_body_trials import BodyChecks, BodyTrials
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_errors import NotOffered
 
@@ -114,9 +114,9 @@ class Bodies:
     async def close(self) -> None:
         await self._trials.close()
 
-    async def _found(self, algorithm: str, size: int) -> Finding:
+    async def _found(self, algorithm: str, size: int) -> BodyChecks:
         if size <= _WORTH:
-            return Finding()
+            return BodyChecks()
         return await asyncio.shield(self._trials.of("UploadPart", algorithm))
 
     def _of_aws(self, operation: str, algorithm: str) -> Way:
@@ -127,7 +127,7 @@ class Bodies:
     def _is_signed(self, operation: str) -> bool:
         return self._client.endpoint.scheme != "https" or operation in self._signed
 
-    def _way(self, operation: str, algorithm: str, found: Finding) -> Way:
+    def _way(self, operation: str, algorithm: str, found: BodyChecks) -> Way:
         if operation in self._signed:
             return Way(self.asked, signs=True, compares=not found.checks_signed)
         if found.checks_sum:

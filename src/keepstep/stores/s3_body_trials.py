@@ -31,7 +31,7 @@ _PARTING = 5.0
 """Seconds that the end of a run waits for one."""
 
 
-class Finding(NamedTuple):
+class BodyChecks(NamedTuple):
     """What a store does with bodies."""
 
     checks_signed: bool = False
@@ -51,10 +51,10 @@ class BodyTrials:
         self._client = client
         self._prefix = prefix
         self._notices = notices
-        self._found: dict[tuple[str, str], asyncio.Task[Finding]] = {}
+        self._found: dict[tuple[str, str], asyncio.Task[BodyChecks]] = {}
         """By operation and algorithm."""
 
-    def of(self, operation: str, algorithm: str) -> asyncio.Task[Finding]:
+    def of(self, operation: str, algorithm: str) -> asyncio.Task[BodyChecks]:
         """What was found, or is being found, for PutObject or UploadPart with checksums of that algorithm."""
         trial = (operation, algorithm)
         if trial not in self._found:
@@ -66,7 +66,7 @@ class BodyTrials:
         if tasks := [task for task in self._found.values() if not task.done()]:
             await asyncio.wait(tasks, timeout=_PARTING)
 
-    async def _try(self, operation: str, algorithm: str) -> Finding:
+    async def _try(self, operation: str, algorithm: str) -> BodyChecks:
         try:
             if operation == "UploadPart":
                 with suppress(Error):  # it may not know checksums, and refuse the whole upload for them
@@ -75,11 +75,11 @@ class BodyTrials:
                         return found
                 return await self._try_parts("")
             found = await asyncio.shield(self.of("UploadPart", algorithm))
-            return found if not found.code or await self._is_refused(algorithm, found) else Finding()
+            return found if not found.code or await self._is_refused(algorithm, found) else BodyChecks()
         except (Error, TimeoutError):
-            return Finding()
+            return BodyChecks()
 
-    async def _try_parts(self, announced: str) -> Finding:
+    async def _try_parts(self, announced: str) -> BodyChecks:
         key = self._key()
         headers = [("x-amz-checksum-algorithm", announced)] if announced else []
         if headers and headers[0] in self._client.headers_of("CreateMultipartUpload"):
@@ -95,7 +95,7 @@ class BodyTrials:
         finally:
             await self._remove(key, upload)
 
-    async def _look(self, key: str, upload: str, algorithm: str) -> Finding:
+    async def _look(self, key: str, upload: str, algorithm: str) -> BodyChecks:
         """Over HTTP a signed body is worth more than a checksum, which anybody can change on the way."""
         query = [("partNumber", "1"), ("uploadId", upload)]
 
@@ -108,16 +108,16 @@ class BodyTrials:
 
         is_secure = self._client.endpoint.scheme == "https"
         if is_secure and (code := await checks_sum()):
-            return Finding(checks_sum=True, code=code)
+            return BodyChecks(checks_sum=True, code=code)
         signed = await part(_WRONG)
         if signed.is_taken is False and (await part(_RIGHT)).is_taken:
-            return Finding(checks_signed=True, code=signed.code)
+            return BodyChecks(checks_signed=True, code=signed.code)
         if not is_secure and (code := await checks_sum()):
-            return Finding(checks_sum=True, code=code)
+            return BodyChecks(checks_sum=True, code=code)
         takes_unsigned = signed.is_taken is True and (await part(UNSIGNED_PAYLOAD)).is_taken is True
-        return Finding(takes_unsigned=takes_unsigned)
+        return BodyChecks(takes_unsigned=takes_unsigned)
 
-    async def _is_refused(self, algorithm: str, found: Finding) -> bool:
+    async def _is_refused(self, algorithm: str, found: BodyChecks) -> bool:
         """Whether a damaged object is, as a damaged part was; one that is stored all the same is deleted."""
         key = self._key()
         wrong = (UNSIGNED_PAYLOAD, algorithm, _OTHER) if found.checks_sum else (_WRONG, "", _BODY)

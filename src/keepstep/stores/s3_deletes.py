@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from keepstep.errors import ConfigError, Corrupt, Error, NotFound, Transient
 from keepstep.stores.interface import Missing
-from keepstep.stores.s3_answers import Document, answered
+from keepstep.stores.s3_answers import XmlDocument, answered
 from keepstep.stores.s3_client import S3Client
 from keepstep.stores.s3_errors import error_for
 from keepstep.stores.s3_listing import escape
@@ -115,7 +115,7 @@ class S3Deletes:
         )
         return self._failures(answered(response), keys)
 
-    def _failures(self, result: Document, keys: Sequence[str]) -> dict[str, Error]:
+    def _failures(self, result: XmlDocument, keys: Sequence[str]) -> dict[str, Error]:
         """What a whole answer says of each key. Raises :class:`Corrupt` when it says something of another one.
 
         In quiet mode only errors are listed; where a store lists what it deleted all the same, a key that is

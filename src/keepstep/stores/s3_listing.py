@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from keepstep.clouds.times import microseconds
 from keepstep.errors import Corrupt
 from keepstep.stores.interface import Page
-from keepstep.stores.listing import Garbled, Stray, stray_of
+from keepstep.stores.listing import Garbled, ListedPage, UnrepresentableName, unrepresentable
 from keepstep.stores.xml_reader import LARGEST, fields, local, read_xml, text_of
 
 if TYPE_CHECKING:
@@ -68,18 +68,7 @@ _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
 
-class Listed(NamedTuple):
-    """One answer."""
-
-    page: Page
-    """Keys are relative to the prefix that was listed."""
-    token: str | None
-    """By which the next page is asked for; None at the end."""
-    strays: list[Stray]
-    """Names that are no keys."""
-
-
-def parse(body: bytes | bytearray, prefix: str) -> Listed:
+def parse(body: bytes | bytearray, prefix: str) -> ListedPage:
     """Reads an answer.
 
     Raises :class:`Garbled` when the body is no listing (a cut answer, a proxy's page), and :class:`Corrupt` when
@@ -88,7 +77,7 @@ def parse(body: bytes | bytearray, prefix: str) -> Listed:
     try:
         read = read_fast(body) or read_exact(body)
         page = read.page
-        page.keys, strays = _relative(page.keys, prefix, is_encoded=read.is_encoded)
+        page.keys, unrepresentable_names = _relative(page.keys, prefix, is_encoded=read.is_encoded)
     except (ValueError, KeyError, OverflowError) as exc:
         raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
     if read.is_truncated and not read.token:
@@ -96,7 +85,11 @@ def parse(body: bytes | bytearray, prefix: str) -> Listed:
             "the store says that there are more keys, but not how to get them",
             hint="it does not know ListObjectsV2 as S3 does",
         )
-    return Listed(_without(page, strays), read.token if read.is_truncated else None, [*strays.values()])
+    return ListedPage(
+        _without(page, unrepresentable_names),
+        read.token if read.is_truncated else None,
+        [*unrepresentable_names.values()],
+    )
 
 
 class Read(NamedTuple):
@@ -220,22 +213,26 @@ def _root(body: bytes | bytearray, name: str) -> Element:
     return root
 
 
-def _relative(keys: list[str], prefix: str, *, is_encoded: bool) -> tuple[list[str], dict[int, Stray]]:
+def _relative(
+    keys: list[str], prefix: str, *, is_encoded: bool
+) -> tuple[list[str], dict[int, UnrepresentableName]]:
     """The keys without the prefix, and by index the names that are none."""
     joined = "".join(keys)
     if is_encoded and ("%" in joined or "+" in joined):
         keys = [unquote_plus(key, errors="surrogateescape") if "%" in key or "+" in key else key for key in keys]
         joined = "".join(keys)
-    strays: dict[int, Stray] = {}
+    unrepresentable_names: dict[int, UnrepresentableName] = {}
     if not joined.isascii() and not _is_text(joined):
-        strays = {n: stray_of(key.removeprefix(prefix)) for n, key in enumerate(keys) if not _is_text(key)}
+        unrepresentable_names = {
+            n: unrepresentable(key.removeprefix(prefix)) for n, key in enumerate(keys) if not _is_text(key)
+        }
     if not prefix:
         if "" in keys:
             raise ValueError("a key without a name")
-        return keys, strays
+        return keys, unrepresentable_names
     if not all(map(str.startswith, keys, repeat(prefix))):
         raise ValueError(f"a key that does not start with {prefix!r}")
-    return [key[len(prefix) :] for key in keys], strays
+    return [key[len(prefix) :] for key in keys], unrepresentable_names
 
 
 def _is_text(key: str) -> bool:
@@ -246,12 +243,12 @@ def _is_text(key: str) -> bool:
     return True
 
 
-def _without(page: Page, strays: dict[int, Stray]) -> Page:
-    if not strays:
+def _without(page: Page, unrepresentable_names: dict[int, UnrepresentableName]) -> Page:
+    if not unrepresentable_names:
         return page
     kept = Page()
     for number in range(len(page)):
-        if number not in strays:
+        if number not in unrepresentable_names:
             kept.append(page.entry(number))
     return kept
 
@@ -287,8 +284,8 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
         root = _root(body, "ListBucketResult")
         found = [fields(item, _FOLDER)["Prefix"] for item in root if local(item) == "CommonPrefixes"]
         top = {name: text.strip() for name, text in fields(root, _TOP).items()}
-        keys, strays = _relative(found, prefix, is_encoded=top.get("EncodingType") == "url")
-        return [key for n, key in enumerate(keys) if n not in strays], top["IsTruncated"] == "true"
+        keys, unrepresentable_names = _relative(found, prefix, is_encoded=top.get("EncodingType") == "url")
+        return [key for n, key in enumerate(keys) if n not in unrepresentable_names], top["IsTruncated"] == "true"
     except (ValueError, KeyError) as exc:
         raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
 

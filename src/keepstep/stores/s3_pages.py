@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
-from keepstep.stores.listing import Habits, Stray, note, repeated
+from keepstep.stores.listing import Habits, UnrepresentableName, add_new, repeated
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.ranges import Fetched
 from keepstep.stores.s3_client import S3Client
@@ -26,14 +26,19 @@ class S3Pages:
     """The keys of one bucket beneath one prefix; see :class:`~keepstep.stores.ranges.PageSource`."""
 
     def __init__(
-        self, client: S3Client, prefix: str, options: TransferOptions, habits: Habits, strays: list[Stray]
+        self,
+        client: S3Client,
+        prefix: str,
+        options: TransferOptions,
+        habits: Habits,
+        unrepresentable_names: list[UnrepresentableName],
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._page_size = str(options.page_size)
         self._takes_archived = options.takes_archived
         self._habits = habits
-        self._strays = strays
+        self._unrepresentable_names = unrepresentable_names
 
     async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
         """Names that are no keys are added to the strays."""
@@ -44,7 +49,7 @@ class S3Pages:
             query.append(("start-after", self._prefix + after))
 
         listed = await repeated(lambda: self._read(query, partial(parse, prefix=self._prefix)))
-        note(self._strays, listed.strays)
+        add_new(self._unrepresentable_names, listed.unrepresentable_names)
         if self._takes_archived:
             listed.page.unfit = {}
         return Fetched(listed.page, listed.token)

@@ -18,7 +18,7 @@ from keepstep.stores.checksums import ALGORITHMS, Patience, checksum, has_crt, h
 from keepstep.stores.cloud_source import bare
 from keepstep.stores.headers import S3_FIELDS, from_headers
 from keepstep.stores.interface import Properties
-from keepstep.stores.proof import Claim
+from keepstep.stores.proof import ClaimedDigest
 from keepstep.stores.s3_client import HeaderPair, S3Client
 from keepstep.stores.s3_errors import NotOffered
 from keepstep.stores.s3_etags import Etags
@@ -102,10 +102,10 @@ class S3Reader:
         except ConfigError:  # nothing here computes it
             return False
 
-    def claim(self, response: Response) -> Claim | None:
+    def claim(self, response: Response) -> ClaimedDigest | None:
         return self._claim(response.headers, int(response.headers.get("content-length") or len(response.body)))
 
-    async def find_claim(self, tag: str, size: int) -> Claim | None:
+    async def find_claim(self, tag: str, size: int) -> ClaimedDigest | None:
         response = await self.head()
         if bare(response.headers.get("etag", "")) != bare(tag):
             return None  # it has changed; reading on will say so
@@ -117,11 +117,11 @@ class S3Reader:
             return claim._replace(part_sizes=(told,))
         return claim
 
-    def held(self, claim: Claim) -> None:
+    def held(self, claim: ClaimedDigest) -> None:
         if not claim.parts:
             self._reads.etags.are_md5 = True
 
-    async def doubt(self, claim: Claim) -> None:
+    async def doubt(self, claim: ClaimedDigest) -> None:
         if claim.parts and not await self._is_cut_evenly(claim):
             return
         if not claim.is_certain and not await self._reads.etags.decide(self._reads.prefix, self._key):
@@ -131,27 +131,29 @@ class S3Reader:
             hint="two ways of reading it agree, and the store's own checksum does not: restore the object",
         )
 
-    def _claim(self, headers: Mapping[str, str], size: int) -> Claim | None:
+    def _claim(self, headers: Mapping[str, str], size: int) -> ClaimedDigest | None:
         """The one that costs least to check; of the contents rather than of parts."""
         md5 = self._reads.etags.md5_in(headers)
         has_md5 = md5 is not None and not md5[1]
         stored = [found for found in _HEADERS if found[0] in headers]
         stored.sort(key=lambda found: not is_at_hand(found[1]))
         if md5 and has_md5 and stored and not is_at_hand(stored[0][1]) and not self._is_worth_loading(size):
-            return Claim("MD5", bytes.fromhex(md5[0]), is_certain=False)
+            return ClaimedDigest("MD5", bytes.fromhex(md5[0]), is_certain=False)
         if not has_md5:
             stored += [found for found in _SLOW_HEADERS if found[0] in headers]
-        of_parts: Claim | None = None
+        of_parts: ClaimedDigest | None = None
         for header, algorithm in stored:
             claim = _parsed(algorithm, headers[header], size, is_composite=is_composite(algorithm, headers))
             if claim and not claim.parts:
                 return claim
             of_parts = of_parts or claim
         if md5 and has_md5:
-            return Claim("MD5", bytes.fromhex(md5[0]), is_certain=False)
+            return ClaimedDigest("MD5", bytes.fromhex(md5[0]), is_certain=False)
         if of_parts or md5 is None:
             return of_parts
-        return Claim("MD5", bytes.fromhex(md5[0]), md5[1], likely_part_sizes(size, md5[1]), is_certain=False)
+        return ClaimedDigest(
+            "MD5", bytes.fromhex(md5[0]), md5[1], likely_part_sizes(size, md5[1]), is_certain=False
+        )
 
     async def _part_size(self, tag: str, number: int) -> int | None:
         """Bytes of a part, where the store knows it (HeadObject, ``partNumber``)."""
@@ -166,7 +168,7 @@ class S3Reader:
         has_parts = response.status == 206 or "x-amz-mp-parts-count" in response.headers
         return int(told) if has_parts and told.isdigit() else None
 
-    async def _is_cut_evenly(self, claim: Claim) -> bool:
+    async def _is_cut_evenly(self, claim: ClaimedDigest) -> bool:
         """Whether it is certain that all parts but the last have the size that the claim was checked with."""
         if len(claim.part_sizes) != 1 or claim.parts > _MOST_LOOKED_AT:
             return False
@@ -186,14 +188,14 @@ def is_composite(algorithm: str, headers: Mapping[str, str]) -> bool:
     return headers.get("x-amz-checksum-type") == "COMPOSITE" or (came_in_parts and "CRC" not in algorithm)
 
 
-def _parsed(algorithm: str, text: str, size: int, *, is_composite: bool) -> Claim | None:
+def _parsed(algorithm: str, text: str, size: int, *, is_composite: bool) -> ClaimedDigest | None:
     """None where the value is none, or nothing here computes it."""
     value, _, count = text.partition("-")
     try:
         digest = b64decode(value, validate=True)
         hasher(algorithm)
         if not count:
-            return None if is_composite else Claim(algorithm, digest)
-        return Claim(algorithm, digest, int(count), likely_part_sizes(size, int(count)))
+            return None if is_composite else ClaimedDigest(algorithm, digest)
+        return ClaimedDigest(algorithm, digest, int(count), likely_part_sizes(size, int(count)))
     except (ValueError, ZeroDivisionError, ConfigError):
         return None

@@ -136,7 +136,7 @@ class S3Writer:
         return await self._workers.run(_hash, name, data)
 
 
-Look = Callable[[], Awaitable[None]]
+OnCommit = Callable[[], Awaitable[None]]
 
 
 class S3Upload:
@@ -148,7 +148,7 @@ class S3Upload:
         key: str,
         upload_id: str,
         size: int,
-        on_commit: Look | None = None,
+        on_commit: OnCommit | None = None,
         way: Way = SIGNED,
     ) -> None:
         """``on_commit`` is awaited when the object is there."""

@@ -40,12 +40,12 @@ class TargetState:
 
 
 @dataclass
-class Look:
+class ListedTarget:
     """A listing that has been read to its end: its sum, and again, as a listing, what the spans hold of it."""
 
-    held: TargetState = field(default_factory=TargetState)
-    holes: list[tuple[str, Error]] = field(default_factory=list)
-    strays: list[tuple[str, str]] = field(default_factory=list)
+    state: TargetState = field(default_factory=TargetState)
+    unreadable_prefixes: list[tuple[str, Error]] = field(default_factory=list)
+    unrepresentable_names: list[tuple[str, str]] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
 
     async def __aiter__(self) -> AsyncIterator[Page]:
@@ -53,16 +53,16 @@ class Look:
             yield page
 
 
-async def look(listing: Listing, filters: Filters, spans: Sequence[Span]) -> Look | None:
+async def read_target(listing: Listing, filters: Filters, spans: Sequence[Span]) -> ListedTarget | None:
     """Reads a whole listing, and keeps in memory only the pages that the spans reach; None when it is not whole."""
-    found = Look()
+    found = ListedTarget()
     try:
         async for page in listing:
-            found.held.add_all(filters.select(page))
+            found.state.add_all(filters.select(page))
             keep = [n for n, key in enumerate(page.keys) if any(span.holds(key) for span in spans)]
             if keep:  # spans are few and long: what they hold of a page is nearly always one piece
                 found.pages.append(page.part(keep[0], keep[-1] + 1))
     except Error:
         return None
-    found.strays = listing.strays
-    return None if listing.holes else found
+    found.unrepresentable_names = listing.unrepresentable_names
+    return None if listing.unreadable_prefixes else found

@@ -34,18 +34,24 @@ class Side:
     """How many keys came, in scope or not."""
 
     @property
-    def holes(self) -> list[tuple[str, Error]]:
+    def unreadable_prefixes(self) -> list[tuple[str, Error]]:
         """Prefixes that may hold keys in scope, and cannot be read."""
-        return [hole for hole in self.listing.holes if self.filters.may_reach(hole[0])]
+        return [
+            unreadable for unreadable in self.listing.unreadable_prefixes if self.filters.may_reach(unreadable[0])
+        ]
 
     @property
     def errors(self) -> Sequence[Error]:
         """All that is to be told, each once."""
-        return list(dict.fromkeys([*(error for _, error in self.holes), *([self.error] if self.error else [])]))
+        return list(
+            dict.fromkeys(
+                [*(error for _, error in self.unreadable_prefixes), *([self.error] if self.error else [])]
+            )
+        )
 
     @property
     def is_faulty(self) -> bool:
-        return self.error is not None or bool(self.holes)
+        return self.error is not None or bool(self.unreadable_prefixes)
 
     @property
     def is_certified(self) -> bool:
@@ -53,7 +59,7 @@ class Side:
         return self.has_ended and not self.is_faulty
 
 
-async def walk(source: Side, target: Side) -> AsyncGenerator[tuple[Page, Page], None]:
+async def merge_join(source: Side, target: Side) -> AsyncGenerator[tuple[Page, Page], None]:
     """Yields pairs of pages, ordered, that hold what is in scope of the same interval of keys.
 
     Faults do not raise: they end the walk, and stand in the side's ``error``.
@@ -67,7 +73,7 @@ async def walk(source: Side, target: Side) -> AsyncGenerator[tuple[Page, Page], 
             bounds = [side.bound for side in (left, right) if side.bound is not None]
             if not bounds:
                 return
-            ours, theirs = left.take(min(bounds)), right.take(min(bounds))
+            ours, theirs = left.take_until(min(bounds)), right.take_until(min(bounds))
             if ours or theirs:
                 yield ours, theirs
 
@@ -99,7 +105,7 @@ class _Ahead:
             else:
                 self._page, self.bound = fetched
 
-    def take(self, bound: str) -> Page:
+    def take_until(self, bound: str) -> Page:
         """Cuts off everything up to and including ``bound``, which is not beyond this side's own."""
         page = self._page
         if self.bound is None or bound == self.bound:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keepstep.errors import Corrupt, Error, Transient
 from keepstep.objects.filters import Filters, Rule
-from keepstep.objects.join import Side, walk
+from keepstep.objects.merge_join import Side, merge_join
 from keepstep.stores.interface import Entry, Page
 from tests.objects.worlds import FixedListing, examples, keys, page_of
 
@@ -30,7 +30,7 @@ def pages(items: list[str], at: list[int]) -> list[Page]:
 
 def walked(left: Side, right: Side) -> list[tuple[Page, Page]]:
     async def main() -> list[tuple[Page, Page]]:
-        return [block async for block in walk(left, right)]
+        return [block async for block in merge_join(left, right)]
 
     return asyncio.run(asyncio.wait_for(main(), 20))
 
@@ -111,7 +111,7 @@ def test_a_fault_of_ours_is_not_the_end_of_a_listing() -> None:
 def test_holes_count_where_a_key_in_scope_may_be() -> None:
     """A part that cannot be read leaves a listing uncertified, unless the filters exclude all of it."""
     listing = FixedListing(pages(["a"], []))
-    listing.holes.append(("lost+found/", Error("cannot read it")))
+    listing.unreadable_prefixes.append(("lost+found/", Error("cannot read it")))
     left, right = Side(listing, "source"), Side(FixedListing([]), "target")
     walked(left, right)
     assert not left.is_certified
@@ -135,7 +135,7 @@ def test_pages_are_fetched_ahead_but_few() -> None:
     listing = CountedListing(pages([f"{n:04}" for n in range(100)], list(range(100))))
 
     async def main() -> None:
-        blocks = walk(Side(listing, "source"), Side(FixedListing([]), "target"))
+        blocks = merge_join(Side(listing, "source"), Side(FixedListing([]), "target"))
         seen = 0
         async for _ in blocks:
             await asyncio.sleep(0.001)
@@ -152,7 +152,7 @@ def test_a_walk_that_is_left_early_leaves_no_task_behind() -> None:
 
     async def main() -> None:
         listing = FixedListing(pages([f"{n:04}" for n in range(100)], list(range(100))))
-        async with aclosing(walk(Side(listing, "source"), Side(listing, "target"))) as blocks:
+        async with aclosing(merge_join(Side(listing, "source"), Side(listing, "target"))) as blocks:
             async for _ in blocks:
                 break
         assert asyncio.all_tasks() == {asyncio.current_task()}
