@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepstep.audit.entry import GENESIS, AuditKey, Entry, canonical, is_signed_by, read, sign
+from keepstep.audit.entry import GENESIS, AuditEntry, AuditKey, canonical, is_signed_by, read, sign
 from keepstep.errors import Corrupt
 from tests.audit.worlds import key_of
 
@@ -25,9 +25,9 @@ values = st.recursive(
 tables = st.dictionaries(text, values, max_size=5)
 
 
-def entry(facts: dict[str, Any], key: AuditKey = KEY) -> Entry:
+def entry(facts: dict[str, Any], key: AuditKey = KEY) -> AuditEntry:
     now = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
-    unsigned = Entry(
+    unsigned = AuditEntry(
         chain="job", sequence=7, previous=GENESIS, time=now, kind="result", facts=facts, nonce="n", key=""
     )
     return sign(unsigned, key)

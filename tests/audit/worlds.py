@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from keepstep.audit.entry import AuditKey, Entry
+from keepstep.audit.entry import AuditEntry, AuditKey
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog, name_of
-from keepstep.audit.verify import Verdict, verify
+from keepstep.audit.verify import Verification, verify
 from keepstep.secret import Secret
 from keepstep.stores.memory import MemoryStore
 from keepstep.vaults.address import SecretAddress
@@ -55,13 +55,13 @@ class World:
         keyring = Keyring(self.vault, KEY)
         return AuditLog(self.chain, self.log, keyring, self.clock, anchor=self.anchor, warn=self.warnings.append)
 
-    async def write(self, count: int, *, writer: AuditLog | None = None) -> list[Entry]:
+    async def write(self, count: int, *, writer: AuditLog | None = None) -> list[AuditEntry]:
         """Intents and results in turn."""
         writer = writer or self.writer()
         kinds = ("intent", "result")
         return [await writer.append(kinds[number % 2], facts(number)) for number in range(count)]
 
-    async def verify(self, *, anchored: bool = True) -> Verdict:
+    async def verify(self, *, anchored: bool = True) -> Verification:
         return await verify(self.chain, self.log, Keyring(self.vault, KEY), self.anchor if anchored else None)
 
     def data(self, sequence: int) -> bytes:

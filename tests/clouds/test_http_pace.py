@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from keepstep.clouds.http import HttpPool, Timeouts
-from keepstep.clouds.http_pace import LEAST_RATE, Pace
+from keepstep.clouds.http_pace import LEAST_RATE, ExchangePace
 from keepstep.errors import Transient
 from tests.clouds.wire import Handler, Peer, serving
 
@@ -17,7 +17,7 @@ IDLE = 60.0
 
 def judged(*, size: int, unsent: list[int], taken: list[int], has_head: bool, is_slow: bool = False) -> str | None:
     """The first complaint about an exchange of which these are the seconds."""
-    pace = Pace(0.0)
+    pace = ExchangePace(0.0)
     pace.begin(0.0, size, is_slow=is_slow)
     for second, (left, received) in enumerate(zip(unsent, taken, strict=True), 1):
         if received != pace.taken:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from keepstep.databases.engines import Engine
-from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Database, Login, Session, Slot
+from keepstep.databases.errors import NotLoggedIn, OutcomeUnknown, PasswordRefused, RefusalReason, Unreachable
+from keepstep.databases.interface import Answer, Database, Login, PasswordSlot, Session
 from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Unsupported
 from keepstep.secret import Secret
 from tests.contract.database_backends import KINDS, REMOTE, TWO, DatabaseBackend, fresh
@@ -75,12 +75,12 @@ def test_what_the_server_stores_of_a_password(database_ground: DatabaseBackend) 
             if database.engine not in (Engine.MYSQL, Engine.MARIADB):
                 assert shown == [None, None]
                 return
-            assert shown == [Slot.NEWEST, Slot.NEITHER]
+            assert shown == [PasswordSlot.NEWEST, PasswordSlot.NEITHER]
             await session.set_password(login.username, new, keep_old=session.server.keeps_two_passwords)
-            old = Slot.SECOND if session.server.keeps_two_passwords else Slot.NEITHER
+            old = PasswordSlot.SECOND if session.server.keeps_two_passwords else PasswordSlot.NEITHER
             assert [await session.slot_of(login.username, each) for each in (login.password, new)] == [
                 old,
-                Slot.NEWEST,
+                PasswordSlot.NEWEST,
             ]
 
     database_ground.run(work)
@@ -238,7 +238,7 @@ def test_policy_is_no_fault_of_ours(database_ground: DatabaseBackend) -> None:
         async with database.session(database_ground.admin) as session:
             with pytest.raises(PasswordRefused) as refusal:
                 await session.set_password(login.username, weak)
-        assert refusal.value.reason is Reason.POLICY
+        assert refusal.value.reason is RefusalReason.POLICY
         assert await answers(database, login.username, weak, login.password) == [R, A]
 
     with database_ground.with_policy():
@@ -256,7 +256,7 @@ def test_history_is_told_apart_from_policy(database_ground: DatabaseBackend) -> 
             if database_ground.remembers:
                 with pytest.raises(PasswordRefused) as refusal:
                     await session.set_password(login.username, login.password)
-                assert refusal.value.reason is Reason.REUSE
+                assert refusal.value.reason is RefusalReason.REUSE
             else:
                 await session.set_password(login.username, login.password)
         last = new if database_ground.remembers else login.password

@@ -12,8 +12,8 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.databases.endpoint import trust
 from keepstep.databases.engines import Engine
-from keepstep.databases.errors import NotLoggedIn, PasswordRefused, Reason
-from keepstep.databases.interface import Account, Answer, Login, Probe
+from keepstep.databases.errors import NotLoggedIn, PasswordRefused, RefusalReason
+from keepstep.databases.interface import Account, Answer, Login, LoginProbe
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.databases.mysql_dialects import dialect_of
 from keepstep.databases.oracle import OracleDatabase, dsn_of
@@ -52,7 +52,7 @@ def test_a_password_that_is_over_is_told(postgres_server: PostgresServer) -> Non
     """PostgreSQL rejects a password whose VALID UNTIL has passed like a wrong one; the account says why."""
     postgres_server.execute("CREATE ROLE overdue LOGIN PASSWORD 'First-Pass.word' VALID UNTIL '2001-01-01'")
 
-    async def main() -> tuple[Probe, Account | None]:
+    async def main() -> tuple[LoginProbe, Account | None]:
         database = PostgresDatabase(postgres_server.endpoint)
         async with database.session(postgres_server.admin) as session:
             return await database.probe(Login("overdue", Secret("First-Pass.word"))), await session.account(
@@ -151,7 +151,7 @@ def test_mariadb_s_own_memory_of_passwords(mariadb_server: MariadbServer) -> Non
         mariadb_server.execute(f"INSTALL SONAME '{plugin}'")
     new = fresh()
 
-    async def main() -> list[Reason]:
+    async def main() -> list[RefusalReason]:
         reasons = []
         async with MysqlDatabase(mariadb_server.endpoint).session(mariadb_server.admin) as session:
             await session.set_password("picky", new)
@@ -162,7 +162,7 @@ def test_mariadb_s_own_memory_of_passwords(mariadb_server: MariadbServer) -> Non
         return reasons
 
     try:
-        assert run(main()) == [Reason.POLICY, Reason.REUSE]
+        assert run(main()) == [RefusalReason.POLICY, RefusalReason.REUSE]
     finally:
         for plugin in ("simple_password_check", "password_reuse_check"):
             mariadb_server.execute(f"UNINSTALL SONAME '{plugin}'")

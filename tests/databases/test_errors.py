@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keepstep.databases import mysql_errors, oracle_errors, postgres_errors
-from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
+from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, RefusalReason, Unreachable
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 
 POSTGRES = [
@@ -88,9 +88,9 @@ ORACLE = [
     ("ORA-01918", "user 'X' does not exist", NotFound, None),
     ("ORA-16000", "database or pluggable database open for read-only access", ConfigError, None),
     ("ORA-28227", "Gradual password rollover is not supported for administrative users.", Unsupported, None),
-    ("ORA-28007", "the password cannot be reused", PasswordRefused, Reason.REUSE),
-    ("ORA-28003", "password verification for the specified password failed", PasswordRefused, Reason.POLICY),
-    ("ORA-20001", "Password must contain at least 1 digit", PasswordRefused, Reason.POLICY),
+    ("ORA-28007", "the password cannot be reused", PasswordRefused, RefusalReason.REUSE),
+    ("ORA-28003", "password verification for the specified password failed", PasswordRefused, RefusalReason.POLICY),
+    ("ORA-20001", "Password must contain at least 1 digit", PasswordRefused, RefusalReason.POLICY),
     ("ORA-00054", "resource busy", Transient, None),
     ("ORA-03113", "end-of-file on communication channel", Unreachable, None),
     ("DPY-4011", "the database or network closed the connection", Unreachable, None),
@@ -101,7 +101,7 @@ ORACLE = [
 
 
 @pytest.mark.parametrize(("code", "words", "kind", "reason"), ORACLE)
-def test_oracle(code: str, words: str, kind: type[Error], reason: Reason | None) -> None:
+def test_oracle(code: str, words: str, kind: type[Error], reason: RefusalReason | None) -> None:
     """Each code is the error that says what the caller does next; reuse and policy are told apart."""
     failure = Refusal(Details(code, words)) if code else TimeoutError()
     error = oracle_errors.error_of("db", failure)

@@ -10,7 +10,7 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Finding, Login, PasswordPolicy, Probe
+from keepstep.databases.interface import Account, Answer, Finding, Login, LoginProbe, PasswordPolicy
 from keepstep.databases.mysql import MysqlDatabase
 from keepstep.errors import ConfigError, Unsupported
 from keepstep.secret import Secret
@@ -41,7 +41,7 @@ def probe(server: MysqlServer, username: str, password: str | Secret = FIRST) ->
     return probed(server, username, password).answer
 
 
-def probed(server: MysqlServer, username: str, password: str | Secret = FIRST) -> Probe:
+def probed(server: MysqlServer, username: str, password: str | Secret = FIRST) -> LoginProbe:
     secret = password if isinstance(password, Secret) else Secret(password)
     return run(MysqlDatabase(server.endpoint).probe(Login(username, secret)))
 

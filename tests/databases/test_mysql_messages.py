@@ -15,7 +15,7 @@ import pymysql
 import pytest
 
 from keepstep.databases import mysql_errors as table
-from keepstep.databases.errors import PasswordRefused, Reason, Unreachable
+from keepstep.databases.errors import PasswordRefused, RefusalReason, Unreachable
 from keepstep.databases.interface import Answer
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 from tests.database_servers.certificates import Authority
@@ -203,7 +203,7 @@ def test_statements_at_mysql(my: MysqlServer) -> None:
             failure(plain, f"ALTER USER USER() IDENTIFIED BY 'Other-1-Pass.word' REPLACE 'x{FIRST}'"), Denied
         )
         refused = Provoked.statement(failure(plain, f"ALTER USER USER() IDENTIFIED BY '{FIRST}'"), PasswordRefused)
-        assert isinstance(refused, PasswordRefused) and refused.reason is Reason.REUSE
+        assert isinstance(refused, PasswordRefused) and refused.reason is RefusalReason.REUSE
         my.execute("ALTER USER u_plain PASSWORD REQUIRE CURRENT")
         with connect(my, "u_plain") as again:
             Provoked.statement(failure(again, "ALTER USER USER() IDENTIFIED BY 'Other-1-Pass.word'"), Denied)
@@ -226,7 +226,7 @@ def test_statements_at_mysql(my: MysqlServer) -> None:
     try:
         with connect(my, *root) as admin:
             refused = Provoked.statement(failure(admin, "CREATE USER u_weak IDENTIFIED BY 'x'"), PasswordRefused)
-        assert isinstance(refused, PasswordRefused) and refused.reason is Reason.POLICY
+        assert isinstance(refused, PasswordRefused) and refused.reason is RefusalReason.POLICY
     finally:
         my.execute("UNINSTALL COMPONENT 'file://component_validate_password'")
     my.execute("SET GLOBAL read_only = 1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.cli.running import run
-from keepstep.databases.interface import Account, Answer, Finding, Login, Probe
+from keepstep.databases.interface import Account, Answer, Finding, Login, LoginProbe
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import ConfigError, Denied
 from keepstep.secret import Secret
@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
             found.execute(f'DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"')
 
 
-def probed(server: PostgresServer, username: str, password: str = FIRST, *, name: str = "app") -> Probe:
+def probed(server: PostgresServer, username: str, password: str = FIRST, *, name: str = "app") -> LoginProbe:
     database = PostgresDatabase(replace(server.endpoint, name=name))
     return run(database.probe(Login(username, Secret(password))))
 

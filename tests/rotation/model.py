@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from keepstep.databases.interface import Answer, Login, Slot
+from keepstep.databases.interface import Answer, Login, PasswordSlot
 from keepstep.rotation import failures as memory
 from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step
 from keepstep.rotation.credential import Credential, partner
@@ -125,9 +125,11 @@ class Base(NamedTuple):
         counted = account._replace(failures=count, is_locked=account.is_locked or count >= limit)
         return self if counted == account else self.with_account(login.username, counted)
 
-    def slot(self, login: Login) -> Slot:
+    def slot(self, login: Login) -> PasswordSlot:
         account = dict(self.users)[login.username]
-        return {account.second: Slot.SECOND, account.newest: Slot.NEWEST}.get(login.password, Slot.NEITHER)
+        return {account.second: PasswordSlot.SECOND, account.newest: PasswordSlot.NEWEST}.get(
+            login.password, PasswordSlot.NEITHER
+        )
 
     def with_account(self, user: str, account: Account) -> Base:
         return self._replace(users=tuple(sorted({**dict(self.users), user: account}.items())))
@@ -362,7 +364,7 @@ class Stepper:
         login, base, limit = staged.credential.login, self.world.bases[member], self.setting.limit
         account = memory.account_of(str(member), login.username)
         key, failures = memory.login_of(account, staged.id), dict(self.worker.failures)
-        if self._is_shown and base.slot(login) is Slot.NEITHER:
+        if self._is_shown and base.slot(login) is PasswordSlot.NEITHER:
             return "seen", self._answered(member, staged, Answer.REJECT)
         is_certain = self._is_shown or (member, login) in self.worker.accepted or limit is None
         again = memory.next_try(failures.get(account), limit if self.setting.has_admin else None, weight)
@@ -613,7 +615,7 @@ class Stepper:
         elif not under[decision.what.id]:
             yield self._unlocked("it does not log in")
         else:
-            is_second = self._is_shown and self._base.slot(decision.what.credential.login) is Slot.SECOND
+            is_second = self._is_shown and self._base.slot(decision.what.credential.login) is PasswordSlot.SECOND
             again = (Change(decision.what),) if is_second else ()
             yield from self._decided((*again, Change(None)))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.databases.interface import Answer, Login, Probe
+from keepstep.databases.interface import Answer, Login, LoginProbe
 from keepstep.databases.memory import MemoryDatabase
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import Error, ExitCode, Transient
@@ -346,10 +346,10 @@ class Lagging(MemoryDatabase):
 
     behind: str | None = None
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         user = self.users.get(login.username)
         if self.behind == login.username and user and login.password == user.newest:
-            return Probe(Answer.REJECT, "the replica does not have it yet")
+            return LoginProbe(Answer.REJECT, "the replica does not have it yet")
         return await super().probe(login)
 
 

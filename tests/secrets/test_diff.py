@@ -7,58 +7,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepstep.secrets.delivery import FileAttributes
-from keepstep.secrets.diff import Is, Observed, Verdict, decide
+from keepstep.secrets.diff import Change, Is, Observed, decide
 
 OURS = FileAttributes(0o600)
 APPS = FileAttributes(0o640, 1000, 1001)
 
 
 @pytest.mark.parametrize(
-    ("observed", "look", "verdict"),
+    ("observed", "attributes", "verdict"),
     [
-        (Observed(Is.NOTHING), OURS, Verdict.CREATE),
-        (Observed(Is.LINK), OURS, Verdict.REPLACE),
-        (Observed(Is.FOLDER), OURS, Verdict.REFUSE),
-        (Observed(Is.PIPE), OURS, Verdict.REFUSE),
-        (Observed(Is.SOCKET), OURS, Verdict.REFUSE),
-        (Observed(Is.DEVICE), OURS, Verdict.REFUSE),
-        (Observed(Is.FILE, b"old", 0o600), OURS, Verdict.REPLACE),
-        (Observed(Is.FILE, b"new\n", 0o600), OURS, Verdict.REPLACE),
-        (Observed(Is.FILE, b"new", 0o644), OURS, Verdict.REPLACE),
-        (Observed(Is.FILE, b"new", 0o640, 1000, 0), APPS, Verdict.REPLACE),
-        (Observed(Is.FILE, b"new", 0o640, 0, 1001), APPS, Verdict.REPLACE),
-        (Observed(Is.FILE, b"new", 0o600), OURS, Verdict.KEEP),
-        (Observed(Is.FILE, b"new", 0o600, 1000, 1000), OURS, Verdict.KEEP),
-        (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, Verdict.KEEP),
+        (Observed(Is.NOTHING), OURS, Change.CREATE),
+        (Observed(Is.LINK), OURS, Change.REPLACE),
+        (Observed(Is.FOLDER), OURS, Change.REFUSE),
+        (Observed(Is.PIPE), OURS, Change.REFUSE),
+        (Observed(Is.SOCKET), OURS, Change.REFUSE),
+        (Observed(Is.DEVICE), OURS, Change.REFUSE),
+        (Observed(Is.FILE, b"old", 0o600), OURS, Change.REPLACE),
+        (Observed(Is.FILE, b"new\n", 0o600), OURS, Change.REPLACE),
+        (Observed(Is.FILE, b"new", 0o644), OURS, Change.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 0), APPS, Change.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 0, 1001), APPS, Change.REPLACE),
+        (Observed(Is.FILE, b"new", 0o600), OURS, Change.KEEP),
+        (Observed(Is.FILE, b"new", 0o600, 1000, 1000), OURS, Change.KEEP),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, Change.KEEP),
     ],
 )
-def test_the_table(observed: Observed, look: FileAttributes, verdict: Verdict) -> None:
+def test_the_table(observed: Observed, attributes: FileAttributes, verdict: Change) -> None:
     """One case for each row; an owner that nobody asked for is nobody's business."""
-    assert decide(observed, b"new", look).verdict is verdict
+    assert decide(observed, b"new", attributes).verdict is verdict
 
 
 files = st.builds(
     Observed, st.just(Is.FILE), st.binary(max_size=4), st.integers(0, 0o777), st.integers(0, 2), st.integers(0, 2)
 )
-looks = st.builds(
+all_attributes = st.builds(
     FileAttributes, st.integers(0, 0o777), st.none() | st.integers(0, 2), st.none() | st.integers(0, 2)
 )
 
 
-@given(files, st.binary(max_size=4), looks)
-def test_what_is_kept_is_right(observed: Observed, content: bytes, look: FileAttributes) -> None:
+@given(files, st.binary(max_size=4), all_attributes)
+def test_what_is_kept_is_right(observed: Observed, content: bytes, attributes: FileAttributes) -> None:
     """A file is kept if and only if content, mode and the owners that were asked for are right."""
     is_right = (
         observed.content == content
-        and observed.mode == look.mode
-        and look.uid in (None, observed.uid)
-        and look.gid in (None, observed.gid)
+        and observed.mode == attributes.mode
+        and attributes.uid in (None, observed.uid)
+        and attributes.gid in (None, observed.gid)
     )
-    assert (decide(observed, content, look).verdict is Verdict.KEEP) == is_right
+    assert (decide(observed, content, attributes).verdict is Change.KEEP) == is_right
 
 
-@given(st.builds(Observed, st.sampled_from(Is), st.just(b"S3cr3t-old")), looks)
-def test_reasons_hold_no_content(observed: Observed, look: FileAttributes) -> None:
+@given(st.builds(Observed, st.sampled_from(Is), st.just(b"S3cr3t-old")), all_attributes)
+def test_reasons_hold_no_content(observed: Observed, attributes: FileAttributes) -> None:
     """What people read of a decision has nothing of either content."""
-    decision = decide(observed, b"S3cr3t-new", look)
+    decision = decide(observed, b"S3cr3t-new", attributes)
     assert "S3cr3t" not in decision.reason + repr(observed)

@@ -11,7 +11,7 @@ import pytest
 
 from keepstep.errors import NotFound, Transient
 from keepstep.secrets.ages import Ages
-from keepstep.secrets.drift import Drift, FileState, Fingerprints, State
+from keepstep.secrets.drift import Drift, DriftState, FileState, Fingerprints
 from keepstep.secrets.map import parse_map
 from keepstep.secrets.plan import make_plan
 from keepstep.secrets.settings import SecretFile
@@ -40,28 +40,28 @@ def test_states(world: World) -> None:
     line = world.line("a")
     path = world.root / "a"
     [state] = drift(world, line)
-    assert (state.state, state.version, state.current) == (State.MISSING, None, "1")
+    assert (state.state, state.version, state.current) == (DriftState.MISSING, None, "1")
     world.run(line)
     [state] = drift(world, line)
-    assert (state.state, state.version, state.current) == (State.IN_STEP, "1", "1")
+    assert (state.state, state.version, state.current) == (DriftState.IN_STEP, "1", "1")
     assert state.fingerprint == state.current_fingerprint
     assert state.confirmed
     for number in range(2, 6):
         world.vault.put("a", f"S3cr3t-{number}")
     [state] = drift(world, line)
-    assert (state.state, state.version, state.current) == (State.BEHIND, "1", "5")
+    assert (state.state, state.version, state.current) == (DriftState.BEHIND, "1", "5")
     assert state.fingerprint != state.current_fingerprint
     world.vault.put("a", "S3cr3t-6", Stage.PENDING)
     path.write_bytes(b"S3cr3t-6")
     [state] = drift(world, line)
-    assert (state.state, state.version) == (State.AHEAD, "6")
+    assert (state.state, state.version) == (DriftState.AHEAD, "6")
     path.write_bytes(b"S3cr3t-typed-by-hand")
     [state] = drift(world, line)
-    assert (state.state, state.version) == (State.DIFFERS, None)
+    assert (state.state, state.version) == (DriftState.DIFFERS, None)
     path.unlink()
     path.mkdir()
     [state] = drift(world, line)
-    assert (state.state, state.note) == (State.DIFFERS, "a folder stands there")
+    assert (state.state, state.note) == (DriftState.DIFFERS, "a folder stands there")
     assert "S3cr3t" not in json.dumps(asdict(state))
 
 
@@ -71,12 +71,12 @@ def test_what_cannot_be_asked_is_unknown(world: World) -> None:
     for error in (Transient("away"), NotFound("gone")):
         world.vault.errors["a"] = error
         [state] = drift(world, world.line("a"))
-        assert state.state is State.UNKNOWN
+        assert state.state is DriftState.UNKNOWN
         assert error.message in (state.note or "")
     world.vault.errors.clear()
     world.root.chmod(0o777)
     [bad, state] = drift(world, "nonsense", world.line("a"))
-    assert (state.state, bad.state, bad.source) == (State.UNKNOWN, State.UNKNOWN, "map line 1")
+    assert (state.state, bad.state, bad.source) == (DriftState.UNKNOWN, DriftState.UNKNOWN, "map line 1")
     assert "others can write" in (state.note or "")
 
 
@@ -85,7 +85,7 @@ def test_a_wrong_mode_is_noted(world: World) -> None:
     world.run(world.line("a"))
     (world.root / "a").chmod(0o644)
     [state] = drift(world, world.line("a"))
-    assert (state.state, state.note) == (State.IN_STEP, "its mode was 0644")
+    assert (state.state, state.note) == (DriftState.IN_STEP, "its mode was 0644")
 
 
 def test_nothing_is_changed(world: World) -> None:
@@ -120,7 +120,7 @@ def test_files_of_several_secrets(world: World) -> None:
     (world.root / "t").write_text("S3cr3t-1B")
     (world.root / "t").chmod(0o600)
     [state] = drift(world, file=file)
-    assert (state.state, state.version) == (State.IN_STEP, "1")
+    assert (state.state, state.version) == (DriftState.IN_STEP, "1")
     world.vault.put("b", "B2")
     [state] = drift(world, file=file)
-    assert (state.state, state.version, state.current) == (State.DIFFERS, None, "1, 2")
+    assert (state.state, state.version, state.current) == (DriftState.DIFFERS, None, "1, 2")

@@ -18,9 +18,9 @@ OURS = FileAttributes(0o600)
 NOBODY = 65534
 
 
-def enter(path: Path, look: FileAttributes = OURS, *, create: bool = True) -> Path:
+def enter(path: Path, attributes: FileAttributes = OURS, *, create: bool = True) -> Path:
     """Where the way leads."""
-    with opened(str(path), look, create=create) as folder:
+    with opened(str(path), attributes, create=create) as folder:
         return Path(os.readlink(f"/proc/self/fd/{folder}"))
 
 

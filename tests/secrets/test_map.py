@@ -26,7 +26,7 @@ def test_the_first_descriptions_example() -> None:
 """
     found = parse_map(text.encode())
     assert not found.mistakes
-    assert [(row.path, row.look.mode, row.notice) for row in found.rows] == [
+    assert [(row.path, row.attributes.mode, row.notice) for row in found.rows] == [
         ("/run/secrets/db_password", 0o600, Notice(Kind.CONTAINER, "myapp", "SIGHUP")),
         ("/run/secrets/smtp_password", 0o600, Notice(Kind.CONTAINER, "mailrelay", "SIGUSR1")),
         ("/run/secrets/my_api_key", 0o400, None),
@@ -55,7 +55,7 @@ def test_good_lines(line: str, mode: int, notice: Notice | None) -> None:
     found = parse_map(line.encode())
     assert not found.mistakes
     [row] = found.rows
-    assert (row.path, row.look.mode, row.notice) == ("/run/x", mode, notice)
+    assert (row.path, row.attributes.mode, row.notice) == ("/run/x", mode, notice)
 
 
 @pytest.mark.parametrize(

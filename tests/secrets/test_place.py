@@ -15,7 +15,7 @@ from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
 from keepstep.secrets.delivery import Delivery, FileAttributes, Target
-from keepstep.secrets.diff import Is, Verdict
+from keepstep.secrets.diff import Change, Is
 from keepstep.secrets.place import delivered, observe_target, place, preview, still_due, tidy
 from keepstep.vaults.address import parse
 
@@ -25,7 +25,7 @@ HUP = Notice(Kind.CONTAINER, "web", "SIGHUP")
 
 def one(path: Path, mode: int = 0o600, *notices: Notice) -> Target:
     return Target(
-        deliveries=(Delivery(path=str(path), content=CONTENT, look=FileAttributes(mode)),), notices=notices
+        deliveries=(Delivery(path=str(path), content=CONTENT, attributes=FileAttributes(mode)),), notices=notices
     )
 
 
@@ -42,7 +42,7 @@ def test_bytes_and_mode_arrive(root: Path, content: bytes, mode: int) -> None:
         placed = place(one(root / "x", mode), [content])
     finally:
         os.umask(old)
-    assert [decision.verdict for _, decision in placed.decisions] == [Verdict.CREATE]
+    assert [decision.verdict for _, decision in placed.decisions] == [Change.CREATE]
     assert (root / "x").read_bytes() == content
     assert stat.S_IMODE((root / "x").stat().st_mode) == mode
     assert names(root) == ["x"]
@@ -89,8 +89,8 @@ def test_a_wrong_mode_is_a_change(root: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
 def test_owner_and_group(root: Path) -> None:
     """The file belongs to whom it should; one that was given to somebody else is given back."""
-    look = FileAttributes(0o440, 1234, 4321)
-    target = Target(deliveries=(Delivery(path=str(root / "x"), content=CONTENT, look=look),))
+    attributes = FileAttributes(0o440, 1234, 4321)
+    target = Target(deliveries=(Delivery(path=str(root / "x"), content=CONTENT, attributes=attributes),))
     place(target, [b"value"])
     state = (root / "x").stat()
     assert (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) == (1234, 4321, 0o440)
@@ -187,7 +187,7 @@ def test_a_preview_touches_nothing(root: Path) -> None:
     """What would happen is said; no folder, file or marker appears."""
     target = one(root / "a" / "x", 0o600, HUP)
     [(_, decision)] = preview(target, [b"value"]).changed
-    assert decision.verdict is Verdict.CREATE
+    assert decision.verdict is Change.CREATE
     assert names(root) == []
     place(target, [b"value"])
     delivered(target, [HUP])

@@ -64,7 +64,11 @@ def test_a_file_in_several_places_with_an_owner() -> None:
     for target in plan.targets:
         [delivery] = target.deliveries
         assert delivery.content == Whole(parse(f"{A}#key"), "base64")
-        assert (delivery.look.mode, delivery.look.uid, delivery.look.gid) == (0o440, nobody.pw_uid, nobody.pw_gid)
+        assert (delivery.attributes.mode, delivery.attributes.uid, delivery.attributes.gid) == (
+            0o440,
+            nobody.pw_uid,
+            nobody.pw_gid,
+        )
         assert target.notices == (
             Notice(Kind.LABEL, "tier=web", "restart"),
             Notice(Kind.UNIT, "nginx.service", "reload"),
@@ -214,5 +218,5 @@ def test_numbers(kind: Callable[[int], int | str]) -> None:
         {"path": "/run/x", "secret": A, "owner": kind(os.getuid()), "group": kind(12345), "notify": notify}
     )
     [target] = make_plan(files=[file]).targets
-    assert (target.deliveries[0].look.uid, target.deliveries[0].look.gid) == (os.getuid(), 12345)
+    assert (target.deliveries[0].attributes.uid, target.deliveries[0].attributes.gid) == (os.getuid(), 12345)
     assert target.notices == (Notice(Kind.CONTAINER, "web", "SIGUSR1"),)

@@ -24,7 +24,7 @@ def pair(folder: Path, *names: str, notices: tuple[Notice, ...] = ()) -> Target:
         Delivery(
             path=f"{folder}/{name}",
             content=Whole(parse(f"aws-sm:{name}")),
-            look=FileAttributes(0o644 if name == "crt" else 0o600),
+            attributes=FileAttributes(0o644 if name == "crt" else 0o600),
         )
         for name in names or ("crt", "key")
     )

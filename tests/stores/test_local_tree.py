@@ -210,7 +210,8 @@ import json, sys
 from keepstep.stores.local_tree import Walk
 walk = Walk(sys.argv[1], follow=sys.argv[2] == "source")
 entries = [page.entry(n)._asdict() for page in walk.pages() for n in range(len(page))]
-print(json.dumps({"entries": entries, "unreadable": [[prefix, str(error), error.hint] for prefix, error in walk.holes]}))
+unreadable = [[prefix, str(error), error.hint] for prefix, error in walk.unreadable_prefixes]
+print(json.dumps({"entries": entries, "unreadable": unreadable}))
 """
 
 

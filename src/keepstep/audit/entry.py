@@ -47,7 +47,7 @@ class AuditKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AuditEntry:
     """One entry as it is stored."""
 
     chain: str
@@ -82,7 +82,7 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(_ordered(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def sign(unsigned: Entry, key: AuditKey, former: AuditKey | None = None) -> Entry:
+def sign(unsigned: AuditEntry, key: AuditKey, former: AuditKey | None = None) -> AuditEntry:
     """The entry with its MAC and its bytes; a change of keys is signed by the ``former`` one as well."""
     fields = _fields(unsigned) | {"key": key.id}
     if former:
@@ -91,7 +91,7 @@ def sign(unsigned: Entry, key: AuditKey, former: AuditKey | None = None) -> Entr
     return read(canonical(fields | {"mac": mac}))
 
 
-def read(data: bytes) -> Entry:
+def read(data: bytes) -> AuditEntry:
     """The entry that these bytes are. Raises :class:`Corrupt` when they are none, or not written canonically."""
     try:
         fields = json.loads(data)
@@ -103,18 +103,18 @@ def read(data: bytes) -> Entry:
     raise Corrupt("it is not written as keepstep writes entries")
 
 
-def is_signed_by(entry: Entry, key: AuditKey) -> bool:
+def is_signed_by(entry: AuditEntry, key: AuditKey) -> bool:
     """Whether it was this key that signed these bytes."""
     return key.has_signed(canonical(_fields(entry)), entry.mac)
 
 
-def is_handed_over_by(entry: Entry, former: AuditKey) -> bool:
+def is_handed_over_by(entry: AuditEntry, former: AuditKey) -> bool:
     """Whether the key before signed that another one follows it."""
     fields = _fields(entry)
     return former.has_signed(canonical({name: fields[name] for name in fields if name != "former"}), entry.former)
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
+def _fields(entry: AuditEntry) -> dict[str, Any]:
     former = {"former": entry.former} if entry.former else {}
     return former | {
         "format": FORMAT,
@@ -129,7 +129,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry(fields: dict[str, Any], data: bytes) -> Entry:
+def _entry(fields: dict[str, Any], data: bytes) -> AuditEntry:
     if type(fields["sequence"]) is not int or fields["format"] != FORMAT:
         raise ValueError("another format")
     texts = {name: fields[name] for name in ("chain", "previous", "kind", "nonce", "key", "mac")}
@@ -137,7 +137,7 @@ def _entry(fields: dict[str, Any], data: bytes) -> Entry:
     if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError("no text")
     time = datetime.fromisoformat(fields["time"])
-    return Entry(sequence=fields["sequence"], time=time, facts=dict(fields["facts"]), data=data, **texts)
+    return AuditEntry(sequence=fields["sequence"], time=time, facts=dict(fields["facts"]), data=data, **texts)
 
 
 def _ordered(value: Any) -> Any:

@@ -15,13 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keepstep.audit.entry import GENESIS, AuditKey, Entry, is_signed_by, read, sign
+from keepstep.audit.entry import GENESIS, AuditEntry, AuditKey, is_signed_by, read, sign
 from keepstep.audit.keys import Keyring
 from keepstep.clock import Clock
 from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.stores.address import Address
-from keepstep.stores.interface import Appendable, Store
-from keepstep.stores.interface import Entry as StoredEntry
+from keepstep.stores.interface import Appendable, Entry, Store
 
 LIMIT = 1 << 20
 """Bytes that an entry may have."""
@@ -87,7 +86,7 @@ class AuditLog:
         self._warn = warn
         self._tail: _Tail | None = None
 
-    async def append(self, kind: str, facts: Mapping[str, Any]) -> Entry:
+    async def append(self, kind: str, facts: Mapping[str, Any]) -> AuditEntry:
         """Puts an entry behind the last one; it is stored when this returns. Not to be repeated: it appends again.
 
         ``facts`` hold text, whole numbers, truth values, None, lists and tables of them, and no secret. Raises
@@ -105,7 +104,7 @@ class AuditLog:
                 return entry
         raise Conflict(f"{self._log.address}: other writers were faster each time")
 
-    async def last(self) -> Entry | None:
+    async def last(self) -> AuditEntry | None:
         """The last entry there is now, or None. Raises :class:`~keepstep.errors.Corrupt` when it is not ours."""
         stored = await _last_of(self._log)
         return await self._read(stored) if stored else None
@@ -122,7 +121,7 @@ class AuditLog:
             raise Corrupt(f"{name} was changed: its signature does not match", hint=_HINT)
         return _Tail(entry.sequence, entry.hash, key, signer if entry.key != key.id else None)
 
-    async def _read(self, stored: StoredEntry) -> Entry:
+    async def _read(self, stored: Entry) -> AuditEntry:
         address = self._log.address.of(stored.key)
         try:
             entry = read(await fetch(self._log, stored))
@@ -132,8 +131,8 @@ class AuditLog:
             raise Corrupt(f"{address} holds entry {entry.sequence} of {entry.chain}", hint=_HINT)
         return entry
 
-    def _signed(self, kind: str, facts: Mapping[str, Any], tail: _Tail, nonce: str) -> Entry:
-        entry = Entry(
+    def _signed(self, kind: str, facts: Mapping[str, Any], tail: _Tail, nonce: str) -> AuditEntry:
+        entry = AuditEntry(
             chain=self._chain,
             sequence=tail.sequence + 1,
             previous=tail.hash,
@@ -148,7 +147,7 @@ class AuditLog:
             raise ValueError(f"an audit entry has {LIMIT} bytes at the most")
         return signed
 
-    async def _cast(self, entry: Entry, key: AuditKey) -> None:
+    async def _cast(self, entry: AuditEntry, key: AuditKey) -> None:
         """The anchor is an entry too: of the same chain and number, with the hash of the one that it holds."""
         if self._anchor is None:
             return
@@ -161,7 +160,7 @@ class AuditLog:
             self._warn(f"the audit log's anchor could not be cast: {exc}")
 
 
-async def fetch(store: Store, stored: StoredEntry) -> bytes:
+async def fetch(store: Store, stored: Entry) -> bytes:
     """All of an object. Raises :class:`Corrupt` for one that is larger than an entry can be."""
     source = await store.open(stored, LIMIT)
     try:
@@ -179,11 +178,11 @@ async def _created(store: Appendable, name: str, data: bytes) -> bool:
         return True
     except Conflict:
         with suppress(NotFound, Corrupt):
-            return await fetch(store, StoredEntry(name, len(data), 0)) == data
+            return await fetch(store, Entry(name, len(data), 0)) == data
         return False
 
 
-async def _last_of(store: Store) -> StoredEntry | None:
+async def _last_of(store: Store) -> Entry | None:
     last = None
     async for page in store.list():
         for number, key in enumerate(page.keys):

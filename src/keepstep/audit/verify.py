@@ -30,12 +30,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 
-from keepstep.audit.entry import GENESIS, Entry, is_handed_over_by, is_signed_by, read
+from keepstep.audit.entry import GENESIS, AuditEntry, is_handed_over_by, is_signed_by, read
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import ANCHOR, fetch, sequence_of
 from keepstep.errors import Corrupt
-from keepstep.stores.interface import Entry as StoredEntry
-from keepstep.stores.interface import Store
+from keepstep.stores.interface import Entry, Store
 
 _SKEW = timedelta(minutes=5)
 """By which a writer's clock may differ from the vault's, and an entry may be under way when the key changes."""
@@ -54,7 +53,7 @@ class Problem:
 
 
 @dataclass(slots=True, kw_only=True)
-class Verdict:
+class Verification:
     """What is known of a log after all of it was read."""
 
     chain: str
@@ -72,7 +71,7 @@ class Verdict:
     is_torn: bool = False
     """The last entry, and no other one, is missing in the anchor that it names."""
     entries: int = 0
-    last: Entry | None = None
+    last: AuditEntry | None = None
     """The last one that is as it was written."""
     keys: list[str] = field(default_factory=list)
     """Ids of the keys that signed it, in their order."""
@@ -138,12 +137,12 @@ class Verdict:
         return any(problem.sequence == sequence for problem in self.problems)
 
 
-async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None = None) -> Verdict:
+async def verify(chain: str, log: Store, keyring: Keyring, anchor: Store | None = None) -> Verification:
     """Reads all of one job's log, and its anchor. Raises what stores and vaults raise: then nothing is known."""
-    verdict = Verdict(chain=chain, address=str(log.address), has_anchor=anchor is not None)
+    verdict = Verification(chain=chain, address=str(log.address), has_anchor=anchor is not None)
     stored = await _listed(log, verdict)
     verdict.entries = len(stored)
-    good: dict[int, Entry] = {}
+    good: dict[int, AuditEntry] = {}
     async for sequence, data in _contents(log, stored):
         if entry := await _checked(sequence, data, keyring, verdict):
             good[sequence] = verdict.last = entry
@@ -169,9 +168,9 @@ async def chains_in(store: Store) -> set[str]:
     return found
 
 
-async def _listed(store: Store, verdict: Verdict) -> dict[int, StoredEntry]:
+async def _listed(store: Store, verdict: Verification) -> dict[int, Entry]:
     """The objects that are entries by their keys, in the order of their numbers; blames the others."""
-    found: dict[int, StoredEntry] = {}
+    found: dict[int, Entry] = {}
     async for page in store.list():
         for number, key in enumerate(page.keys):
             if sequence := sequence_of(key):
@@ -181,7 +180,7 @@ async def _listed(store: Store, verdict: Verdict) -> dict[int, StoredEntry]:
     return found
 
 
-async def _contents(store: Store, stored: Mapping[int, StoredEntry]) -> AsyncIterator[tuple[int, bytes | Corrupt]]:
+async def _contents(store: Store, stored: Mapping[int, Entry]) -> AsyncIterator[tuple[int, bytes | Corrupt]]:
     items = list(stored.items())
     for start in range(0, len(items), _AT_A_TIME):
         batch = items[start : start + _AT_A_TIME]
@@ -190,14 +189,16 @@ async def _contents(store: Store, stored: Mapping[int, StoredEntry]) -> AsyncIte
             yield sequence, data
 
 
-async def _content(store: Store, entry: StoredEntry) -> bytes | Corrupt:
+async def _content(store: Store, entry: Entry) -> bytes | Corrupt:
     try:
         return await fetch(store, entry)
     except Corrupt as exc:
         return exc
 
 
-async def _checked(sequence: int, data: bytes | Corrupt, keyring: Keyring, verdict: Verdict) -> Entry | None:
+async def _checked(
+    sequence: int, data: bytes | Corrupt, keyring: Keyring, verdict: Verification
+) -> AuditEntry | None:
     """The entry, when it is one of this log, with this number, signed with a key of its time."""
     entry = await _signed(sequence, data, "entry", keyring, verdict)
     if entry is None:
@@ -226,8 +227,8 @@ async def _checked(sequence: int, data: bytes | Corrupt, keyring: Keyring, verdi
 
 
 async def _signed(
-    sequence: int, data: bytes | Corrupt, noun: str, keyring: Keyring, verdict: Verdict
-) -> Entry | None:
+    sequence: int, data: bytes | Corrupt, noun: str, keyring: Keyring, verdict: Verification
+) -> AuditEntry | None:
     """What was signed with one of our keys, wherever it stands."""
     changed, foreign = ("anchor", "anchor") if noun == "anchor" else ("changed", "foreign")
     try:
@@ -248,7 +249,7 @@ async def _signed(
     return entry
 
 
-def _check_links(good: Mapping[int, Entry], verdict: Verdict) -> None:
+def _check_links(good: Mapping[int, AuditEntry], verdict: Verification) -> None:
     """Blames entries that their neighbours do not know; where one breaks two links, it alone."""
     if 1 in good and good[1].previous != GENESIS:
         verdict.blame(1, "replaced", "entry 1 is not the first one that was written")
@@ -260,7 +261,9 @@ def _check_links(good: Mapping[int, Entry], verdict: Verdict) -> None:
         verdict.blame(one, "replaced", f"entry {one} is not the one that entry {one + 1} continues")
 
 
-async def _check_anchors(anchor: Store, good: Mapping[int, Entry], keyring: Keyring, verdict: Verdict) -> int:
+async def _check_anchors(
+    anchor: Store, good: Mapping[int, AuditEntry], keyring: Keyring, verdict: Verification
+) -> int:
     """Blames entries that are not the anchored ones. The highest number that has an anchor, 0 when none has."""
     stored = await _listed(anchor, verdict)
     highest = 0
@@ -277,7 +280,7 @@ async def _check_anchors(anchor: Store, good: Mapping[int, Entry], keyring: Keyr
     return highest
 
 
-def _check_claims(end: int, verdict: Verdict) -> None:
+def _check_claims(end: int, verdict: Verification) -> None:
     """An anchor that was cut off, or another folder than the one that the log was anchored in.
 
     Entries are written before their anchors, so at the very end one anchor may be missing for another reason.
@@ -291,7 +294,7 @@ def _check_claims(end: int, verdict: Verdict) -> None:
         verdict.blame(verdict.claims, "unanchored", text)
 
 
-def _check_gaps(stored: Mapping[int, StoredEntry], end: int, verdict: Verdict) -> None:
+def _check_gaps(stored: Mapping[int, Entry], end: int, verdict: Verification) -> None:
     first = 0
     for sequence in range(1, end + 2):
         is_there = sequence in stored or sequence > end

@@ -14,7 +14,7 @@ import click
 
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
-from keepstep.audit.verify import Verdict, chains_in, verify
+from keepstep.audit.verify import Verification, chains_in, verify
 from keepstep.cli.options import Group, config_file, global_options, merge_globals
 from keepstep.cli.running import run
 from keepstep.config import Config, load
@@ -68,7 +68,7 @@ def verify_command(ctx: click.Context, /, **options: Any) -> None:
     sys.exit(_code_of(verdicts))
 
 
-def _code_of(verdicts: list[Verdict]) -> ExitCode:
+def _code_of(verdicts: list[Verification]) -> ExitCode:
     if any(verdict.problems for verdict in verdicts):
         return ExitCode.FAILED
     return ExitCode.DONE if all(verdict.is_certain for verdict in verdicts) else ExitCode.SKIPPED
@@ -134,7 +134,7 @@ def _are_same(one: Address, other: Address) -> bool:
     return relation(one, other) is Relation.SAME
 
 
-async def _verify(task: _Task) -> list[Verdict]:
+async def _verify(task: _Task) -> list[Verification]:
     async with AsyncExitStack() as stack:
         parts = _Parts(stack)
         folders = await _logs(task, parts)
@@ -193,7 +193,7 @@ def _folders(log: Address, chains: set[str]) -> list[tuple[str, Address]]:
     return [(chain, folder_of(log, chain)) for chain in sorted(chains)]
 
 
-def _say(verdict: Verdict, *, quiet: bool) -> None:
+def _say(verdict: Verification, *, quiet: bool) -> None:
     for problem in verdict.problems:
         click.echo(printable(f"{verdict.address}: {problem.text}"))
     if not quiet:
@@ -202,7 +202,7 @@ def _say(verdict: Verdict, *, quiet: bool) -> None:
             click.echo(printable(f"note: {note}"), err=True)
 
 
-def _document(verdict: Verdict) -> dict[str, Any]:
+def _document(verdict: Verification) -> dict[str, Any]:
     last = verdict.last
     return {
         "job": verdict.chain,

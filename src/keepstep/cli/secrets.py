@@ -27,7 +27,7 @@ from keepstep.jobs.settings import secret_setting
 from keepstep.runs.report import Report, action_log
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.apply import Apply, ApplyOptions
-from keepstep.secrets.drift import Drift, FileState, Fingerprints, State
+from keepstep.secrets.drift import Drift, DriftState, FileState, Fingerprints
 from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.fields import field_of
 
@@ -139,7 +139,7 @@ def drift(ctx: click.Context, /, **options: Any) -> None:
         lines = Lines()
         for state in states:
             lines.hint(state.hint)
-    sys.exit(ExitCode.DONE if all(state.state is State.IN_STEP for state in states) else ExitCode.FAILED)
+    sys.exit(ExitCode.DONE if all(state.state is DriftState.IN_STEP for state in states) else ExitCode.FAILED)
 
 
 async def _drift(

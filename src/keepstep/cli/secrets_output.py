@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from keepstep.runs.report import Action, Failure
-from keepstep.secrets.drift import FileState, State
+from keepstep.secrets.drift import DriftState, FileState
 from keepstep.text import printable, printable_lines
 
 
@@ -68,7 +68,7 @@ def table(states: Iterable[FileState]) -> Iterable[str]:
 
 
 def _versions(state: FileState) -> str:
-    if state.state is State.IN_STEP:
+    if state.state is DriftState.IN_STEP:
         return f"version {state.current}"
     if state.version:
         return f"version {state.version} of {state.current}"

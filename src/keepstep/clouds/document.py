@@ -19,7 +19,7 @@ _MOST_SHOWN = 300
 """Characters of a server's own words that an error repeats."""
 
 
-class Document:
+class JsonDocument:
     """One object of an answer. ``what`` names the thing that was asked for.
 
     Every reader raises :class:`Corrupt`; repeating the request is safe, and helps where a proxy answered.
@@ -81,14 +81,14 @@ class Document:
             raise self._wrong(name, "a time") from None
         return time.replace(tzinfo=UTC) if time and not time.tzinfo else time
 
-    def inner(self, name: str) -> Document:
+    def inner(self, name: str) -> JsonDocument:
         """An object within this one; empty where it is missing."""
         value = self._value(name, {})
         if not isinstance(value, Mapping):
             raise self._wrong(name, "an object")
-        return Document(value, self.what)
+        return JsonDocument(value, self.what)
 
-    def listed(self, name: str, *, is_required: bool = False) -> list[Document]:
+    def listed(self, name: str, *, is_required: bool = False) -> list[JsonDocument]:
         """A list of objects; empty where it is missing, unless it is required."""
         return _all_of(self._value(name, None if is_required else []), self.what, name)
 
@@ -104,20 +104,20 @@ class Document:
         return Corrupt(f"{self.what}: the answer {why}")
 
 
-def document_in(body: bytes | bytearray, what: str) -> Document:
+def document_in(body: bytes | bytearray, what: str) -> JsonDocument:
     """The object that a body is. Raises :class:`Corrupt`."""
-    return Document(_parsed(body, what), what)
+    return JsonDocument(_parsed(body, what), what)
 
 
-def documents_in(body: bytes | bytearray, what: str) -> list[Document]:
+def documents_in(body: bytes | bytearray, what: str) -> list[JsonDocument]:
     """The list of objects that a body is. Raises :class:`Corrupt`."""
     return _all_of(_parsed(body, what), what, "")
 
 
-def _all_of(values: object, what: str, name: str) -> list[Document]:
+def _all_of(values: object, what: str, name: str) -> list[JsonDocument]:
     if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
         raise Corrupt(f"{what}: the answer" + (f"'s {name}" if name else "") + " is not a list of objects")
-    return [Document(value, what) for value in values]
+    return [JsonDocument(value, what) for value in values]
 
 
 def _parsed(body: bytes | bytearray, what: str) -> object:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httptools
 
 from keepstep.clouds.blocks import BLOCKS, LEAST
-from keepstep.clouds.http_pace import Pace
+from keepstep.clouds.http_pace import ExchangePace
 from keepstep.errors import Error, Transient
 
 Buffer = bytes | bytearray | memoryview
@@ -107,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, name: str, scratch: memoryview, on_lost: Callable[[Connection], None]) -> None:
         self.transport: asyncio.Transport | None = None
-        self.pace = Pace(asyncio.get_running_loop().time())
+        self.pace = ExchangePace(asyncio.get_running_loop().time())
         self.is_reusable = False
         self.has_extra = False
         """Whether more came than the answer."""

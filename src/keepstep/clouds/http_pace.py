@@ -9,7 +9,7 @@ _SLOW = 900.0
 """Seconds for the whole of an operation that keeps the line open with a blank now and then."""
 
 
-class Pace:
+class ExchangePace:
     """How one exchange after another moves on a connection. Times are the event loop's, sizes bytes.
 
     Until the first byte of the answer the server may think, which is silence. From then on, and while the request

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from keepstep.clouds.document import Document, document_in, shortened
+from keepstep.clouds.document import JsonDocument, document_in, shortened
 from keepstep.clouds.http import HttpPool, Response, Timeouts, TooLarge
 from keepstep.clouds.oci_config import CA_SETTING
 from keepstep.clouds.oci_signing import HeaderPair, SigningKey, sign
@@ -42,7 +42,7 @@ _NOTICED = 60.0
 _JWT = re.compile(r"(ST\$)?eyJ[\w=-]+(\.[\w=-]*)*", re.ASCII)
 
 
-class Place(Enum):
+class PrincipalSource(Enum):
     """Who is asked, which decides what a refusal means."""
 
     METADATA = "metadata service"
@@ -83,7 +83,7 @@ class Asker:
         headers: Collection[HeaderPair] = (),
         is_host_signed: bool = True,
         hidden: Collection[str] = (),
-    ) -> tuple[Document, Response]:
+    ) -> tuple[JsonDocument, Response]:
         """What a token service answers to a request signed with ``key``: a JSON object, and the whole answer.
 
         ``hidden`` are secrets in the request that an error must not repeat when the service quotes them.
@@ -106,7 +106,7 @@ class Asker:
         headers: Callable[[], list[HeaderPair]],
         body: bytes = b"",
         *,
-        place: Place = Place.SERVICE,
+        place: PrincipalSource = PrincipalSource.SERVICE,
         hidden: Collection[str] = (),
     ) -> Response:
         """The answer to a request, once it is a success. ``headers`` is called before each attempt."""
@@ -147,9 +147,9 @@ class Asker:
         except TooLarge as exc:
             raise Transient(f"{pool.netloc} answered with more than any {self.name} needs") from exc
 
-    def _unanswered(self, url: str, exc: Transient, place: Place, *, is_absent: bool) -> Error:
+    def _unanswered(self, url: str, exc: Transient, place: PrincipalSource, *, is_absent: bool) -> Error:
         netloc = urlsplit(url).netloc
-        if place is Place.METADATA and is_absent:
+        if place is PrincipalSource.METADATA and is_absent:
             error: Error = ConfigError(
                 f"no {self.name}: no metadata service answers at {netloc}", hint=self._absent
             )
@@ -158,14 +158,14 @@ class Asker:
         error.__cause__ = exc
         return error
 
-    def _answered(self, url: str, response: Response, place: Place, hidden: Collection[str]) -> Error:
+    def _answered(self, url: str, response: Response, place: PrincipalSource, hidden: Collection[str]) -> Error:
         status, netloc = response.status, urlsplit(url).netloc
         if 300 <= status < 400:
             return ConfigError(
                 f"{netloc} answered {status} instead of a principal",
                 hint="its redirect is not followed: what is asked there is a credential",
             )
-        if place is Place.METADATA:
+        if place is PrincipalSource.METADATA:
             if status == 429 or status >= 500:
                 return Transient(f"cannot get the {self.name}: the metadata service answered {status}")
             return ConfigError(f"no {self.name}: the metadata service answered {status}", hint=self._absent)
@@ -187,9 +187,9 @@ def _taken_apart(url: str) -> tuple[str, str, str]:
     return f"{parts.scheme}://{parts.netloc}", parts.netloc, target
 
 
-def _is_passing(status: int, place: Place) -> bool:
+def _is_passing(status: int, place: PrincipalSource) -> bool:
     if status == 404:
-        return place is Place.METADATA
+        return place is PrincipalSource.METADATA
     return status in (408, 425, 429) or (status >= 500 and status != 501)
 
 

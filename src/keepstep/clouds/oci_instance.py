@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from keepstep.clouds.oci_asking import Asker, Place, fetched
+from keepstep.clouds.oci_asking import Asker, PrincipalSource, fetched
 from keepstep.clouds.oci_config import OciSettings, ca_bundle
 from keepstep.clouds.oci_keys import bare, load_private_key, new_session_key
 from keepstep.clouds.oci_regions import endpoint_of, is_region, region_of
@@ -96,7 +96,9 @@ class Metadata:
     async def get(self, path: str) -> bytes:
         """One fact, without the blanks around it."""
         headers = [("authorization", "Bearer Oracle")]
-        response = await self._asker.ask("GET", f"{self._base}/{path}", lambda: headers, place=Place.METADATA)
+        response = await self._asker.ask(
+            "GET", f"{self._base}/{path}", lambda: headers, place=PrincipalSource.METADATA
+        )
         return bytes(response.body).strip()
 
     async def region(self) -> str:

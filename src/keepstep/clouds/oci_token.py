@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from keepstep.clouds.document import Document
+from keepstep.clouds.document import JsonDocument
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.errors import ConfigError, Corrupt
 from keepstep.flush import flush
@@ -54,7 +54,7 @@ def claims_of(token: str) -> Claims | None:
 
 
 def session_key_of(
-    answer: Document, private_key: RSAPrivateKey, name: str, *, region: str = "", tenancy: str = ""
+    answer: JsonDocument, private_key: RSAPrivateKey, name: str, *, region: str = "", tenancy: str = ""
 ) -> SigningKey:
     """The key of a session whose token a service answered with. Raises :class:`Corrupt` when it did not."""
     token = answer.text("token").removeprefix(_PREFIX)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keepstep.audit.keys import Keyring
-from keepstep.audit.verify import Verdict, verify
+from keepstep.audit.verify import Verification, verify
 from keepstep.clock import Clock
 from keepstep.config import Config
 from keepstep.errors import Error
@@ -55,7 +55,7 @@ class Snapshot:
     held: list[VaultVersion] = field(default_factory=list)
     due: datetime | None = None
     """When the credential is to be rotated next."""
-    audit: Verdict | None = None
+    audit: Verification | None = None
     audit_error: str = ""
 
     @property

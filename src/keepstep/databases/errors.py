@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.interface import Answer, LoginProbe
 from keepstep.errors import Error, Transient
 
-__all__ = ["NotLoggedIn", "OutcomeUnknown", "PasswordRefused", "Reason", "Unreachable"]
+__all__ = ["NotLoggedIn", "OutcomeUnknown", "PasswordRefused", "RefusalReason", "Unreachable"]
 
 
 class NotLoggedIn(Error):
     """A session could not begin. Nothing was changed; ``probe`` says how the database answered."""
 
-    def __init__(self, message: str, probe: Probe, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, probe: LoginProbe, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.probe = probe
 
@@ -22,7 +22,7 @@ class NotLoggedIn(Error):
         return self.probe.answer
 
     @classmethod
-    def of(cls, name: str, username: str, probe: Probe) -> NotLoggedIn:
+    def of(cls, name: str, username: str, probe: LoginProbe) -> NotLoggedIn:
         """``name`` is the database's."""
         what = f"{name}: {username} cannot log in" + (f": {probe.why}" if probe.why else "")
         return cls(what, probe, hint=probe.fix or _HINTS.get(probe.answer))
@@ -45,7 +45,7 @@ class OutcomeUnknown(Error):
     """The connection died while a password was being changed, and the change may have been made or not."""
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why a server does not take a password."""
 
     POLICY = "policy"
@@ -57,6 +57,6 @@ class Reason(StrEnum):
 class PasswordRefused(Error):
     """The server does not take this password; nothing was changed."""
 
-    def __init__(self, message: str, reason: Reason, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, reason: RefusalReason, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason

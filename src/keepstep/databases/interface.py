@@ -40,7 +40,7 @@ class Answer(StrEnum):
     """Not asked, so that failed logins do not lock the account (see :mod:`keepstep.rotation.failures`)."""
 
 
-class Slot(StrEnum):
+class PasswordSlot(StrEnum):
     """Which of a user's passwords one is, by what the server stores of them."""
 
     NEWEST = "newest"
@@ -58,7 +58,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class LoginProbe:
     """The answer to one login, and the reason in words for people; it holds no password and no statement."""
 
     answer: Answer
@@ -105,7 +105,7 @@ class PasswordPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerInfo:
     """What a session found."""
 
     version: str
@@ -144,7 +144,7 @@ class Session(Protocol):
     :class:`~keepstep.errors.Denied` with the GRANT that is missing. Nothing is repeated.
     """
 
-    server: Server
+    server: ServerInfo
 
     async def lock(self, name: str) -> bool:
         """Takes the lock of that name for the rest of the session; False when another session holds it.
@@ -174,7 +174,7 @@ class Session(Protocol):
         """What the server demands of the user's next password; no demands where it does not tell."""
         ...
 
-    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+    async def slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         """Which of the user's passwords this is, without a login; None where that cannot be seen.
 
         None too when the user's rows for several hosts differ. Says nothing about whether the account is locked.
@@ -216,7 +216,7 @@ class Database(Protocol):
     name_limit: int
     """Bytes that a username may have."""
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         """Logs in once, with a new connection to the server itself, and out again.
 
         Raises :class:`~keepstep.errors.ConfigError` when the question makes no sense: no such database, no such

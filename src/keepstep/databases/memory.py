@@ -11,17 +11,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from keepstep.databases.engines import Engine
-from keepstep.databases.errors import NotLoggedIn, PasswordRefused, Reason, Unreachable
+from keepstep.databases.errors import NotLoggedIn, PasswordRefused, RefusalReason, Unreachable
 from keepstep.databases.interface import (
     Account,
     Answer,
     Finding,
     Login,
+    LoginProbe,
     PasswordPolicy,
-    Probe,
-    Server,
+    PasswordSlot,
+    ServerInfo,
     Session,
-    Slot,
 )
 from keepstep.errors import Conflict, NotFound, Unsupported
 from keepstep.secret import Secret
@@ -58,7 +58,7 @@ class MemoryDatabase:
         """Set to ``UNREACHABLE`` or ``TLS_ERROR``, no login gets further than that, and sessions die."""
         self.users: dict[str, _User] = {}
         self.locks: dict[str, object] = {}
-        self.server = Server(version="memory", keeps_two_passwords=keeps_two_passwords)
+        self.server = ServerInfo(version="memory", keeps_two_passwords=keeps_two_passwords)
         self.remembers = remembers
         self.failures_allowed = failures_allowed
         self.shows_verifiers = shows_verifiers
@@ -73,21 +73,21 @@ class MemoryDatabase:
         secret = password if isinstance(password, Secret) else Secret(password)
         self.users[username] = _User(secret, history=[secret], roles=roles)
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         if self.away:
-            return Probe(self.away, f"{self.name} is away")
+            return LoginProbe(self.away, f"{self.name} is away")
         user = self.users.get(login.username)
         if user is None:
-            return Probe(Answer.REJECT, "no such user or wrong password")
+            return LoginProbe(Answer.REJECT, "no such user or wrong password")
         if user.locked:
-            return Probe(Answer.LOCKED, user.locked)
+            return LoginProbe(Answer.LOCKED, user.locked)
         if login.password not in (user.newest, user.second):
             user.failures += 1
             if user.failures == self.failures_allowed:
                 user.locked = "LOCKED(TIMED)"
-            return Probe(Answer.REJECT, "no such user or wrong password")
+            return LoginProbe(Answer.REJECT, "no such user or wrong password")
         user.failures = 0
-        return Probe(Answer.ACCEPT)
+        return LoginProbe(Answer.ACCEPT)
 
     def session(self, login: Login) -> AbstractAsyncContextManager[Session]:
         return self._session(login)
@@ -148,12 +148,14 @@ class MemorySession:
     async def policy(self, username: str) -> PasswordPolicy:
         return self._database.demands
 
-    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+    async def slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         self._check_alive()
         if not self._database.shows_verifiers or username not in self._database.users:
             return None
         user = self._database.users[username]
-        return {user.second: Slot.SECOND, user.newest: Slot.NEWEST}.get(password, Slot.NEITHER)
+        return {user.second: PasswordSlot.SECOND, user.newest: PasswordSlot.NEWEST}.get(
+            password, PasswordSlot.NEITHER
+        )
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
         self._check_alive()
@@ -187,6 +189,6 @@ class MemorySession:
 
     def _check_password(self, user: _User, new: Secret) -> None:
         if not self._database.policy(new.reveal()):
-            raise PasswordRefused(f"{self._database.name} does not take the password", Reason.POLICY)
+            raise PasswordRefused(f"{self._database.name} does not take the password", RefusalReason.POLICY)
         if self._database.remembers and new in user.history[-self._database.remembers :]:
-            raise PasswordRefused(f"{self._database.name} has had this password", Reason.REUSE)
+            raise PasswordRefused(f"{self._database.name} has had this password", RefusalReason.REUSE)

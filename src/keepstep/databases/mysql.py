@@ -14,7 +14,7 @@ import pymysql
 from keepstep.databases.endpoint import Endpoint, Reach, quoted, trust
 from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Login, Probe, Session
+from keepstep.databases.interface import Answer, Login, LoginProbe, Session
 from keepstep.databases.mariadb_plugins import ParsecClient
 from keepstep.databases.mysql_errors import answer_of
 from keepstep.databases.mysql_preflight import account_of
@@ -37,12 +37,12 @@ class MysqlDatabase:
         self.name_limit = 80 if endpoint.engine is Engine.MARIADB else 32
         self._endpoint = endpoint
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         try:
             await asyncio.to_thread(lambda: _close(self._log_in(login, self._endpoint.name)))
         except NotLoggedIn as exc:
             return exc.probe
-        return Probe(Answer.ACCEPT)
+        return LoginProbe(Answer.ACCEPT)
 
     def session(self, login: Login) -> AbstractAsyncContextManager[Session]:
         return self._session(login)

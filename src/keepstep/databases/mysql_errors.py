@@ -11,8 +11,8 @@ from typing import Any
 
 import pymysql
 
-from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, RefusalReason, Unreachable
+from keepstep.databases.interface import Answer, LoginProbe
 from keepstep.databases.mysql_preflight import account_of
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 
@@ -59,7 +59,7 @@ _SYNTAX = 1064
 _POLICY, _HISTORY = 1819, 3638
 
 
-def answer_of(name: str, username: str, exc: Exception) -> Probe:
+def answer_of(name: str, username: str, exc: Exception) -> LoginProbe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded."""
     code, words = code_of(exc)
     user = account_of(username, "%")
@@ -67,12 +67,12 @@ def answer_of(name: str, username: str, exc: Exception) -> Probe:
         raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code].format(user=user))
     cause = getattr(exc, "original_exception", exc)
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return Probe(Answer.TLS_ERROR, words)
+        return LoginProbe(Answer.TLS_ERROR, words)
     if not isinstance(exc, pymysql.Error | OSError):
         words = "what it answers is not MySQL's protocol, or not a part of it that the driver knows"
     answer = _ANSWERS.get(code, Answer.UNREACHABLE)
     fix = _FIXES.get(code) or _FIXES.get(answer, "")
-    return Probe(answer, words, fix.replace("{user}", user))
+    return LoginProbe(answer, words, fix.replace("{user}", user))
 
 
 def code_of(exc: Exception) -> tuple[int, str]:
@@ -102,9 +102,11 @@ def error_of(name: str, exc: Exception, *passwords: str) -> Error:
     if code in _READ_ONLY and "read" in words:
         return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
     if code == _HISTORY or (code == _POLICY and "reuse" in words):
-        return PasswordRefused(text, Reason.REUSE)
+        return PasswordRefused(text, RefusalReason.REUSE)
     if code == _POLICY:
-        return PasswordRefused(text, Reason.POLICY, hint="a password validation plugin of the server says so")
+        return PasswordRefused(
+            text, RefusalReason.POLICY, hint="a password validation plugin of the server refused it"
+        )
     if code in _PASSING:
         return Transient(text)
     return Unreachable(text) if code in _LOST | _ENDING else Error(text)

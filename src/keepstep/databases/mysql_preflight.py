@@ -31,7 +31,7 @@ class Partner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class MysqlSurvey:
     """What a session read before a change."""
 
     name: str
@@ -56,7 +56,7 @@ class Survey:
     partner: Partner | None = field(default=None)
 
 
-def findings(survey: Survey) -> list[Finding]:
+def findings(survey: MysqlSurvey) -> list[Finding]:
     return [*_server(survey), *_rights(survey), *_account(survey), *_others(survey), *_pair(survey)]
 
 
@@ -66,7 +66,7 @@ def account_of(username: str, host: str) -> str:
     return f"'{user}'@'{host}'"
 
 
-def _server(survey: Survey) -> Iterator[Finding]:
+def _server(survey: MysqlSurvey) -> Iterator[Finding]:
     writes = any(survey.grants.holds(right, "*.*") for right in survey.dialect.writes_anyway)
     if survey.is_read_only_for_all or (survey.is_read_only and not writes):
         yield Finding(f"{survey.name} only reads", "name the writer's host, not a replica's")
@@ -77,7 +77,7 @@ def _server(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _rights(survey: Survey) -> Iterator[Finding]:
+def _rights(survey: MysqlSurvey) -> Iterator[Finding]:
     me, grants = survey.me, survey.grants
     may_create = grants.holds("CREATE USER", "*.*")
     if survey.is_self:
@@ -98,7 +98,7 @@ def _rights(survey: Survey) -> Iterator[Finding]:
         yield Finding(what, f"GRANT SYSTEM_USER ON *.* TO {me}")
 
 
-def _account(survey: Survey) -> Iterator[Finding]:
+def _account(survey: MysqlSurvey) -> Iterator[Finding]:
     rows, user = survey.rows, survey.username
     if rows is None:
         return
@@ -125,7 +125,7 @@ def _account(survey: Survey) -> Iterator[Finding]:
         yield Finding(f"{survey.name}: a single failed login locks {user}", fix, is_blocking=False)
 
 
-def _row(survey: Survey, row: AccountRow, *, is_needed: bool) -> Iterator[Finding]:
+def _row(survey: MysqlSurvey, row: AccountRow, *, is_needed: bool) -> Iterator[Finding]:
     """An account that nobody gets in by is in the way only where there is no other: its password can be set."""
     account = account_of(survey.username, row.host)
     if row.is_locked:
@@ -141,7 +141,7 @@ def _row(survey: Survey, row: AccountRow, *, is_needed: bool) -> Iterator[Findin
         yield Finding(what, f"ALTER USER {account} REQUIRE SSL", is_blocking=is_needed)
 
 
-def _others(survey: Survey) -> Iterator[Finding]:
+def _others(survey: MysqlSurvey) -> Iterator[Finding]:
     """A user that changes itself changes the one account that it is logged in as."""
     if not survey.is_self:
         return
@@ -161,7 +161,7 @@ def _others(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _pair(survey: Survey) -> Iterator[Finding]:
+def _pair(survey: MysqlSurvey) -> Iterator[Finding]:
     partner = survey.partner
     if partner is None or not survey.rows:
         return

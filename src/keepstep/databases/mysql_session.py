@@ -9,13 +9,13 @@ from typing import Any
 import pymysql
 
 from keepstep.databases.engines import Engine
-from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, Server, Slot
+from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, PasswordSlot, ServerInfo
 from keepstep.databases.mysql_accounts import AccountRow, own_row
 from keepstep.databases.mysql_dialects import Mariadb, Row, Statement, dialect_of
 from keepstep.databases.mysql_errors import change_error, code_of, error_of
 from keepstep.databases.mysql_grants import Grants
 from keepstep.databases.mysql_hosts import hosts_known_to
-from keepstep.databases.mysql_preflight import Partner, Survey, account_of, findings
+from keepstep.databases.mysql_preflight import MysqlSurvey, Partner, account_of, findings
 from keepstep.databases.mysql_verifiers import slot_among
 from keepstep.databases.threads import DriverThread
 from keepstep.errors import Denied, Error, NotFound, Unsupported
@@ -41,7 +41,7 @@ class MysqlSession:
         self._connection = connection
         self._thread = thread
         version, self._dialect = dialect_of(connection.server_version)
-        self.server = Server(version=version, keeps_two_passwords=self._dialect.keeps_two_passwords)
+        self.server = ServerInfo(version=version, keeps_two_passwords=self._dialect.keeps_two_passwords)
 
     async def lock(self, name: str) -> bool:
         # GET_LOCK takes 64 characters.
@@ -59,7 +59,7 @@ class MysqlSession:
         rows = await self._thread.run(self._ask, self._dialect.policy)
         return self._dialect.demands({str(name): str(value) for name, value in rows})
 
-    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+    async def slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         return await self._thread.run(self._slot_of, username, password)
 
     async def set_password(self, username: str, new: Secret, *, keep_old: bool = False) -> None:
@@ -90,7 +90,7 @@ class MysqlSession:
             default_role=next((str(role) for role, is_default, _ in roles if int(is_default)), ""),
         )
 
-    def _slot_of(self, username: str, password: Secret) -> Slot | None:
+    def _slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         try:
             rows = self._ask(self._dialect.verifiers, username)
         except Error:
@@ -184,7 +184,7 @@ class MysqlSession:
             text, values = statement
             self._ask(text, *values)
 
-    def _survey(self, username: str, keep_old: bool, like: str) -> Survey:
+    def _survey(self, username: str, keep_old: bool, like: str) -> MysqlSurvey:
         self._ask("SET SESSION sql_mode = ''")  # which decides how names are quoted in what is shown
         me, _, here = str(self._ask("SELECT CURRENT_USER()")[0][0]).rpartition("@")
         is_self = username == self._username
@@ -193,7 +193,7 @@ class MysqlSession:
         except Denied:
             rows = None
         is_read_only, for_all = self._ask(self._dialect.read_only)[0]
-        return Survey(
+        return MysqlSurvey(
             name=self._name,
             engine=Engine.MARIADB if isinstance(self._dialect, Mariadb) else Engine.MYSQL,
             dialect=self._dialect,

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 
-from keepstep.databases.interface import Slot
+from keepstep.databases.interface import PasswordSlot
 from keepstep.secret import Secret
 
 MYSQL_VERIFIERS = "SELECT plugin, authentication_string, {second} FROM mysql.user WHERE User = %s"
@@ -34,7 +34,7 @@ _MOST = 100_000
 """Rounds that are worth computing here."""
 
 
-def slot_among(password: Secret, plugin: str, newest: object, second: object) -> Slot | None:
+def slot_among(password: Secret, plugin: str, newest: object, second: object) -> PasswordSlot | None:
     """Which of an account's passwords it is; None where the plugin or the form is not known."""
     if not isinstance(newest, str | bytes):
         return None
@@ -43,8 +43,8 @@ def slot_among(password: Secret, plugin: str, newest: object, second: object) ->
     if is_newest is None or is_second is None:
         return None
     if is_newest:
-        return Slot.NEWEST
-    return Slot.SECOND if is_second else Slot.NEITHER
+        return PasswordSlot.NEWEST
+    return PasswordSlot.SECOND if is_second else PasswordSlot.NEITHER
 
 
 def _matches(password: Secret, plugin: str, verifier: str | bytes) -> bool | None:

@@ -20,7 +20,7 @@ from keepstep.clouds.tls import expect, pinned
 from keepstep.databases.endpoint import PATIENCE, Endpoint, Reach, quoted, trust
 from keepstep.databases.engines import Engine
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Login, Probe, Session
+from keepstep.databases.interface import Answer, Login, LoginProbe, Session
 from keepstep.databases.oracle_errors import answer_of
 from keepstep.databases.oracle_frames import looked_at
 from keepstep.databases.oracle_names import identifier
@@ -39,13 +39,13 @@ class OracleDatabase:
         params = self._params
         self.name = f"oracle {params.service_name or params.sid}@{params.host}:{params.port}"
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         try:
             connection = await self._connect(login)
         except NotLoggedIn as exc:
             return exc.probe
         await _close(connection)
-        return Probe(Answer.ACCEPT)
+        return LoginProbe(Answer.ACCEPT)
 
     def session(self, login: Login) -> AbstractAsyncContextManager[Session]:
         return self._session(login)

@@ -11,8 +11,8 @@ from typing import Any
 
 import oracledb
 
-from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, RefusalReason, Unreachable
+from keepstep.databases.interface import Answer, LoginProbe
 from keepstep.databases.oracle_names import identifier
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient, Unsupported
 
@@ -57,7 +57,7 @@ def code_of(exc: BaseException) -> tuple[str, str]:
     return code, lines[0]
 
 
-def answer_of(name: str, username: str, exc: BaseException) -> Probe:
+def answer_of(name: str, username: str, exc: BaseException) -> LoginProbe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
 
     The driver wraps what went wrong: the innermost error says most.
@@ -69,12 +69,16 @@ def answer_of(name: str, username: str, exc: BaseException) -> Probe:
             raise ConfigError(f"{name}: {words}", hint=_MISCONFIGURED[code])
         if code in _ANSWERS:
             fix = _FIXES.get(code, "")
-            return Probe(_ANSWERS[code], words, fix.replace("{user}", identifier(username)) if fix else "")
+            return LoginProbe(_ANSWERS[code], words, fix.replace("{user}", identifier(username)) if fix else "")
         if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return Probe(Answer.TLS_ERROR, getattr(error, "verify_message", None) or str(error.reason or error))
+            return LoginProbe(
+                Answer.TLS_ERROR, getattr(error, "verify_message", None) or str(error.reason or error)
+            )
     if not isinstance(errors[-1], oracledb.Error | OSError):
-        return Probe(Answer.UNREACHABLE, "what it answers is not Oracle's protocol, or not a part the driver knows")
-    return Probe(Answer.UNREACHABLE, code_of(errors[-1])[1] or str(errors[-1]) or "it does not answer in time")
+        return LoginProbe(
+            Answer.UNREACHABLE, "its answer is not Oracle's protocol, or a part that the driver does not know"
+        )
+    return LoginProbe(Answer.UNREACHABLE, code_of(errors[-1])[1] or str(errors[-1]) or "it does not answer in time")
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
@@ -98,9 +102,9 @@ def error_of(name: str, exc: BaseException) -> Error:
     if code == "ORA-28227":
         return Unsupported(text)
     if code in _REUSE:
-        return PasswordRefused(text, Reason.REUSE)
+        return PasswordRefused(text, RefusalReason.REUSE)
     if code in _POLICY or "ORA-20000" <= code <= "ORA-20999":
-        return PasswordRefused(text, Reason.POLICY, hint="the user's profile has a PASSWORD_VERIFY_FUNCTION")
+        return PasswordRefused(text, RefusalReason.POLICY, hint="the user's profile has a PASSWORD_VERIFY_FUNCTION")
     if code in _PASSING:
         return Transient(text)
     if code in _LOST or not code:

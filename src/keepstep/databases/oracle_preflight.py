@@ -41,7 +41,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class OracleSurvey:
     """What a session read before a change."""
 
     name: str
@@ -67,7 +67,7 @@ class Survey:
     """The view that could not be read, so that the pair was not compared."""
 
 
-def findings(survey: Survey) -> list[Finding]:
+def findings(survey: OracleSurvey) -> list[Finding]:
     found = [*_server(survey), *_rights(survey)]
     return found + ([*_account(survey), *_pair(survey)] if survey.sees_users else [])
 
@@ -91,13 +91,13 @@ def failures_allowed(limits: dict[str, str]) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _server(survey: Survey) -> Iterator[Finding]:
+def _server(survey: OracleSurvey) -> Iterator[Finding]:
     if survey.role not in ("", "PRIMARY"):
         what = f"{survey.name} is a {survey.role.lower()} and only reads"
         yield Finding(what, "name the primary database, not a standby")
 
 
-def _rights(survey: Survey) -> Iterator[Finding]:
+def _rights(survey: OracleSurvey) -> Iterator[Finding]:
     if not survey.is_self and "ALTER USER" not in survey.privileges:
         what = f"{survey.name}: the administrator {survey.me} may not change other users' passwords"
         yield Finding(what, f"GRANT ALTER USER TO {survey.me}")
@@ -110,7 +110,7 @@ def _rights(survey: Survey) -> Iterator[Finding]:
         yield Finding(what, LOCK_GRANT.format(me=survey.me))
 
 
-def _account(survey: Survey) -> Iterator[Finding]:
+def _account(survey: OracleSurvey) -> Iterator[Finding]:
     name, user, him = survey.name, survey.username, identifier(survey.username)
     if survey.status is None:
         yield Finding(f"{name}: there is no user {user}", f'CREATE USER {him} IDENTIFIED BY "…"')
@@ -133,7 +133,7 @@ def _account(survey: Survey) -> Iterator[Finding]:
         yield Finding(f"{name}: a single failed login locks {user}", fix, is_blocking=False)
 
 
-def _pair(survey: Survey) -> Iterator[Finding]:
+def _pair(survey: OracleSurvey) -> Iterator[Finding]:
     if survey.unseen:
         what = f"{survey.name}: what {survey.username} and its partner may do cannot be compared"
         yield Finding(what, f"GRANT SELECT ON {survey.unseen} TO {survey.me}", is_blocking=False)

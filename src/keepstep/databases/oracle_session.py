@@ -11,13 +11,13 @@ from typing import Any
 import oracledb
 
 from keepstep.databases import oracle_queries as queries
-from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, Server, Slot
+from keepstep.databases.interface import Account, Finding, Login, PasswordPolicy, PasswordSlot, ServerInfo
 from keepstep.databases.oracle_errors import change_error, error_of
 from keepstep.databases.oracle_names import canonical, identifier, text
 from keepstep.databases.oracle_preflight import (
     LOCK_GRANT,
+    OracleSurvey,
     Pair,
-    Survey,
     failures_allowed,
     findings,
     policy_of,
@@ -41,7 +41,7 @@ class OracleSession:
         self._is_without_lock = False
         version = connection.version
         numbers = tuple(int(part) for part in version.split("."))
-        self.server = Server(version=version, keeps_two_passwords=numbers >= (19, 12))
+        self.server = ServerInfo(version=version, keeps_two_passwords=numbers >= (19, 12))
 
     async def lock(self, name: str) -> bool:
         """A lock by number (0 to 1073741823), which lives as long as the session.
@@ -90,7 +90,7 @@ class OracleSession:
         (status, _, authentication, profile), limits, _ = known or (("", "", "", ""), {}, [])
         pair, unseen = await self._pair(username, like) if like and known else (None, "")
         return findings(
-            Survey(
+            OracleSurvey(
                 name=self._name,
                 version=self.server.version,
                 keeps_two=self.server.keeps_two_passwords,
@@ -115,7 +115,7 @@ class OracleSession:
         known = await self._known(username)
         return policy_of(known[1] if known else {})
 
-    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+    async def slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         """Oracle shows no verifier to administrators."""
         return None
 

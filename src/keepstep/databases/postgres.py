@@ -28,15 +28,15 @@ from keepstep.databases.interface import (
     Answer,
     Finding,
     Login,
+    LoginProbe,
     PasswordPolicy,
-    Probe,
-    Server,
+    PasswordSlot,
+    ServerInfo,
     Session,
-    Slot,
 )
 from keepstep.databases.postgres_errors import answer_of, change_error, error_of
 from keepstep.databases.postgres_pair import MISSING
-from keepstep.databases.postgres_preflight import SURVEY, Survey, findings, pair
+from keepstep.databases.postgres_preflight import SURVEY, PostgresSurvey, findings, pair
 from keepstep.errors import ConfigError, Error, NotFound, Unsupported
 from keepstep.secret import Secret
 
@@ -59,13 +59,13 @@ class PostgresDatabase:
         self.name = str(endpoint)
         self._endpoint = endpoint
 
-    async def probe(self, login: Login) -> Probe:
+    async def probe(self, login: Login) -> LoginProbe:
         try:
             connection = await self._connect(login)
         except NotLoggedIn as exc:
             return exc.probe
         await connection.close()
-        return Probe(Answer.ACCEPT)
+        return LoginProbe(Answer.ACCEPT)
 
     def session(self, login: Login) -> AbstractAsyncContextManager[Session]:
         return self._session(login)
@@ -125,7 +125,7 @@ class PostgresSession:
         self._patience = patience
         self._wire = socket.socket(fileno=os.dup(connection.fileno()))
         version = connection.info.parameter_status("server_version") or ""
-        self.server = Server(version=version.split()[0], keeps_two_passwords=False)
+        self.server = ServerInfo(version=version.split()[0], keeps_two_passwords=False)
 
     def close(self) -> None:
         self._wire.close()
@@ -152,7 +152,7 @@ class PostgresSession:
 
     async def preflight(self, username: str, *, keep_old: bool = False, like: str = "") -> list[Finding]:
         row = (await self._ask(SURVEY, username))[0]
-        found = findings(Survey(self._name, username, *row))
+        found = findings(PostgresSurvey(self._name, username, *row))
         if keep_old:
             found.append(Finding(f"{self._name}: PostgreSQL keeps one password for each user"))
         if like:
@@ -164,7 +164,7 @@ class PostgresSession:
         """None: a server that gets a verifier cannot see whether its rules are kept."""
         return PasswordPolicy()
 
-    async def slot_of(self, username: str, password: Secret) -> Slot | None:
+    async def slot_of(self, username: str, password: Secret) -> PasswordSlot | None:
         """The verifier is for superusers alone, and PostgreSQL locks nobody out."""
         return None
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, Reason, Unreachable
-from keepstep.databases.interface import Answer, Probe
+from keepstep.databases.errors import OutcomeUnknown, PasswordRefused, RefusalReason, Unreachable
+from keepstep.databases.interface import Answer, LoginProbe
 from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 
 _ANSWERS = (
@@ -43,7 +43,7 @@ _FIXES = {
 }
 
 
-def answer_of(name: str, username: str, message: str) -> Probe:
+def answer_of(name: str, username: str, message: str) -> LoginProbe:
     """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
 
     A host with several addresses has a line for each that was tried.
@@ -55,8 +55,8 @@ def answer_of(name: str, username: str, message: str) -> Probe:
     for pattern, answer in _ANSWERS:
         if found := _first(pattern, reasons):
             quoted = username.replace('"', '""')
-            return Probe(answer, found, _FIXES.get(answer, "").replace("{user}", f'"{quoted}"'))
-    return Probe(Answer.UNREACHABLE, reasons[0])
+            return LoginProbe(answer, found, _FIXES.get(answer, "").replace("{user}", f'"{quoted}"'))
+    return LoginProbe(Answer.UNREACHABLE, reasons[0])
 
 
 def _first(pattern: str, reasons: list[str]) -> str | None:
@@ -79,7 +79,7 @@ def error_of(name: str, sqlstate: str | None, message: str) -> Error:
         case "25006":
             return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
         case "22023":
-            return PasswordRefused(text, Reason.POLICY, hint="a policy module of the server says so")
+            return PasswordRefused(text, RefusalReason.POLICY, hint="a policy module of the server says so")
         case state if state[:2] in ("08", "57") and state != "57014":
             return Unreachable(text)
         case state if state in ("57014", "XX000") or state[:2] in ("40", "53", "55"):

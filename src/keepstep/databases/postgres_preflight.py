@@ -31,7 +31,7 @@ SELECT current_setting('server_version_num')::int >= 160000, pg_is_in_recovery()
 
 
 @dataclass(frozen=True)
-class Survey:
+class PostgresSurvey:
     """What :data:`SURVEY` returns, in its order, after the database's and the role's name."""
 
     name: str
@@ -54,11 +54,11 @@ class Survey:
     is_self: bool
 
 
-def findings(survey: Survey) -> list[Finding]:
+def findings(survey: PostgresSurvey) -> list[Finding]:
     return [*_server(survey), *_account(survey), *(_rights(survey) if survey.exists else ())]
 
 
-def _server(survey: Survey) -> Iterator[Finding]:
+def _server(survey: PostgresSurvey) -> Iterator[Finding]:
     if survey.is_standby:
         yield Finding(f"{survey.name} is a standby and only reads", "name the primary's host, not a standby's")
     elif survey.is_read_only:
@@ -66,7 +66,7 @@ def _server(survey: Survey) -> Iterator[Finding]:
         yield Finding(f"{survey.name} only reads in sessions of {survey.me}", fix)
 
 
-def _account(survey: Survey) -> Iterator[Finding]:
+def _account(survey: PostgresSurvey) -> Iterator[Finding]:
     if not survey.exists:
         quoted = survey.username.replace('"', '""')
         fix = f"CREATE ROLE \"{quoted}\" LOGIN PASSWORD '…'"
@@ -79,7 +79,7 @@ def _account(survey: Survey) -> Iterator[Finding]:
         yield Finding(what, f"ALTER ROLE {survey.him} VALID UNTIL 'infinity'")
 
 
-def _rights(survey: Survey) -> Iterator[Finding]:
+def _rights(survey: PostgresSurvey) -> Iterator[Finding]:
     if survey.lacks_rds_password and not survey.is_superuser:
         yield Finding(f"{survey.name}: {survey.me} may change no password", f"GRANT rds_password TO {survey.me}")
     if survey.is_superuser or survey.is_self:

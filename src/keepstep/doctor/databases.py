@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Answer, Finding, Probe, Session
+from keepstep.databases.interface import Answer, Finding, LoginProbe, Session
 from keepstep.doctor.check import Check, fail, of_error, ok, unknown, warn
 from keepstep.errors import Error
 from keepstep.rotation.changes import Strategy
@@ -17,7 +17,7 @@ from keepstep.rotation.passwords import fresh_password
 _AWAY = (Answer.UNREACHABLE, Answer.TLS_ERROR)
 
 
-def logs_in(base: DatabaseMember, probe: Probe, current: Credential, job: str) -> Check:
+def logs_in(base: DatabaseMember, probe: LoginProbe, current: Credential, job: str) -> Check:
     """What the answer to the current password means."""
     name, user = base.database.name, current.username
     why = f": {probe.why}" if probe.why else ""

@@ -40,10 +40,12 @@ def _map(job: ResolvedSecrets) -> list[Check]:
 
 
 def _folder(folder: str, targets: list[Target]) -> Check:
-    look: FileAttributes = max((d.look for t in targets for d in t.deliveries), key=lambda each: each.folder_mode)
+    attributes: FileAttributes = max(
+        (d.attributes for t in targets for d in t.deliveries), key=lambda each: each.folder_mode
+    )
     about = printable(folder)
     try:
-        with opened(folder, look, create=False):
+        with opened(folder, attributes, create=False):
             pass
     except NotFound:
         above = existing(Path(folder))

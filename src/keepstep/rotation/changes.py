@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from keepstep.databases.interface import Slot
+from keepstep.databases.interface import PasswordSlot
 from keepstep.rotation.failures import Weight
 from keepstep.rotation.rows import StagedCredential, Stages
 from keepstep.vaults.interface import VersionId
@@ -87,7 +87,7 @@ class Standing:
 
     has_second: bool | None = None
     """None: that cannot be seen."""
-    slot: Slot | None = None
+    slot: PasswordSlot | None = None
     """Which of the account's passwords the current credential has; None: that cannot be seen."""
     answers: Mapping[VersionId, bool] = field(default_factory=dict)
     """Credentials that were asked under the lock; False also where a failure would have endangered the account."""
@@ -132,9 +132,9 @@ def _beside_current(new: StagedCredential, stages: Stages, standing: Standing) -
     if answers[new.id]:
         return ()
     match standing.slot:
-        case Slot.SECOND:
+        case PasswordSlot.SECOND:
             return (Change(new),)
-        case Slot.NEWEST:
+        case PasswordSlot.NEWEST:
             return (RETIRE, Change(new, keep_old=True))
         case _ if standing.has_second is None:
             return (Change(new, keep_old=True),)

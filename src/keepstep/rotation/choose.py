@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from keepstep.clock import Clock
-from keepstep.databases.errors import PasswordRefused, Reason
+from keepstep.databases.errors import PasswordRefused, RefusalReason
 from keepstep.databases.interface import Answer, Login
 from keepstep.errors import Refused
 from keepstep.rotation.act import RETIRED
@@ -80,7 +80,7 @@ class Chooser:
     def refused(self, number: int, login: Login, error: PasswordRefused) -> None:
         """The database did not take that password."""
         self._unfit |= {(number, login)}
-        if error.reason is Reason.REUSE:
+        if error.reason is RefusalReason.REUSE:
             self._reused |= {(number, login)}
 
     def retired(self, number: int) -> None:

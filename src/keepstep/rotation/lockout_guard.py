@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from keepstep.clock import Clock
 from keepstep.databases.errors import NotLoggedIn
-from keepstep.databases.interface import Account, Answer, Login, Probe, Session, Slot
+from keepstep.databases.interface import Account, Answer, Login, LoginProbe, PasswordSlot, Session
 from keepstep.errors import Denied, Error, NotFound, Refused, Transient
 from keepstep.rotation import failures as memory
 from keepstep.rotation.failures import Weight
@@ -52,7 +52,7 @@ class LockoutGuard:
         *,
         weight: Weight = Weight.PLAIN,
         session: Session | None = None,
-    ) -> Probe:
+    ) -> LoginProbe:
         """How the database answers to what ``staged`` says; ``WITHHELD`` when it must not be asked now.
 
         ``session`` is the administrator's, where one is open.
@@ -62,12 +62,12 @@ class LockoutGuard:
         key = memory.login_of(account, staged.id)
         limit = await self._limit(number, login.username, session)
         slot = await self._slot(number, login, limit, session)
-        if slot is Slot.NEITHER:
+        if slot is PasswordSlot.NEITHER:
             self._rejected.add((number, login))
-            return Probe(Answer.REJECT, "the server has another password")
+            return LoginProbe(Answer.REJECT, "the server has another password")
         is_certain = slot is not None or (number, login) in self._accepted
         if not is_certain and (why := self._too_risky(account, login.username, limit, weight)):
-            return Probe(Answer.WITHHELD, why)
+            return LoginProbe(Answer.WITHHELD, why)
         probe = await member.database.probe(login)
         await self._learn(number, login, account, key, probe.answer)
         return probe
@@ -81,7 +81,7 @@ class LockoutGuard:
             raise self.withheld(number, staged)
         return self._is_accept(number, probe)
 
-    def _is_accept(self, number: int, probe: Probe) -> bool:
+    def _is_accept(self, number: int, probe: LoginProbe) -> bool:
         is_healed = probe.answer is Answer.EXPIRED and self._members[number].admin is not None
         if probe.answer not in (Answer.ACCEPT, Answer.REJECT) and not is_healed:
             name = self._members[number].database.name
@@ -241,7 +241,9 @@ class LockoutGuard:
                 self.unavailable[number] = exc
         return self._accounts.get((number, username))
 
-    async def _slot(self, number: int, login: Login, limit: int | None, session: Session | None) -> Slot | None:
+    async def _slot(
+        self, number: int, login: Login, limit: int | None, session: Session | None
+    ) -> PasswordSlot | None:
         """Which of the account's passwords it is, where that is worth a question."""
         member = self._members[number]
         account = memory.account_of(member.database.name, login.username)

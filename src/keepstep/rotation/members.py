@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
-from keepstep.databases.errors import PasswordRefused, Reason
-from keepstep.databases.interface import Account, Session, Slot
+from keepstep.databases.errors import PasswordRefused, RefusalReason
+from keepstep.databases.interface import Account, PasswordSlot, Session
 from keepstep.errors import Conflict, Refused
 from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step, without_current
 from keepstep.rotation.credential import partner
@@ -78,7 +78,7 @@ async def _retire(locked: _LockedMember, current: StagedCredential) -> None:
     user = current.credential.username
     if not await locked.accepts(current, Weight.HEAVY):
         raise Conflict(f"{locked.name} has changed meanwhile")
-    if await locked.session.slot_of(user, current.credential.password) is Slot.SECOND:
+    if await locked.session.slot_of(user, current.credential.password) is PasswordSlot.SECOND:
         await locked.make(user, Change(current))
     await locked.session.retire(user)
 
@@ -123,7 +123,7 @@ async def _make_all(
         try:
             await locked.make(user, change)
         except PasswordRefused as exc:
-            if exc.reason is not Reason.REUSE or change.what is None:
+            if exc.reason is not RefusalReason.REUSE or change.what is None:
                 raise
             if not change.what.same(new):
                 await _make_without_current(locked, new, account)

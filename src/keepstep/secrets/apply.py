@@ -20,7 +20,7 @@ from keepstep.runs.report import Action, Report
 from keepstep.secrets.ages import Ages, in_words
 from keepstep.secrets.delivery import Target
 from keepstep.secrets.fetch import Fetcher
-from keepstep.secrets.journal import Journal, Watcher
+from keepstep.secrets.journal import DeliveryRecorder, DeliveryWatcher
 from keepstep.secrets.notifier import Notifier, recipients_of
 from keepstep.secrets.place import Placed, folder_of, is_on_disk, place, preview, still_due, tidy
 from keepstep.secrets.plan import Plan
@@ -51,14 +51,14 @@ class Apply:
         vaults: Mapping[str, Vault],
         recipients: Mapping[Kind, Recipient],
         report: Report,
-        watcher: Watcher,
+        watcher: DeliveryWatcher,
         *,
         options: ApplyOptions | None = None,
         ages: Ages | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.report = report
-        self._journal = Journal(report, watcher)
+        self._journal = DeliveryRecorder(report, watcher)
         self._plan = plan
         self._options = options or ApplyOptions()
         self._fetcher = Fetcher(vaults, self._options.jobs)

@@ -78,7 +78,7 @@ class Delivery:
     path: str
     """Absolute, without ``..`` or links of its own; see :mod:`.folders`."""
     content: Content
-    look: FileAttributes = FileAttributes()
+    attributes: FileAttributes = FileAttributes()
 
     @property
     def origin(self) -> str:

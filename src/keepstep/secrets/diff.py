@@ -45,36 +45,36 @@ class Observed:
     gid: int = 0
 
 
-class Verdict(StrEnum):
+class Change(StrEnum):
     KEEP = "keep"
     CREATE = "create"
     REPLACE = "replace"
     REFUSE = "refuse"
 
 
-class Decision(NamedTuple):
-    verdict: Verdict
+class FileDecision(NamedTuple):
+    verdict: Change
     reason: str
 
 
-def decide(observed: Observed, content: bytes, look: FileAttributes) -> Decision:
+def decide(observed: Observed, content: bytes, attributes: FileAttributes) -> FileDecision:
     """The table above. Reasons are fit for people, and hold nothing of the content."""
     match observed.kind:
         case Is.NOTHING:
-            return Decision(Verdict.CREATE, "it was missing")
+            return FileDecision(Change.CREATE, "it was missing")
         case Is.LINK:
-            return Decision(Verdict.REPLACE, "a link stood there")
+            return FileDecision(Change.REPLACE, "a link stood there")
         case Is.FILE:
-            return _of_file(observed, content, look)
+            return _of_file(observed, content, attributes)
         case kind:
-            return Decision(Verdict.REFUSE, f"{kind} stands there")
+            return FileDecision(Change.REFUSE, f"{kind} stands there")
 
 
-def _of_file(observed: Observed, content: bytes, look: FileAttributes) -> Decision:
+def _of_file(observed: Observed, content: bytes, attributes: FileAttributes) -> FileDecision:
     if observed.content != content:
-        return Decision(Verdict.REPLACE, "the secret has changed")
-    if observed.mode != look.mode:
-        return Decision(Verdict.REPLACE, f"its mode was {observed.mode:04o}")
-    if look.uid not in (None, observed.uid) or look.gid not in (None, observed.gid):
-        return Decision(Verdict.REPLACE, f"its owner was {observed.uid}:{observed.gid}")
-    return Decision(Verdict.KEEP, "it is in step")
+        return FileDecision(Change.REPLACE, "the secret has changed")
+    if observed.mode != attributes.mode:
+        return FileDecision(Change.REPLACE, f"its mode was {observed.mode:04o}")
+    if attributes.uid not in (None, observed.uid) or attributes.gid not in (None, observed.gid):
+        return FileDecision(Change.REPLACE, f"its owner was {observed.uid}:{observed.gid}")
+    return FileDecision(Change.KEEP, "it is in step")

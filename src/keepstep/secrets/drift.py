@@ -17,7 +17,7 @@ from keepstep.clock import SystemClock
 from keepstep.errors import Error
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.delivery import Delivery, Target, Values, key_of
-from keepstep.secrets.diff import Is, Observed, Verdict, decide
+from keepstep.secrets.diff import Change, Is, Observed, decide
 from keepstep.secrets.fetch import Fetcher
 from keepstep.secrets.place import observe_target
 from keepstep.secrets.plan import Plan
@@ -27,7 +27,7 @@ _OLDER = 10
 """Versions that a file is compared with besides the current one."""
 
 
-class State(StrEnum):
+class DriftState(StrEnum):
     """How a file stands to its vault."""
 
     IN_STEP = "in step"
@@ -48,7 +48,7 @@ class FileState:
 
     path: str
     source: str
-    state: State
+    state: DriftState
     version: str | None = None
     """The one that the file holds; several secrets' are joined by commas."""
     current: str | None = None
@@ -127,19 +127,19 @@ class Drift:
 
     async def _compare(
         self, delivery: Delivery, there: Observed, wanted: bytes, current: str
-    ) -> tuple[State, str | None, str | None]:
+    ) -> tuple[DriftState, str | None, str | None]:
         """State, the version that the file holds, and what else is to be said."""
         if there.kind is Is.NOTHING:
-            return State.MISSING, None, None
+            return DriftState.MISSING, None, None
         if there.kind is not Is.FILE:
-            return State.DIFFERS, None, f"{there.kind} stands there"
-        decision = decide(there, wanted, delivery.look)
+            return DriftState.DIFFERS, None, f"{there.kind} stands there"
+        decision = decide(there, wanted, delivery.attributes)
         if there.content == wanted:
-            return State.IN_STEP, current, None if decision.verdict is Verdict.KEEP else decision.reason
+            return DriftState.IN_STEP, current, None if decision.verdict is Change.KEEP else decision.reason
         version = await self._held(delivery, there.content)
         if version is None:
-            return State.DIFFERS, None, None
-        return (State.AHEAD if Stage.PENDING in version.stages else State.BEHIND), version.id, None
+            return DriftState.DIFFERS, None, None
+        return (DriftState.AHEAD if Stage.PENDING in version.stages else DriftState.BEHIND), version.id, None
 
     async def _held(self, delivery: Delivery, content: bytes) -> Version | None:
         """The version that the file was made from, where it was made from one secret."""
@@ -166,4 +166,4 @@ def _renders(delivery: Delivery, values: Values) -> bytes | None:
 
 
 def _unknown(path: str, source: str, error: Error) -> FileState:
-    return FileState(path=path, source=source, state=State.UNKNOWN, note=error.message, hint=error.hint)
+    return FileState(path=path, source=source, state=DriftState.UNKNOWN, note=error.message, hint=error.hint)

@@ -59,14 +59,14 @@ def _read(descriptor: int) -> bytes:
     return b"".join(chunks)
 
 
-def replace(folder: int, name: str, content: bytes, look: FileAttributes, before: Callable[[], None]) -> None:
+def replace(folder: int, name: str, content: bytes, attributes: FileAttributes, before: Callable[[], None]) -> None:
     """Puts a file in the place of what stands there. ``before`` is called when only the last step is left.
 
     Raises ``OSError``; what stood there then still does, and nothing else is left behind.
     """
     descriptor, temporary = _create(folder)
     try:
-        write(descriptor, content, look)
+        write(descriptor, content, attributes)
         before()
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         temporary = ""
@@ -78,18 +78,22 @@ def replace(folder: int, name: str, content: bytes, look: FileAttributes, before
         os.close(descriptor)
 
 
-def write(descriptor: int, content: bytes, look: FileAttributes) -> None:
+def write(descriptor: int, content: bytes, attributes: FileAttributes) -> None:
     """Content, owner and mode, all of it on the device. Nobody but us can open the file before the mode is set."""
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
-    settle(descriptor, look.mode, look)
+    settle(descriptor, attributes.mode, attributes)
 
 
-def settle(descriptor: int, mode: int, look: FileAttributes) -> None:
+def settle(descriptor: int, mode: int, attributes: FileAttributes) -> None:
     """Owner first, since changing it may take bits of the mode away (chown(2))."""
-    if look.uid is not None or look.gid is not None:
-        os.fchown(descriptor, -1 if look.uid is None else look.uid, -1 if look.gid is None else look.gid)
+    if attributes.uid is not None or attributes.gid is not None:
+        os.fchown(
+            descriptor,
+            -1 if attributes.uid is None else attributes.uid,
+            -1 if attributes.gid is None else attributes.gid,
+        )
     os.fchmod(descriptor, mode)
     flush(descriptor)
 

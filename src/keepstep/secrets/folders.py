@@ -25,14 +25,14 @@ _MOST_LINKS = 40
 
 
 @contextmanager
-def opened(path: str, look: FileAttributes, *, create: bool) -> Iterator[int]:
+def opened(path: str, attributes: FileAttributes, *, create: bool) -> Iterator[int]:
     """A descriptor of the folder at an absolute path, for the time of the block.
 
     Raises :class:`NotFound` when it is missing and not to be made; :class:`ConfigError` when it is no folder, or
     not to be trusted; :class:`Error` for what the file system refuses.
     """
     try:
-        descriptor = _walk(path, look, create=create)
+        descriptor = _walk(path, attributes, create=create)
     except FileNotFoundError:
         raise NotFound(f"the folder {printable(path)} does not exist") from None
     except OSError as exc:
@@ -43,8 +43,8 @@ def opened(path: str, look: FileAttributes, *, create: bool) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _walk(path: str, look: FileAttributes, *, create: bool) -> int:
-    owners = {0, os.geteuid(), *([] if look.uid is None else [look.uid])}
+def _walk(path: str, attributes: FileAttributes, *, create: bool) -> int:
+    owners = {0, os.geteuid(), *([] if attributes.uid is None else [attributes.uid])}
     ahead = [name for name in path.split("/") if name not in ("", ".")][::-1]
     way = os.open("/", _WAY)
     links = 0
@@ -53,7 +53,7 @@ def _walk(path: str, look: FileAttributes, *, create: bool) -> int:
         while ahead:
             name = ahead.pop()
             try:
-                inner = _enter(name, way, look, create=create)
+                inner = _enter(name, way, attributes, create=create)
             except OSError as exc:
                 if exc.errno not in (errno.ENOTDIR, errno.ELOOP) or links == _MOST_LINKS:
                     raise
@@ -70,25 +70,25 @@ def _walk(path: str, look: FileAttributes, *, create: bool) -> int:
         os.close(way)
 
 
-def _enter(name: str, way: int, look: FileAttributes, *, create: bool) -> int:
+def _enter(name: str, way: int, attributes: FileAttributes, *, create: bool) -> int:
     try:
         return os.open(name, _WAY, dir_fd=way)
     except FileNotFoundError:
         if not create:
             raise
     with suppress(FileExistsError):
-        make_folder(name, way, look)
+        make_folder(name, way, attributes)
     return os.open(name, _WAY, dir_fd=way)
 
 
-def make_folder(name: str, parent: int, look: FileAttributes) -> None:
+def make_folder(name: str, parent: int, attributes: FileAttributes) -> None:
     """Makes a folder that has its mode from the start. Raises ``OSError``.
 
     The owner of the parent could put a link, or another folder of ours, in its place before a later chmod(2).
     The umask therefore loses its search bits, for good: what others may not read or write they still may not.
     """
     os.umask(os.umask(0o077) & ~0o711)
-    os.mkdir(name, look.folder_mode, dir_fd=parent)
+    os.mkdir(name, attributes.folder_mode, dir_fd=parent)
 
 
 def _check(folder: int, name: str, path: str, owners: Collection[int], *, is_last: bool) -> None:

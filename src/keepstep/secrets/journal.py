@@ -8,7 +8,7 @@ from keepstep.errors import Error
 from keepstep.runs.report import Action, Failure, Report
 
 
-class Watcher(Protocol):
+class DeliveryWatcher(Protocol):
     """Is told what happens while it happens."""
 
     def did(self, action: Action) -> None: ...
@@ -20,10 +20,10 @@ class Watcher(Protocol):
     def warned(self, text: str) -> None: ...
 
 
-class Journal:
+class DeliveryRecorder:
     """Both at once."""
 
-    def __init__(self, report: Report, watcher: Watcher) -> None:
+    def __init__(self, report: Report, watcher: DeliveryWatcher) -> None:
         self.report = report
         self._watcher = watcher
 

@@ -27,13 +27,13 @@ _PADDED = re.compile(r'"[ \t]+(,|$)')
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MapRow:
     """One line that makes sense."""
 
     line: int
     address: SecretAddress
     path: str
-    look: FileAttributes
+    attributes: FileAttributes
     notice: Notice | None = None
 
 
@@ -50,7 +50,7 @@ class Map:
     """What a map file says."""
 
     name: str = "map"
-    rows: list[Row] = field(default_factory=list)
+    rows: list[MapRow] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
 
 
@@ -93,13 +93,13 @@ def parse_map(content: bytes, name: str = "map") -> Map:
 _FORMAT = "each line is: ocid,path,mode,container,signal"
 
 
-def _row(number: int, line: str) -> Row:
+def _row(number: int, line: str) -> MapRow:
     line = _PADDED.sub(r'"\1', line)
     fields = [field.strip() for field in next(csv.reader([line], strict=True, skipinitialspace=True))]
     if not 2 <= len(fields) <= _COLUMNS:
         raise ValueError(f"{len(fields)} fields, where there must be 2 to {_COLUMNS}")
     address, path, mode, container, signal = fields + [""] * (_COLUMNS - len(fields))
-    return Row(
+    return MapRow(
         number, parse(address), path_of(path), FileAttributes(mode_of(mode or "0600")), notice_of(container, signal)
     )
 

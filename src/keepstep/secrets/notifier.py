@@ -10,7 +10,7 @@ from keepstep.containers.interface import RESTART, Kind, Notice, Recipient
 from keepstep.errors import Error
 from keepstep.runs.report import Action
 from keepstep.secrets.delivery import Target
-from keepstep.secrets.journal import Journal
+from keepstep.secrets.journal import DeliveryRecorder
 from keepstep.secrets.place import delivered
 
 
@@ -20,7 +20,7 @@ class Notifier:
     A notice that cannot be delivered is a warning: its marker stays, and the next run tries again.
     """
 
-    def __init__(self, recipients: Mapping[Kind, Recipient], journal: Journal) -> None:
+    def __init__(self, recipients: Mapping[Kind, Recipient], journal: DeliveryRecorder) -> None:
         self._recipients = recipients
         self._journal = journal
         self._due: dict[Notice, list[Target]] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from keepstep.containers.interface import Notice
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.delivery import Delivery, FileAttributes, Target
-from keepstep.secrets.diff import Decision, Is, Observed, Verdict, decide
+from keepstep.secrets.diff import Change, FileDecision, Is, Observed, decide
 from keepstep.secrets.files import observe, replace, sweep
 from keepstep.secrets.folders import hint_for, opened
 from keepstep.secrets.markers import clear, due, hand_over, set_markers
@@ -18,20 +18,20 @@ from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.sets import has_strays, observe_set, sweep_set, switch
 from keepstep.text import printable
 
-_CHANGES = (Verdict.CREATE, Verdict.REPLACE)
+_CHANGES = (Change.CREATE, Change.REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
     """What was found and done."""
 
-    decisions: list[tuple[Delivery, Decision]]
+    decisions: list[tuple[Delivery, FileDecision]]
     """One for each delivery, in the target's order."""
     due: list[Notice]
     """Of the target's notices: those to be delivered now."""
 
     @property
-    def changed(self) -> list[tuple[Delivery, Decision]]:
+    def changed(self) -> list[tuple[Delivery, FileDecision]]:
         return [(delivery, decision) for delivery, decision in self.decisions if decision.verdict in _CHANGES]
 
 
@@ -41,7 +41,7 @@ def place(target: Target, contents: Sequence[bytes]) -> Placed:
     When it returns the files are there with their modes and owners, or were so before; and every notice that is due
     has its marker. Raises :class:`Error`; the last files then stay, and nothing is left behind. May be repeated.
     """
-    with opened(folder_of(target), _look_of(target), create=True) as folder, _translated(target.path):
+    with opened(folder_of(target), _attributes_of(target), create=True) as folder, _translated(target.path):
         decisions = _decisions(target, folder, contents)
         if not any(decision.verdict in _CHANGES for _, decision in decisions):
             return Placed(decisions, due(folder, target.path, target.notices))
@@ -53,25 +53,27 @@ def _change(target: Target, folder: int, contents: Sequence[bytes]) -> None:
     def before() -> None:
         set_markers(folder, target.path, target.notices)
 
-    looks = [delivery.look for delivery in target.deliveries]
-    files = zip(_names(target), contents, looks, strict=True)
+    all_attributes = [delivery.attributes for delivery in target.deliveries]
+    files = zip(_names(target), contents, all_attributes, strict=True)
     if target.folder:
-        switch(folder, {name: (content, look) for name, content, look in files}, before)
+        switch(folder, {name: (content, attributes) for name, content, attributes in files}, before)
         sweep_set(folder)
     else:
-        [(name, content, look)] = files
-        replace(folder, name, content, look, before)
+        [(name, content, attributes)] = files
+        replace(folder, name, content, attributes, before)
 
 
 def preview(target: Target, contents: Sequence[bytes]) -> Placed:
     """What :func:`place` would do; nothing is touched."""
     try:
-        with opened(folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+        with opened(folder_of(target), _attributes_of(target), create=False) as folder, _translated(target.path):
             return Placed(_decisions(target, folder, contents), due(folder, target.path, target.notices))
     except NotFound:
         nothing = Observed(Is.NOTHING)
         pairs = zip(target.deliveries, contents, strict=True)
-        return Placed([(delivery, decide(nothing, content, delivery.look)) for delivery, content in pairs], [])
+        return Placed(
+            [(delivery, decide(nothing, content, delivery.attributes)) for delivery, content in pairs], []
+        )
 
 
 def tidy(targets: Iterable[Target]) -> None:
@@ -80,7 +82,7 @@ def tidy(targets: Iterable[Target]) -> None:
     for target in targets:
         of_folder.setdefault(folder_of(target), []).append(target)
     for path, there in of_folder.items():
-        with suppress(Error), opened(path, _look_of(there[-1]), create=False) as folder:
+        with suppress(Error), opened(path, _attributes_of(there[-1]), create=False) as folder:
             sweep(folder)
             sweep_set(folder)
             hand_over(folder, {target.path: target.notices for target in there})
@@ -88,7 +90,7 @@ def tidy(targets: Iterable[Target]) -> None:
 
 def is_on_disk(target: Target) -> bool:
     """True when the target's folder is known not to be in memory. Raises nothing."""
-    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+    with suppress(Error), opened(folder_of(target), _attributes_of(target), create=False) as folder:
         return is_in_memory(folder) is False
     return False
 
@@ -96,7 +98,7 @@ def is_on_disk(target: Target) -> bool:
 def observe_target(target: Target) -> list[Observed]:
     """What stands at each delivery's path."""
     try:
-        with opened(folder_of(target), _look_of(target), create=False) as folder, _translated(target.path):
+        with opened(folder_of(target), _attributes_of(target), create=False) as folder, _translated(target.path):
             return _observed(target, folder)
     except NotFound:
         return [Observed(Is.NOTHING)] * len(target.deliveries)
@@ -104,27 +106,27 @@ def observe_target(target: Target) -> list[Observed]:
 
 def still_due(target: Target) -> list[Notice]:
     """Notices that earlier runs owe, for a target that cannot be brought in step now. Raises nothing."""
-    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+    with suppress(Error), opened(folder_of(target), _attributes_of(target), create=False) as folder:
         return due(folder, target.path, target.notices)
     return []
 
 
 def delivered(target: Target, notices: Sequence[Notice]) -> None:
     """Forgets what is due, once it was delivered. Raises nothing: in doubt it is delivered again."""
-    with suppress(Error), opened(folder_of(target), _look_of(target), create=False) as folder:
+    with suppress(Error), opened(folder_of(target), _attributes_of(target), create=False) as folder:
         clear(folder, target.path, notices)
 
 
-def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[tuple[Delivery, Decision]]:
+def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[tuple[Delivery, FileDecision]]:
     triples = zip(target.deliveries, _observed(target, folder), contents, strict=True)
-    decisions = [(delivery, decide(found, content, delivery.look)) for delivery, found, content in triples]
+    decisions = [(delivery, decide(found, content, delivery.attributes)) for delivery, found, content in triples]
     for delivery, decision in decisions:
-        if decision.verdict is Verdict.REFUSE:
+        if decision.verdict is Change.REFUSE:
             raise ConfigError(
                 f"{printable(delivery.path)}: {decision.reason}", hint="remove it, or deliver the secret elsewhere"
             )
     if target.folder and has_strays(folder, _names(target)):
-        return [(delivery, Decision(Verdict.REPLACE, "the set has fewer files")) for delivery, _ in decisions]
+        return [(delivery, FileDecision(Change.REPLACE, "the set has fewer files")) for delivery, _ in decisions]
     return decisions
 
 
@@ -141,9 +143,11 @@ def folder_of(target: Target) -> str:
     return target.folder or os.path.dirname(target.path)
 
 
-def _look_of(target: Target) -> FileAttributes:
-    """The look that decides on folders: the most open one of a set."""
-    return max((delivery.look for delivery in target.deliveries), key=lambda look: look.folder_mode)
+def _attributes_of(target: Target) -> FileAttributes:
+    """The attributes that decide on folders: those of the most open file of a set."""
+    return max(
+        (delivery.attributes for delivery in target.deliveries), key=lambda attributes: attributes.folder_mode
+    )
 
 
 def _names(target: Target) -> list[str]:

@@ -14,7 +14,7 @@ from keepstep.containers.signals import signal_name
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
 from keepstep.secrets.delivery import Content, Delivery, FileAttributes, Target, path_of
-from keepstep.secrets.map import Map, Mistake, Row
+from keepstep.secrets.map import Map, MapRow, Mistake
 from keepstep.secrets.recipes import RECIPES
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 from keepstep.secrets.templates import Template
@@ -70,15 +70,15 @@ def make_plan(map_: Map | None = None, files: Sequence[SecretFile] = (), sets: S
     return plan
 
 
-def _of_row(row: Row) -> list[Target]:
-    delivery = Delivery(path=row.path, content=Whole(row.address), look=row.look)
+def _of_row(row: MapRow) -> list[Target]:
+    delivery = Delivery(path=row.path, content=Whole(row.address), attributes=row.attributes)
     return [Target(deliveries=(delivery,), notices=(row.notice,) if row.notice else ())]
 
 
 def _of_file(file: SecretFile) -> list[Target]:
-    content, look, notices = _content_of(file), _look_of(file), _notices_of(file.notify)
+    content, attributes, notices = _content_of(file), _attributes_of(file), _notices_of(file.notify)
     return [
-        Target(deliveries=(Delivery(path=path_of(path), content=content, look=look),), notices=notices)
+        Target(deliveries=(Delivery(path=path_of(path), content=content, attributes=attributes),), notices=notices)
         for path in file.path
     ]
 
@@ -90,7 +90,7 @@ def _of_set(group: SecretSet) -> list[Target]:
         if "/" in file.name:
             raise ConfigError(f"{printable(file.name)} is no name of a file", hint="the folder is the set's path")
         path = path_of(f"{folder}/{file.name}")
-        deliveries.append(Delivery(path=path, content=_content_of(file), look=_look_of(file)))
+        deliveries.append(Delivery(path=path, content=_content_of(file), attributes=_attributes_of(file)))
     if len({delivery.path for delivery in deliveries}) < len(deliveries):
         raise ConfigError(f"the set {printable(folder)} has the same name twice")
     return [Target(deliveries=tuple(deliveries), notices=_notices_of(group.notify), folder=folder)]
@@ -111,7 +111,7 @@ def _content_of(file: SecretFile | SetFile) -> Content:
         ) from exc
 
 
-def _look_of(file: SecretFile | SetFile) -> FileAttributes:
+def _attributes_of(file: SecretFile | SetFile) -> FileAttributes:
     uid = _number_of(file.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
     gid = _number_of(file.group, lambda name: grp.getgrnam(name).gr_gid, "group")
     return FileAttributes(file.mode, uid, gid)

@@ -59,7 +59,11 @@ def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
     """
     _refuse_folders(folder, files)
     generation = f"..keepstep-{secrets.token_hex(8)}"
-    make_folder(generation, folder, max((look for _, look in files.values()), key=lambda look: look.folder_mode))
+    make_folder(
+        generation,
+        folder,
+        max((attributes for _, attributes in files.values()), key=lambda attributes: attributes.folder_mode),
+    )
     descriptor = os.open(generation, _FOLDER, dir_fd=folder)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid() or os.listdir(descriptor):
@@ -89,10 +93,10 @@ def sweep_set(folder: int) -> None:
 
 
 def _fill(descriptor: int, files: Files) -> None:
-    for name, (content, look) in files.items():
+    for name, (content, attributes) in files.items():
         file = os.open(name, _CREATE, 0o600, dir_fd=descriptor)
         try:
-            write(file, content, look)
+            write(file, content, attributes)
         finally:
             os.close(file)
     flush(descriptor)

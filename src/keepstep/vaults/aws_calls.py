@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.document import Document
+from keepstep.clouds.document import JsonDocument
 from keepstep.vaults.aws_errors import translated
 
 _THREADS = 32
@@ -27,7 +27,7 @@ class AwsCalls:
     async def authenticate(self) -> None:
         await self._identity.credentials()
 
-    async def call(self, operation: str, what: str, region: str | None, **parameters: Any) -> Document:
+    async def call(self, operation: str, what: str, region: str | None, **parameters: Any) -> JsonDocument:
         """``operation`` as the API has it. Raises what :mod:`.aws_errors` says of ``what``.
 
         botocore takes an answer's fields as they come, whatever the types that its model promises.
@@ -37,10 +37,10 @@ class AwsCalls:
         session = await self._identity.botocore_session()
         profile = self._identity.settings.profile or "default"
 
-        def work() -> Document:
+        def work() -> JsonDocument:
             with translated(what, f"{self.service}:{operation}", profile):
                 method = getattr(self._client(session, region), xform_name(operation))
-                return Document(method(**parameters), what)
+                return JsonDocument(method(**parameters), what)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 

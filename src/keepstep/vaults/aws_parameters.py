@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter
 from __future__ import annotations
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.document import Document
+from keepstep.clouds.document import JsonDocument
 from keepstep.errors import NotFound
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
@@ -36,7 +36,7 @@ class ParameterStoreVault:
         return await self._get(name, f":{newest - 1}", what, newest)
 
     async def versions(self, name: str) -> list[Version]:
-        async def ask(token: str) -> tuple[list[Document], str]:
+        async def ask(token: str) -> tuple[list[JsonDocument], str]:
             more = {"NextToken": token} if token else {}
             answer = await self._calls.call("GetParameterHistory", name, region_of_arn(name), Name=name, **more)
             return answer.listed("Parameters", is_required=True), answer.text("NextToken", "")
@@ -58,7 +58,7 @@ class ParameterStoreVault:
         return SecretValue(_version(parameter, known), Secret(parameter.text("Value")))
 
 
-def _version(parameter: Document, newest: int | None) -> Version:
+def _version(parameter: JsonDocument, newest: int | None) -> Version:
     """``newest`` None: where the version stands is not known."""
     number = parameter.whole("Version")
     stages = [Stage.CURRENT, Stage.PREVIOUS] if newest else []

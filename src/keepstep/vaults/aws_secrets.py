@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValu
 from __future__ import annotations
 
 from keepstep.clouds.aws import AwsIdentity
-from keepstep.clouds.document import Document
+from keepstep.clouds.document import JsonDocument
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
 from keepstep.vaults.aws_calls import AwsCalls
@@ -35,7 +35,7 @@ class SecretsManagerVault:
     async def versions(self, name: str) -> list[Version]:
         """Versions without a label, which AWS may delete at any time, are left out."""
 
-        async def ask(token: str) -> tuple[list[Document], str]:
+        async def ask(token: str) -> tuple[list[JsonDocument], str]:
             more = {"NextToken": token} if token else {}
             answer = await self._calls.call(
                 "ListSecretVersionIds", name, region_of_arn(name), SecretId=name, **more
@@ -48,7 +48,7 @@ class SecretsManagerVault:
         await self._calls.close()
 
 
-def _version(answer: Document) -> Version:
+def _version(answer: JsonDocument) -> Version:
     labels = answer.texts("VersionStages")
     bare = (label.removeprefix(_PREFIX) for label in labels if label.startswith(_PREFIX))
     return Version(

@@ -6,7 +6,7 @@ API_UpdateSecretVersionStage.html.
 
 from __future__ import annotations
 
-from keepstep.clouds.document import Document
+from keepstep.clouds.document import JsonDocument
 from keepstep.errors import Refused
 from keepstep.secret import Secret
 from keepstep.vaults.address import region_of_arn
@@ -55,7 +55,7 @@ class SecretsManagerStages(SecretsManagerVault):
         )
 
 
-def _check_writable(answer: Document, name: str) -> None:
+def _check_writable(answer: JsonDocument, name: str) -> None:
     if deleted := answer.moment("DeletedDate"):
         raise Refused(
             f"{name} is marked for deletion since {deleted:%Y-%m-%d}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 
-from keepstep.clouds.document import Document, document_in, documents_in
+from keepstep.clouds.document import JsonDocument, document_in, documents_in
 from keepstep.clouds.http import Response
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_regions import DOMAINS, region_of
@@ -42,7 +42,7 @@ class OciVault:
         return _value(response, what)
 
     async def versions(self, name: str) -> list[Version]:
-        async def ask(page: str) -> tuple[list[Document], str]:
+        async def ask(page: str) -> tuple[list[JsonDocument], str]:
             query = version_query(page)
             response = await self._call("ListSecretBundleVersions", name, "/versions", name, query)
             return documents_in(response.document, name), response.headers.get("opc-next-page", "")
@@ -96,7 +96,7 @@ def _value(response: Response, what: str) -> SecretValue:
     return SecretValue(_version(bundle), Secret(content))
 
 
-def _version(document: Document) -> Version:
+def _version(document: JsonDocument) -> Version:
     labels = document.texts("stages")
     return Version(
         id=VersionId(str(document.whole("versionNumber"))),

@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from keepstep.clouds.document import Document, document_in, documents_in
+from keepstep.clouds.document import JsonDocument, document_in, documents_in
 from keepstep.clouds.http import Response
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_service import OciService, quoted
@@ -74,7 +74,7 @@ class OciVaultStages(OciVault):
         for service in self._managers.values():
             await service.close()
 
-    async def _settled(self, name: str) -> tuple[Document, str]:
+    async def _settled(self, name: str) -> tuple[JsonDocument, str]:
         """The secret once no change to it is under way, and its ETag."""
         deadline = time.monotonic() + _SETTLING
         while True:
@@ -90,7 +90,7 @@ class OciVaultStages(OciVault):
             await asyncio.sleep(0.25)
 
     async def _stored(self, name: str) -> tuple[VersionInfo, ...]:
-        async def ask(page: str) -> tuple[list[Document], str]:
+        async def ask(page: str) -> tuple[list[JsonDocument], str]:
             response = await self._ask("ListSecretVersions", name, "/versions", version_query(page))
             return documents_in(response.document, name), response.headers.get("opc-next-page", "")
 
@@ -130,7 +130,7 @@ class OciVaultStages(OciVault):
         return OciService("vaults", self._identity, region=region_in(name) or None)
 
 
-def _check_writable(secret: Document, name: str) -> None:
+def _check_writable(secret: JsonDocument, name: str) -> None:
     state = secret.text("lifecycleState")
     if state in ("PENDING_DELETION", "SCHEDULING_DELETION"):
         when = secret.text("timeOfDeletion", "")[:10]
@@ -150,7 +150,7 @@ def _check_writable(secret: Document, name: str) -> None:
         raise Refused(f"{name} is a replica", hint="name the secret in its source region")
 
 
-def _stored(summary: Document) -> VersionInfo:
+def _stored(summary: JsonDocument) -> VersionInfo:
     stages = summary.texts("stages")
     return VersionInfo(
         id=VersionId(str(summary.whole("versionNumber"))),
