@@ -76,7 +76,7 @@ def test_what_is_beyond_that_name_is_deleted() -> None:
 def test_what_is_under_a_folder_that_cannot_be_listed(hole: str, is_guarded: bool, kept: list[str]) -> None:
     """It is kept. Where nothing at all can be listed the deletes are planned for the guard, who withholds them."""
     source = listed("z")
-    source.holes.append((hole, Error("cannot be listed")))
+    source.unreadable_prefixes.append((hole, Error("cannot be listed")))
     found = reasons(source, listed("a/1 b z"), is_guarded=is_guarded)
     assert [key for key, reason in found.items() if reason is Reason.UNKNOWN_AT_SOURCE] == kept
     assert found.keys() == {"a/1", "b"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.databases.interface import Slot
+from keepstep.databases.interface import PasswordSlot
 from keepstep.rotation.changes import Ask, Change, Standing, Strategy, next_step, without_current
 from keepstep.rotation.credential import Credential
 from keepstep.rotation.rows import StagedCredential, Stages
@@ -126,7 +126,7 @@ def _standing(known: str, stages: Stages) -> Standing:
             case "one" | "two":
                 about["has_second"] = word == "two"
             case "newest" | "second":
-                about["slot"] = Slot(word)
+                about["slot"] = PasswordSlot(word)
             case _ if word[1] == "~":
                 about["rejected"] |= {ids[word[0]]}
             case _:
