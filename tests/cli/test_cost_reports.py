@@ -29,7 +29,7 @@ def test_reports_arrive_once(main_job: MainJob) -> None:
     assert key.startswith("oci/FOCUS Reports/20")
     body = main_job.aws.client("s3").get_object(Bucket=main_job.bucket, Key=key)["Body"].read()
     assert b"oci_ReferenceNumber" in gzip.decompress(body)
-    second = main_job.sync("--json")
+    second = main_job.sync("--json", "--full-every", "0s")
     assert second.code == 0
     assert second.report["actions"] == []
     assert second.report["counts"]["unchanged"] == main_job.reports

@@ -41,13 +41,13 @@ def refusing(error: Callable[[str], Error]) -> MemoryStore:
 
 
 def test_small_objects_take_little_of_the_budget() -> None:
-    """What an object needs of the memory is its own size, however large it might have been."""
+    """An object reserves its own size and as much for its connection, however large it might have been."""
     source, target, meter = MemoryStore("from"), MemoryStore("to"), Meter(128 * MIB)
     for number in range(10):
         source.add(f"{number}", b"x" * 100)
     entries = [Entry(f"{number}", 100, 0, "e") for number in range(10)]
     assert asyncio.run(trash(source, target, meter).keep_all(entries)) == {}
-    assert meter.held == [100] * 10
+    assert meter.held == [200] * 10
     assert len(target.objects) == 10
 
 
