@@ -119,8 +119,8 @@ def test_a_message_says_everything(world: World) -> None:
     assert message.body.splitlines() == [
         "reports failed on vm7: no bucket b",
         "",
-        "Since: 2026-03-02 12:00:00 UTC (1h)",
-        "It means: the target has what earlier runs brought; nothing is deleted by a run that failed to list",
+        "Since: 2026-03-02 12:00:00 UTC (1h ago)",
+        "Impact: the target keeps what earlier runs transferred; a run whose listing fails deletes nothing",
         "What to do: make the bucket",
         "Command: keepstep status reports; then keepstep sync reports",
     ]
@@ -163,9 +163,9 @@ def test_nothing_new_is_told(world: World) -> None:
     world.ran(NOON, "done", counts={"upload": 3})
     world.ran(NOON + 30 * HOUR, "done", counts={"unchanged": 3})
     assert world.told(NOON + 30 * HOUR) == []
-    assert world.told(NOON + 30.1 * HOUR) == ["reports: nothing new for too long"]
+    assert world.told(NOON + 30.1 * HOUR) == ["reports: no new data for too long"]
     world.ran(NOON + 31 * HOUR, "done", counts={"upload": 1})
-    assert world.told(NOON + 31 * HOUR) == ["reports: recovered (nothing new for too long)"]
+    assert world.told(NOON + 31 * HOUR) == ["reports: recovered (no new data for too long)"]
 
 
 def a_concern(name: str, since: datetime) -> Line:
@@ -236,14 +236,14 @@ def test_an_alert_is_the_jobs_whoever_looks(world: World, state_url: str) -> Non
         other.alerting.forget([], now)
         assert Alerting(world.database, {}, SIX).send(now) == []
     assert told == [
-        "reports: without success for too long",
-        "reports: without success for too long (reminder 1)",
+        "reports: no success for too long",
+        "reports: no success for too long (reminder 1)",
     ]
     world.alerting.send(NOON + 12 * HOUR)
     assert [message.title for message in world.sent] == told
     world.ran(NOON + 13 * HOUR, "done")
     told = [message.title for message in other.alerting.look([world.watch], NOON + 13 * HOUR)]
-    assert told == ["reports: recovered (without success for too long)"]
+    assert told == ["reports: recovered (no success for too long)"]
     other.database.close()
 
 
@@ -262,7 +262,7 @@ def test_a_clock_that_was_ahead_silences_nothing(world: World) -> None:
     world.ran(NOON + 2 * HOUR, "done")
     assert world.told(NOON + 2 * HOUR) == ["reports: recovered (failed)"]
     world.told(NOON + 90 * HOUR)
-    assert "reports: without success for too long" in [message.title for message in world.sent]
+    assert "reports: no success for too long" in [message.title for message in world.sent]
 
 
 SECRET = "s3cr3t-t0ken"
@@ -304,7 +304,7 @@ def test_a_given_name_is_the_channels() -> None:
             "ConnectionError: HTTPSConnectionPool(host='s3cr3t'): [Errno 111] Connection refused",
             "the connection was refused",
         ),
-        ("s3cr3t-t0ken is odd", "the channel did not take it"),
+        ("s3cr3t-t0ken is odd", "the channel did not accept the message"),
     ],
 )
 def test_what_a_channel_says_is_read_and_not_quoted(said: str, meant: str) -> None:

@@ -170,7 +170,7 @@ def test_a_later_format_is_refused(tmp_path: Path) -> None:
     database = place_of(url).open()
     database.write(lambda query: query("UPDATE keepstep_schema SET version = 99"))
     database.close()
-    with pytest.raises(ConfigError, match="later keepstep"):
+    with pytest.raises(ConfigError, match="newer keepstep"):
         place_of(url).open()
 
 

@@ -1,5 +1,6 @@
-"""Alerts in the state: each is raised, repeated and ended once, whoever else shares the state, and messages wait
-there until their channel has taken them."""
+"""Keeps alerts in the state, so that each is raised, repeated and ended once even if several daemons share it.
+
+Messages wait in the state until their channel has accepted them."""
 
 from __future__ import annotations
 
@@ -17,21 +18,21 @@ from keepstep.runs.run import Run
 from keepstep.state.database import Database, Query
 
 Send = Callable[[Message], str]
-"""Sends a message; returns what went wrong, or nothing."""
+"""Sends a message; returns what went wrong, or an empty string."""
 
 _SENDING = timedelta(minutes=10)
-"""A message that somebody is sending is nobody else's for this long."""
+"""How long a message that one process is sending is reserved for that process."""
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
 _PATIENCE = timedelta(days=7)
 _CONFIRMED = timedelta(minutes=10)
-"""For this long after somebody last found a condition to hold, it is not over because it does not for another."""
+"""For this long after any daemon last confirmed a condition, another daemon does not end it."""
 _FORGOTTEN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A message that a channel would not take."""
+    """A message that a channel did not accept."""
 
     channel: str
     title: str
@@ -40,7 +41,7 @@ class Trouble:
 
 
 class Alerting:
-    """Looks at jobs, and sends. Safe to repeat, and for any number of processes."""
+    """Checks jobs and sends messages. Safe to repeat, and safe for any number of processes."""
 
     def __init__(self, database: Database, channels: Mapping[str, Send], repeat: timedelta) -> None:
         self._database = database
@@ -49,7 +50,7 @@ class Alerting:
         self._repeat = repeat
 
     def look(self, watches: Iterable[Watch], now: datetime) -> list[Message]:
-        """Raises, repeats and ends alerts. Returns what is to be told; it waits in the state to be sent."""
+        """Raises, repeats and ends alerts. Returns the new messages, which wait in the state to be sent."""
         told = []
         known = self.active()
         for watch in watches:
@@ -63,7 +64,7 @@ class Alerting:
         return [message for message in told if message]
 
     def active(self) -> dict[tuple[str, str], Alert]:
-        """Alerts that are raised, by job and condition."""
+        """Active alerts, by job and condition."""
         rows = self._database.read(
             lambda query: query("SELECT job, condition, since, told, times, text FROM alert")
         )
@@ -76,9 +77,9 @@ class Alerting:
         }
 
     def forget(self, jobs: Iterable[str], now: datetime) -> None:
-        """Alerts of jobs that nobody watches any more end without a word.
+        """Ends alerts of jobs that are no longer watched, without a message.
 
-        A job that is not in this configuration may be in another one's that shares the state.
+        A job that is missing from this configuration may be in that of another daemon that shares the state.
         """
         kept = set(jobs)
         for (job, _), alert in self.active().items():
@@ -86,17 +87,19 @@ class Alerting:
                 self._database.write(partial(_forget, job))
 
     def send(self, now: datetime) -> list[Trouble]:
-        """Sends what waits. What a channel does not take is tried again, ever less often, for a week."""
+        """Sends waiting messages, and retries for a week, less and less often, those that are not accepted."""
         troubles = []
         at, latest = now.timestamp(), (now + _LONGEST_PAUSE + _SENDING).timestamp()
         statement = "SELECT id, channel, title, body, is_bad, attempts, next, created FROM message"
-        where = "WHERE next <= ? OR next > ? ORDER BY created"  # beyond the longest pause: by a wrong clock
+        where = (
+            "WHERE next <= ? OR next > ? ORDER BY created"  # later than the longest pause: written by a wrong clock
+        )
         rows = self._database.read(lambda query: query(f"{statement} {where}", at, latest))
         for key, channel, title, body, is_bad, attempts, due, created in rows:
             if now - moment(created) > _PATIENCE:
                 self._drop(key)
             elif channel not in self._channels:
-                continue  # somebody else's, who shares the state
+                continue  # a channel of another daemon that shares the state
             elif self._reserve(key, due, now):
                 error = self._channels[channel](Message(title=title, body=body, is_bad=bool(is_bad)))
                 if error:
@@ -107,7 +110,7 @@ class Alerting:
         return troubles
 
     def waiting(self) -> list[Trouble]:
-        """Messages that a channel of this configuration has refused so far."""
+        """Messages that a channel of this configuration has not accepted yet."""
         statement = "SELECT channel, title, attempts, error FROM message WHERE attempts > 0 ORDER BY created"
         rows = self._database.read(lambda query: query(statement))
         return [Trouble(*row) for row in rows if row[0] in self._channels]
@@ -129,7 +132,7 @@ class Alerting:
         return self._database.write(work)
 
     def _confirm(self, job: str, names: Iterable[str], now: datetime) -> None:
-        """Writes down that these conditions still hold for somebody."""
+        """Records that these conditions still hold for this daemon."""
         for name in names:
             statement = "UPDATE alert SET seen = ? WHERE job = ? AND condition = ?"
             self._database.write(_ask(statement, now.timestamp(), job, name))
@@ -150,9 +153,9 @@ class Alerting:
 
 
 def _is_anothers(alert: Alert, last: Run | None, now: datetime) -> bool:
-    """Whether a condition that does not hold here held a moment ago for somebody else, whose limits differ.
+    """Whether another daemon, whose limits may differ, confirmed the condition a moment ago.
 
-    What has changed with a run since then is over for everybody.
+    A condition that ended with a later run is over for every daemon.
     """
     if alert.seen is None or abs(now - alert.seen) >= _CONFIRMED:
         return False
@@ -160,9 +163,9 @@ def _is_anothers(alert: Alert, last: Run | None, now: datetime) -> bool:
 
 
 def _is_over(watch: Watch, name: str, alert: Alert, last: Run | None, now: datetime) -> bool:
-    """Whether a condition that does not hold here holds for nobody.
+    """Whether a condition that does not hold for this daemon holds for no other either.
 
-    Runs tell nothing of an audit log: somebody has to have verified it since, and nobody may find it broken still.
+    Runs say nothing about an audit log: it must have been verified since, and no daemon may still find it broken.
     """
     if name == AUDIT and watch.has_audit:
         is_known = watch.audited is not None and watch.audited.at > alert.since
@@ -175,7 +178,7 @@ def _is_unseen(alert: Alert | None, now: datetime) -> bool:
 
 
 def _seen(query: Query) -> dict[tuple[str, str], datetime | None]:
-    """Of a state that an earlier version made, nothing."""
+    """When each condition was last confirmed; empty for a state of an earlier version."""
     if query("SELECT 1 FROM keepstep_schema WHERE version < 2"):
         return {}
     rows = query("SELECT job, condition, seen FROM alert")
@@ -191,7 +194,7 @@ def _forget(job: str, query: Query) -> None:
 
 
 def _changed(query: Query, job: str, name: str, before: Alert | None, after: Alert | None) -> bool:
-    """Writes the alert down, unless somebody else was faster; then it was theirs to tell."""
+    """Records the alert and returns True, or returns False if another process was faster and sends the message."""
     if after is None:
         return bool(query("DELETE FROM alert WHERE job = ? AND condition = ? RETURNING job", job, name))
     values = (after.since.timestamp(), after.told.timestamp(), after.times, after.text)

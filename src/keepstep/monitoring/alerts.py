@@ -1,7 +1,7 @@
-"""When to call for help, and what to say. Decides only; it sends nothing and asks no clock.
+"""Decides when to send an alert and what it says. Sends nothing and reads no clock.
 
-A condition that begins is told at once; while it stays it is told again after ``repeat``, then after twice as long,
-and so on up to once a week; when it ends, that is told too. Nothing is told twice.
+A new condition is reported at once. While it lasts it is reported again after ``repeat``, then after twice as long,
+and so on up to once a week. Its end is reported too. Nothing is reported twice.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from keepstep.text import shown
 from keepstep.units import in_words
 
 _LONGEST = timedelta(days=7)
-"""Between reminders."""
+"""The longest time between reminders."""
 _SLACK = timedelta(hours=1)
-"""Another process that looks at the same time may be this far ahead, as answers of the state may take long."""
+"""Another process may be this far ahead, because the state may respond slowly."""
 _LINE = 1000
-"""Characters of one line of a message."""
+"""Maximum characters of one line of a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """Something that somebody should do something about."""
+    """Something about a job that needs attention."""
 
     job: str
     name: str
@@ -37,20 +37,20 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A condition that has been told of."""
+    """A condition that has been reported."""
 
     since: datetime
     told: datetime
     times: int
     text: str
-    """What was the matter, in one line."""
+    """The problem, in one line."""
     seen: datetime | None = None
-    """When somebody last found it to hold."""
+    """When a daemon last confirmed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something to be sent to every channel."""
+    """A message for every channel."""
 
     title: str
     body: str
@@ -60,16 +60,16 @@ class Message:
 def decide(
     condition: Condition | None, alert: Alert | None, now: datetime, repeat: timedelta, job: str, name: str
 ) -> tuple[Message | None, Alert | None]:
-    """What is to be told, and what is to be remembered; ``alert`` is what was remembered before.
+    """The message to send and the alert to remember; ``alert`` is the one remembered before.
 
     ======== ======= ==================== ===========================
-    holds    alert   told                 remembered
+    holds    alert   message              remembered
     ======== ======= ==================== ===========================
-    yes      none    that it began        told once, now
+    yes      none    it began             reported once, now
     yes      young   nothing              the same
-    yes      old     that it goes on      told once more, now
+    yes      old     it continues         reported once more, now
     no       none    nothing              nothing
-    no       any     that it is over      nothing
+    no       any     it is over           nothing
     ======== ======= ==================== ===========================
     """
     if condition is None:
@@ -77,7 +77,7 @@ def decide(
     if alert is None:
         alert = Alert(since=condition.since, told=now, times=1, text=shown(condition.what, _LINE))
         return _message(condition, alert, now), alert
-    is_from_the_future = alert.told - now > _SLACK  # told by a wrong clock
+    is_from_the_future = alert.told - now > _SLACK  # written by a wrong clock
     if now < next_time(alert, repeat) and not is_from_the_future:
         return None, alert
     alert = replace(alert, told=now, times=alert.times + 1, text=shown(condition.what, _LINE))
@@ -85,7 +85,7 @@ def decide(
 
 
 def next_time(alert: Alert, repeat: timedelta) -> datetime:
-    """When a condition that stays is told again."""
+    """When a lasting condition is reported again."""
     doubled: timedelta = repeat * 2 ** min(alert.times - 1, 20)
     return alert.told + min(doubled, _LONGEST)
 
@@ -95,8 +95,8 @@ def _message(condition: Condition, alert: Alert, now: datetime) -> Message:
     lines = [
         condition.what,
         "",
-        f"Since: {_when(alert.since)} ({in_words(now - alert.since)})",
-        f"It means: {condition.means}",
+        f"Since: {_when(alert.since)} ({in_words(now - alert.since)} ago)",
+        f"Impact: {condition.means}",
         f"What to do: {condition.todo}",
         f"Command: {condition.command}",
     ]
@@ -110,7 +110,7 @@ def _message(condition: Condition, alert: Alert, now: datetime) -> Message:
 
 def _recovery(alert: Alert, now: datetime, job: str, name: str) -> Message:
     lines = [
-        f"It is over: {alert.text}",
+        f"Resolved: {alert.text}",
         "",
         f"Since: {_when(alert.since)} (lasted {in_words(now - alert.since)})",
         "What to do: nothing",
@@ -124,11 +124,11 @@ RECOVERED = "recovered"
 
 TITLES = {
     "failed": "failed",
-    "no-success": "without success for too long",
-    "stale": "nothing new for too long",
+    "no-success": "no success for too long",
+    "stale": "no new data for too long",
     "pending": "a rotation is stuck",
-    "oracle-window": "the old password's time is running out",
-    "oci-quota": "OCI's version quota is running out",
+    "oracle-window": "the old password is about to expire",
+    "oci-quota": "the OCI version quota is almost used up",
     "audit": "the audit log is broken",
 }
 

@@ -1,8 +1,8 @@
-"""Where messages go: any address that Apprise knows, and topics of OCI Notifications.
+"""Channels for messages: any address that Apprise supports, and topics of OCI Notifications.
 
-An address may hold a secret in any of its parts: some services put a token where others have a host. So nothing of
-it is ever shown but its kind, which is a word of Apprise's own list; and what a channel or Apprise says of a
-failure is not quoted, but read for what it can mean.
+Any part of an address may be a secret: some services put a token where others have a host. So only its kind is ever
+shown, which is a word from Apprise's own list. Errors of a channel or of Apprise are not quoted: they are mapped to
+known causes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMMON = {
     *("discord", "gchat", "json", "jsons", "mailto", "mailtos", "mmost", "mmosts", "msteams", "ntfy", "ntfys"),
     *("opsgenie", "pagerduty", "ses", "slack", "sns", "tgram", "workflow", "workflows", "xml", "xmls"),
 }
-"""Kinds that are known without a look into Apprise, which takes a while to load."""
+"""Kinds that are known without importing Apprise, which takes a while."""
 _PLAIN = {
     "mailto",
     "mailtos",
@@ -41,33 +41,33 @@ _PLAIN = {
     "pagerduty",
     "opsgenie",
 }
-"""Kinds that find no mentions in a text, and in which what is to be copied stays what it is."""
+"""Kinds that do not turn text into mentions, so that commands in a message can be copied unchanged."""
 _MAIL = {"mailto", "mailtos"}
 _SCHEME = re.compile(r"[a-z][a-z0-9]{1,30}")
 
 _MEANINGS = (
     (r"error[=: ]+(\d{3})\b", "the service answered {0}"),
     (r"\((\d{3}), b?['\"]", "the server answered {0}"),
-    (r"(?i)certificate.verify.failed|CERTIFICATE_VERIFY_FAILED", "its TLS certificate does not verify"),
+    (r"(?i)certificate.verify.failed|CERTIFICATE_VERIFY_FAILED", "its TLS certificate could not be verified"),
     (r"(?i)connection refused", "the connection was refused"),
     (r"(?i)name or service not known|failed to resolve|getaddrinfo|name resolution", "its name does not resolve"),
-    (r"(?i)timed? ?out", "it did not answer in time"),
+    (r"(?i)timed? ?out", "it did not respond in time"),
     (r"(?i)network is unreachable|no route to host", "there is no route to it"),
-    (r"(?i)SMTPAuthenticationError", "it refuses the user or the password"),
-    (r"(?i)connection.*(reset|closed|aborted)|SMTPServerDisconnected", "the connection was cut"),
+    (r"(?i)SMTPAuthenticationError", "it rejects the user or the password"),
+    (r"(?i)connection.*(reset|closed|aborted)|SMTPServerDisconnected", "the connection was closed"),
 )
-"""What Apprise and libraries say, and what of it may be repeated: words of our own and three digits."""
+"""Patterns in errors of Apprise and its libraries, and the text shown for each: fixed words and a status code."""
 
-# Apprise repeats addresses in its log.
+# Apprise logs addresses, which may contain secrets.
 logging.getLogger("apprise").propagate = False
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One address that messages go to."""
+    """One address that receives messages."""
 
     name: str
-    """Given by the user, or kind and number."""
+    """The name from the configuration, or kind and number."""
     url: Secret
 
     @property
@@ -76,7 +76,7 @@ class Channel:
 
 
 def kind_of(url: str) -> str:
-    """The scheme of an address when Apprise knows it, else ``unknown``: it may be the beginning of a secret."""
+    """The scheme of an address if Apprise knows it, otherwise ``unknown``: it may be the start of a secret."""
     scheme = url.partition(":")[0].strip().lower()
     if scheme in _COMMON or scheme == KIND:
         return scheme
@@ -84,7 +84,7 @@ def kind_of(url: str) -> str:
 
 
 def named(given: Sequence[tuple[str | None, Secret]]) -> list[Channel]:
-    """Channels with names; those without are called by kind and number, as ``slack-2``."""
+    """Channels with names. Those without a name get their kind and a number, such as ``slack-2``."""
     return [
         Channel(name or f"{kind_of(url.reveal())}-{number}", url)
         for number, (name, url) in enumerate(given, start=1)
@@ -92,14 +92,14 @@ def named(given: Sequence[tuple[str | None, Secret]]) -> list[Channel]:
 
 
 def channels_of(channels: Iterable[Channel]) -> dict[str, Send]:
-    """How to send, by the channel's name."""
+    """Functions that send, by channel name."""
     return {channel.name: partial(_send, channel.url) for channel in channels}
 
 
 def service_of(url: Secret) -> Any:
-    """A :class:`Topic`, or Apprise's object for an address; None when nobody knows such a one. Sends nothing.
+    """A :class:`Topic`, or Apprise's object for an address; None if the kind is not supported. Sends nothing.
 
-    Raises :class:`ConfigError` for a topic that is written wrongly.
+    Raises :class:`ConfigError` for a malformed topic address.
     """
     if is_topic(url.reveal()):
         return topic_of(url.reveal())
@@ -121,20 +121,20 @@ def _send(url: Secret, message: Message) -> str:
 
     service = service_of(url)
     if service is None:
-        return "Apprise does not know such an address"
+        return "Apprise does not support this kind of address"
     kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
     title, body, form = f"keepstep: {message.title}", message.body, apprise.NotifyFormat.TEXT
     if kind_of(url.reveal()) not in _PLAIN:
         title, body = defused(title), defused(body)
     elif kind_of(url.reveal()) in _MAIL and apprise.NotifyFormat.HTML in _formats(service):
-        # Apprise's own HTML of a text has lines that do not wrap.
+        # The HTML that Apprise makes of a text has lines that do not wrap.
         body, form = html_of(body), apprise.NotifyFormat.HTML
     all_ = apprise.Apprise()
     all_.add(service)
     capture: Any = apprise.LogCapture
     with capture(level=logging.DEBUG, fmt="%(message)s") as said:
         try:
-            # A text that is said to be one is escaped for channels that take HTML or Markdown.
+            # Declared as text, so that Apprise escapes it for channels that take HTML or Markdown.
             is_sent = all_.notify(title=title, body=body, notify_type=kind, body_format=form)
         except Exception as exc:  # noqa: BLE001 - a channel's fault is the channel's
             return meaning(f"{type(exc).__name__}: {exc}")
@@ -142,7 +142,7 @@ def _send(url: Secret, message: Message) -> str:
 
 
 def _publish(url: Secret, message: Message) -> str:
-    """To a topic, whose subscribers may be people, mail, chats and functions."""
+    """Sends to a topic, whose subscribers may be mail addresses, chats and functions."""
     try:
         topic: Topic = topic_of(url.reveal())
     except Error as exc:
@@ -151,13 +151,13 @@ def _publish(url: Secret, message: Message) -> str:
 
 
 def _formats(service: Any) -> tuple[Any, ...]:
-    """That a channel takes; one, or several, of which a mail has all."""
+    """The format for a channel; mail gets both text and HTML."""
     given = service.notify_format
     return given if isinstance(given, tuple) else (given,)
 
 
 def html_of(body: str) -> str:
-    """A message as HTML: its first line, then one line for each thing that is to be known."""
+    """A message as HTML: its first line, then one line for each field."""
     first, *rest = [html.escape(line) for line in body.split("\n") if line]
     named = (line.partition(": ") for line in rest)
     lines = "<br>".join(f"<b>{name}:</b> {text}" for name, _, text in named)
@@ -165,19 +165,19 @@ def html_of(body: str) -> str:
 
 
 def meaning(said: str) -> str:
-    """What a failure can mean, without a word of what was said."""
+    """The likely cause of a failure, without quoting the error."""
     for pattern, words in _MEANINGS:
         if found := re.search(pattern, said):
             return words.format(*found.groups())
-    return "the channel did not take it"
+    return "the channel did not accept the message"
 
 
 _GAP = "\u200b"
-"""A space without width: looks like nothing, and ends a word for whoever makes links and mentions of words."""
+"""A zero-width space: invisible, and it breaks words that programs would turn into links and mentions."""
 
 
 def defused(text: str) -> str:
-    """The text, looking the same, in which no chat and no mail program finds a mention or a link."""
+    """Text that looks the same, but in which no chat or mail program finds a mention or a link."""
     text = re.sub(r"@(?=\w)", f"@{_GAP}", text)
     text = re.sub(r"<(?=[!@#:/\w])", f"<{_GAP}", text)
     text = re.sub(r"\](?=\()", f"]{_GAP}", text)

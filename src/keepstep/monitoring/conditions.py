@@ -1,4 +1,4 @@
-"""What is the matter with a job: looked up in the history."""
+"""Finds the conditions of a job that need attention, from its history."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from keepstep.schedules.schedule import Schedule
 from keepstep.units import in_words
 
 AUDIT = "audit"
-"""The condition of an audit log that is not as it was written."""
+"""The condition of an audit log that has been altered."""
 _TIMES = 3
 _PATIENCE = timedelta(hours=1)
 _SLACK = timedelta(hours=1)
-"""A run may have ended after the moment that is called now, as answers of the state may take long."""
+"""A run may have finished this long after ``now``, because the state may respond slowly."""
 _COMMANDS = {"sync": "keepstep sync", "secrets": "keepstep secrets apply", "rotate": "keepstep rotate"}
 _MEANS = {
-    "sync": "the target has what earlier runs brought; nothing is deleted by a run that failed to list",
-    "secrets": "files keep the values that they have; a secret that was changed since has not arrived everywhere",
-    "rotate": "the credential in use goes on working; the rotation goes on with the next run",
+    "sync": "the target keeps what earlier runs transferred; a run whose listing fails deletes nothing",
+    "secrets": "files keep their current values; later changes may not be everywhere yet",
+    "rotate": "the credential in use keeps working; the next run continues the rotation",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was found when an audit log was verified."""
+    """The result of verifying an audit log."""
 
     at: datetime
     address: str
@@ -40,19 +40,19 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What is expected of a job."""
+    """The limits that a job must keep."""
 
     job: str
     kind: str
     schedule: Schedule | None = None
     success_within: timedelta | None = None
-    """None: until three times of the schedule have come, and an hour more."""
+    """None: three times of the schedule, plus an hour."""
     stale_after: timedelta | None = None
     pending_after: timedelta = timedelta(hours=2)
-    """How old a pending rotation may become."""
+    """Maximum age of a pending rotation."""
     has_audit: bool = False
     audited: Audited | None = None
-    """None: nobody has verified the job's audit log here."""
+    """None: this daemon has not verified the job's audit log."""
 
     @property
     def command(self) -> str:
@@ -60,7 +60,7 @@ class Watch:
 
 
 def conditions(watch: Watch, last: Run | None, history: History, now: datetime) -> Iterator[Condition]:
-    """Everything that is the matter with a job now; ``last`` is its last run that tells something of it."""
+    """Every condition that a job has now; ``last`` is its last run with a meaningful outcome."""
     facts = history.facts(watch.job)
     is_failing = last is not None and not last.is_good
     if last and is_failing:
@@ -79,10 +79,10 @@ def _damaged(watch: Watch, audited: Audited) -> Condition:
     return Condition(
         job=watch.job,
         name=AUDIT,
-        what=f"{watch.job}: the audit log {audited.address} is not as it was written: {audited.problem}",
+        what=f"{watch.job}: the audit log {audited.address} has been altered: {audited.problem}",
         since=audited.at,
-        means="somebody changed, deleted or inserted entries; rotations go on",
-        todo="keep the log as it is, find out who could write there, and begin a new one in another folder",
+        means="entries were changed, deleted or inserted; rotations continue",
+        todo="keep the log unchanged, find out who can write to it, and start a new one in another folder",
         command=f"keepstep audit verify {shlex.quote(audited.address)}",
     )
 
@@ -98,7 +98,7 @@ def _failed(watch: Watch, run: Run, history: History) -> Condition:
         what=f"{watch.job} {_VERBS.get(run.outcome, 'failed')} on {run.host}: {why}{more}",
         since=run.finished or run.seen,
         means=_MEANS[watch.kind],
-        todo=first.get("hint") or "see what the run has to say, mend it, and run the job again",
+        todo=first.get("hint") or "read the messages of the run, fix the cause, and run the job again",
         command=f"keepstep status {shlex.quote(watch.job)}; then {watch.command}",
     )
 
@@ -113,16 +113,16 @@ def _unsuccessful(watch: Watch, facts: JobFacts, now: datetime) -> Iterator[Cond
         yield Condition(
             job=watch.job,
             name="no-success",
-            what=f"{watch.job} has not succeeded for {in_words(now - since)}; {in_words(limit)} were allowed",
+            what=f"{watch.job} has not succeeded for {in_words(now - since)}; the limit is {in_words(limit)}",
             since=since,
-            means="it did not run, or runs were stopped before their end: " + _MEANS[watch.kind],
-            todo="see whether a daemon runs, and why the last runs did not end",
+            means="it did not run, or its runs were stopped before they finished: " + _MEANS[watch.kind],
+            todo="check that a daemon is running, and why the last runs did not finish",
             command=f"keepstep status {shlex.quote(watch.job)}; then {watch.command}",
         )
 
 
 def _past(*moments: datetime | None) -> datetime:
-    """The first that is not in the future, where only a wrong clock could have put it; the last is now."""
+    """The first moment that is not in the future, where only a wrong clock could have put it; otherwise now."""
     now = moments[-1]
     assert now
     return next(each for each in moments if each and each <= now + _SLACK)
@@ -130,7 +130,7 @@ def _past(*moments: datetime | None) -> datetime:
 
 @lru_cache(1024)
 def _usual(schedule: Schedule | None, since: datetime) -> timedelta | None:
-    """Until the third time of the schedule has come, and an hour more."""
+    """The time until the third run is due, plus an hour."""
     moment: datetime | None = since
     for _ in range(_TIMES):
         moment = schedule.after(moment) if schedule and moment else None
@@ -143,10 +143,10 @@ def _stale(watch: Watch, facts: JobFacts, limit: timedelta, now: datetime) -> It
         yield Condition(
             job=watch.job,
             name="stale",
-            what=f"{watch.job} has brought nothing new for {in_words(now - since)}; {in_words(limit)} were allowed",
+            what=f"{watch.job} has had nothing new for {in_words(now - since)}; the limit is {in_words(limit)}",
             since=since,
-            means="the source has nothing new: whoever writes it may have stopped",
-            todo="look at the newest object of the source; cost reports of OCI may be late by a day or two",
+            means="the source has no new objects: whatever writes them may have stopped",
+            todo="check the newest object in the source; OCI cost reports may be a day or two late",
             command=f"{watch.command} --dryrun --explain",
         )
 

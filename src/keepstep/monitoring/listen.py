@@ -1,4 +1,4 @@
-"""The address that the status page is served at."""
+"""Parses the address that the status page is served on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FORM = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """``host:port``; an IPv6 address stands in brackets, port 0 is any free one."""
+    """Parses ``host:port``. An IPv6 address is in brackets; port 0 picks a free port."""
 
     host: str
     """Without brackets."""
@@ -21,5 +21,7 @@ class Listen:
         """Raises ``ValueError``."""
         found = _FORM.fullmatch(text)
         if not found or int(found["port"]) > 65535:
-            raise ValueError(f"{text!r} is not an address to listen at; write host:port, such as 127.0.0.1:8731")
+            raise ValueError(
+                f"{text!r} is not an address to listen on; write host:port, for example 127.0.0.1:8731"
+            )
         return cls(found["host"].strip("[]"), int(found["port"]))

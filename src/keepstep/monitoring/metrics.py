@@ -1,7 +1,7 @@
-"""The state as Prometheus reads it: served by the daemon, or written to a file for node_exporter to collect.
+"""Metrics in Prometheus's format, served by the daemon or written to a file for node_exporter.
 
-Counters are sums over every run there ever was, kept in the state; they survive restarts, and are the same on every
-machine that shares it.
+Counters are sums over all runs ever, kept in the state; they survive restarts and are the same on every machine
+that shares it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from keepstep.runs.history import History
 MEDIA_TYPE: str = CONTENT_TYPE_LATEST
 
 JOB = "keepstep_job"
-"""The label that names a job. Prometheus gives every series a label ``job`` of its own, the name of what it
-scraped, and would rename ours to ``exported_job`` (its documentation: "Jobs and instances", ``honor_labels``)."""
+"""The label that names a job. Prometheus adds its own label ``job`` to every series, the name of the scrape
+configuration, and would rename an existing one to ``exported_job`` (its documentation: "Jobs and instances",
+``honor_labels``)."""
 
 _TOTALS = {
-    "runs": ("keepstep_runs", "Runs that ended, by outcome.", [JOB, "outcome"]),
-    "seconds": ("keepstep_run_seconds", "Time that runs took.", [JOB]),
-    "bytes": ("keepstep_bytes", "Bytes that reached their target.", [JOB]),
-    "price": ("keepstep_request_cost_dollars", "Estimated price of requests.", [JOB]),
-    "actions": ("keepstep_actions", "What runs did, by the words of the run report.", [JOB, "action"]),
-    "requests": ("keepstep_requests", "Requests to the clouds.", [JOB, "operation"]),
+    "runs": ("keepstep_runs", "Finished runs, by outcome.", [JOB, "outcome"]),
+    "seconds": ("keepstep_run_seconds", "Total duration of runs.", [JOB]),
+    "bytes": ("keepstep_bytes", "Bytes written to targets.", [JOB]),
+    "price": ("keepstep_request_cost_dollars", "Estimated cost of requests.", [JOB]),
+    "actions": ("keepstep_actions", "Actions of runs, as named in the run report.", [JOB, "action"]),
+    "requests": ("keepstep_requests", "Requests sent to the clouds.", [JOB, "operation"]),
 }
-"""Name without ``_total``, help and labels of each sum of the state."""
+"""Name without ``_total``, help text and label of each sum in the state."""
 
 
 def render(history: History, alerting: Alerting, watches: Iterable[Watch], now: datetime) -> bytes:
-    """The text format, of all jobs."""
+    """The metrics of all jobs in the text format."""
     registry = CollectorRegistry()
     registry.register(_State(history, alerting, list(watches), now))
     text: bytes = generate_latest(registry)
@@ -51,7 +52,7 @@ def render(history: History, alerting: Alerting, watches: Iterable[Watch], now: 
 
 
 def write_textfile(path: Path, text: bytes) -> None:
-    """Replaces the file at once, readable for everybody. Raises :class:`ConfigError`."""
+    """Replaces the file atomically; everybody can read it. Raises :class:`ConfigError`."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
@@ -75,7 +76,7 @@ class _State(Collector):
         self._now = now
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("keepstep_build", "The version that runs.", {"version": __version__})
+        yield InfoMetricFamily("keepstep_build", "The running version.", {"version": __version__})
         yield from self._totals()
         yield from self._jobs()
         yield from self._alerts()
@@ -97,11 +98,11 @@ class _State(Collector):
             yield family
 
     def _alerts(self) -> Iterator[Metric]:
-        raised = GaugeMetricFamily("keepstep_alert_active", "Alerts that are raised.", labels=[JOB, "condition"])
+        raised = GaugeMetricFamily("keepstep_alert_active", "Active alerts.", labels=[JOB, "condition"])
         for job, name in sorted(self._alerting.active()):
             raised.add_metric([job, name], 1)
         waiting = GaugeMetricFamily(
-            "keepstep_alert_messages_refused", "Messages that a channel has refused so far.", labels=["channel"]
+            "keepstep_alert_messages_refused", "Messages that a channel has not accepted yet.", labels=["channel"]
         )
         channels = [trouble.channel for trouble in self._alerting.waiting()]
         for channel in sorted(set(channels)):
@@ -119,10 +120,14 @@ def _took(view: Overview) -> float | None:
 
 
 _GAUGES = (
-    ("run_running", "Whether a run is under way.", lambda view: float(view.running is not None)),
-    ("last_run_timestamp_seconds", "When the last run ended.", lambda view: view.last and _at(view.last.finished)),
+    ("run_running", "Whether a run is in progress.", lambda view: float(view.running is not None)),
+    (
+        "last_run_timestamp_seconds",
+        "When the last run finished.",
+        lambda view: view.last and _at(view.last.finished),
+    ),
     ("last_run_duration_seconds", "How long the last run took.", _took),
-    ("last_run_exit_code", "How the last run ended.", lambda view: view.last and view.last.exit_code),
+    ("last_run_exit_code", "Outcome of the last run.", lambda view: view.last and view.last.exit_code),
     ("last_run_failed", "Whether the last run failed.", lambda view: view.last and float(not view.last.is_good)),
     (
         "last_success_timestamp_seconds",
@@ -131,9 +136,9 @@ _GAUGES = (
     ),
     (
         "last_new_timestamp_seconds",
-        "When a run last brought an object.",
+        "When a run last transferred an object.",
         lambda v: v.facts and _at(v.facts.last_new),
     ),
     ("next_run_timestamp_seconds", "When the next run is due.", lambda view: _at(view.next)),
 )
-"""Name, help, and the value of a job, None when there is none."""
+"""Name, help text and a function for the value of a job, which is None if there is none."""

@@ -2,8 +2,8 @@
 
     oci-notifications://ocid1.onstopic.oc1.eu-frankfurt-1.…?auth=instance_principal
 
-``auth``, ``profile`` and ``config_file`` are those of ``[identity.oci]``; what is not given is found as the oci
-command finds it.
+``auth``, ``profile`` and ``config_file`` are those of ``[identity.oci]``; anything omitted is resolved as by the
+oci command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPTIONS = ("auth", "profile", "config_file")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic, and who publishes to it."""
+    """A topic, and the identity that publishes to it."""
 
     ocid: str
     auth: str | None = None
@@ -31,7 +31,7 @@ class Topic:
     config_file: str | None = None
 
     def send(self, title: str, body: str) -> str:
-        """Publishes one message; returns what went wrong, or nothing."""
+        """Publishes one message; returns what went wrong, or an empty string."""
         from keepstep.clouds.oci import OciIdentity
         from keepstep.clouds.oci_operations import publish
 
@@ -55,22 +55,22 @@ class Topic:
 
 
 def is_topic(url: str) -> bool:
-    """Whether the address is of this kind, rightly written or not."""
+    """Whether the address is of this kind, well formed or not."""
     return url.partition(":")[0].strip().lower() == KIND
 
 
 def topic_of(url: str) -> Topic:
-    """Raises :class:`ConfigError` for what is not an address of a topic."""
+    """Parses the address. Raises :class:`ConfigError` if it is not the address of a topic."""
     from keepstep.clouds.oci import KINDS
     from keepstep.clouds.oci_operations import TOPIC
 
     ocid, _, query = url.partition(":")[2].removeprefix("//").partition("?")
-    hint = f"{KIND}://ocid1.onstopic…, and if need be ?auth=instance_principal"
+    hint = f"{KIND}://ocid1.onstopic…, optionally with ?auth=instance_principal"
     if not TOPIC.fullmatch(ocid.strip("/ ")):
-        raise ConfigError("that is not the OCID of a topic", hint=hint)
+        raise ConfigError("this is not the OCID of a topic", hint=hint)
     given = {key: values[-1] for key, values in parse_qs(query, keep_blank_values=True).items()}
     if unknown := sorted(given.keys() - set(_OPTIONS)):
         raise ConfigError(f"unknown option: {unknown[0]}", hint=f"options are {', '.join(_OPTIONS)}")
     if given.get("auth") and given["auth"] not in KINDS:
-        raise ConfigError(f"unknown way to authenticate on OCI: {given['auth']}", hint=f"one of {', '.join(KINDS)}")
+        raise ConfigError(f"unknown OCI authentication method: {given['auth']}", hint=f"one of {', '.join(KINDS)}")
     return Topic(ocid.strip("/ "), **{key: value or None for key, value in given.items()})

@@ -1,4 +1,4 @@
-"""How each job stands: what status, the status page and metrics tell, in one place."""
+"""The current state of each job, as shown by ``status``, the status page and the metrics."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from keepstep.schedules.schedule import Schedule
 from keepstep.units import in_words
 
 SILENT = timedelta(seconds=60)
-"""A run that gives no sign of life for this long may have died; its lock tells."""
+"""A run without a sign of life for this long may have died; its lock shows whether it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One job now."""
+    """The current state of one job."""
 
     job: str
     kind: str
     running: Run | None
     last: Run | None
-    """The latest that really ran and ended."""
+    """The latest run that started and finished."""
     facts: JobFacts | None
     next: datetime | None
-    """By its schedule, without jitter."""
+    """The next time of its schedule, without jitter."""
 
     @property
     def word(self) -> str:
-        """The outcome of the last run that ended: a job that failed is failing until a run says otherwise."""
+        """The outcome of the last finished run: a failed job stays failing until another run succeeds."""
         if self.last:
             return self.last.outcome
         return self.running.outcome if self.running else "never ran"
 
     def state(self, now: datetime) -> str:
-        """For people: as ``word``, and what is under way."""
+        """The text for people: ``word``, and the state of a run in progress."""
         if not self.running:
             return self.word
         silent = is_silent(self.running, now)
@@ -44,7 +44,7 @@ class Overview:
 
 
 def overview(history: History, job: str, kind: str, schedule: Schedule | None, now: datetime) -> Overview:
-    """Looks one job up."""
+    """Reads the state of one job."""
     open_ = [run for run in history.open() if run.job == job]
     return Overview(
         job,
@@ -57,5 +57,5 @@ def overview(history: History, job: str, kind: str, schedule: Schedule | None, n
 
 
 def is_silent(run: Run, now: datetime) -> bool:
-    """Whether a run that should be alive has said nothing for a while."""
+    """Whether a run that should be alive has given no sign of life for a while."""
     return run.is_open and now - run.seen > SILENT

@@ -1,4 +1,4 @@
-"""What a run achieved, in words."""
+"""Describes in words what a run did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MOVED = ("upload", "download", "copy")
 
 
 def achievement(run: Run) -> str:
-    """What a run achieved, or how far it is; empty when there is nothing to say."""
+    """What a run did, or its progress; empty if there is nothing to say."""
     if run.is_open:
         progress = run.progress or {}
         return f"{progress.get('done', 0):,} of {progress['planned']:,} objects" if progress.get("planned") else ""

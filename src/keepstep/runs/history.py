@@ -1,4 +1,4 @@
-"""What ran, when, and how it went: rows of the state, kept for 90 days."""
+"""The history of runs: rows of the state, kept for 90 days."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ KEPT = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """What is known of a job also when its runs have been pruned."""
+    """What is known of a job even after its runs have been pruned."""
 
     first_seen: datetime
     due: datetime | None
-    """The last time of its schedule that somebody took on."""
+    """The last time of its schedule that a daemon claimed."""
     last_success: datetime | None
     last_new: datetime | None
-    """When a run last brought an object."""
+    """When a run last transferred an object."""
 
 
 class History:
-    """Reads runs, and takes the steps of their lives. Every call is one transaction."""
+    """Reads runs and records the steps of their life. Every call is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -38,19 +38,19 @@ class History:
     # the steps of lifecycle
 
     def begin(self, run: Run) -> None:
-        """Makes a run by hand, which is under way."""
+        """Records a run that was started by hand."""
         self.database.write(lambda query: lifecycle.begin(query, run))
 
     def start(self, run: Run) -> bool:
-        """The process of a queued run is there. False: the run is no longer expected."""
+        """Records that the process of a queued run has started. False: the run is no longer expected."""
         return self.database.write(lambda query: lifecycle.start(query, run))
 
     def beat(self, run: str, *, at: datetime, progress: Mapping[str, Any] | None = None) -> bool:
-        """The run's process lives, and is so far. False: the run is no longer expected."""
+        """Records a sign of life and the progress of a run. False: the run is no longer expected."""
         return self.database.write(lambda query: lifecycle.beat(query, run, at, progress))
 
     def keep(self, runs: Iterable[str], *, at: datetime) -> None:
-        """The daemon that looks after these runs lives, though they may not have started yet."""
+        """Records that the daemon of these runs is alive, although they may not have started yet."""
 
         def work(query: Query) -> None:
             for run in runs:
@@ -59,12 +59,12 @@ class History:
         self.database.write(work)
 
     def end(self, run: Run, lines: Iterable[Line] = ()) -> bool:
-        """Writes down how a run went, once. False: it has an outcome already, which stays."""
+        """Records the outcome of a run, once. False: it already has an outcome, which stays."""
         kept = list(lines)
         return self.database.write(lambda query: lifecycle.end(query, run, kept))
 
     def lose(self, run: Run, *, at: datetime) -> bool:
-        """Gives a run up that is as the caller saw it. False: it has given a sign of life since, or has ended."""
+        """Gives up a run that is unchanged since the caller read it. False: it lives, or has ended."""
         return self.database.write(lambda query: lifecycle.lose(query, run, at))
 
     # runs
@@ -73,15 +73,15 @@ class History:
         return next(iter(self._runs("WHERE id = ?", run)), None)
 
     def recent(self, job: str, limit: int = 30) -> list[Run]:
-        """The latest first."""
+        """The latest runs, newest first."""
         return self._runs("WHERE job = ? ORDER BY queued DESC, id DESC LIMIT ?", job, limit)
 
     def last_ended(self, job: str, now: datetime | None = None) -> Run | None:
-        """The latest that really ran. Those that a wrong clock put after ``now`` come last."""
+        """The latest run that really ran. Runs that a wrong clock put after ``now`` come last."""
         return self._last(job, (*OPEN, *IDLE), now)
 
     def last_told(self, job: str, now: datetime | None = None) -> Run | None:
-        """The latest whose outcome tells something of the job: that a run was stopped, or lost, does not."""
+        """The latest run whose outcome says something about the job; stopped and lost runs do not count."""
         return self._last(job, (*OPEN, *IDLE, *STOPPED), now)
 
     def _last(self, job: str, without: Iterable[str], now: datetime | None) -> Run | None:
@@ -91,7 +91,7 @@ class History:
         return next(iter(self._runs(f"{where} {order}", job, limit)), None)
 
     def open(self) -> list[Run]:
-        """Queued or under way, as far as the state knows."""
+        """Runs that are queued or in progress, as far as the state knows."""
         return self._runs(f"WHERE outcome IN ({quoted(OPEN)}) ORDER BY queued")
 
     def lines(self, run: str, kind: str | None = None) -> list[Line]:
@@ -113,22 +113,22 @@ class History:
         return next((JobFacts(moment(row[0]), *map(moment_or_none, row[1:])) for row in rows), None)
 
     def dues(self) -> dict[str, datetime]:
-        """The last time of its schedule that somebody took on, of each job that has one."""
+        """The last claimed time of each job that has one."""
         rows = self.database.read(lambda query: query("SELECT name, due FROM job WHERE due IS NOT NULL"))
         return {name: moment(due) for name, due in rows}
 
     def jobs(self) -> list[str]:
-        """Every job that ever ran."""
+        """The names of all jobs that ever ran."""
         rows = self.database.read(lambda query: query("SELECT name FROM job ORDER BY name"))
         return [name for (name,) in rows]
 
     def totals(self) -> dict[tuple[str, str, str], float]:
-        """Sums over every run there ever was, by job, name and label."""
+        """Sums over all runs ever, by job, name and label."""
         rows = self.database.read(lambda query: query("SELECT job, name, label, value FROM total"))
         return {(job, name, label): value for job, name, label, value in rows}
 
     def prune(self, now: datetime, keep: timedelta = KEPT) -> int:
-        """Forgets runs that ended longer ago than ``keep``. Returns how many."""
+        """Deletes runs that ended longer ago than ``keep``. Returns their number."""
         limit = (now - keep).timestamp()
 
         def work(query: Query) -> int:

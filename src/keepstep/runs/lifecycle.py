@@ -1,4 +1,4 @@
-"""The life of a run: a state machine, and for each step one guarded statement. Nothing else changes an outcome.
+"""The life of a run: a state machine with one guarded statement per step. Nothing else changes an outcome.
 
 ========  =================  =============================================  ===========  ======================
 step      from               guard                                          to           who
@@ -15,12 +15,13 @@ lose      queued, running    ``seen`` is what the caller saw: there was no  lost
                              job's lock free, or holds it
 ========  =================  =============================================  ===========  ======================
 
-An outcome is final: no step leads away from one. Each step answers whether it was taken. Whoever is told "no" is no
-longer expected: another daemon has given the run up, and may have started the job again. It ends without doing
-anything more. So a daemon or a process that was frozen for an hour does no harm when it goes on.
+An outcome is final: no step leads away from one. Each step returns whether it was taken. A process whose step was
+not taken is no longer expected: another daemon has given up the run, and may have started the job again. The
+process ends without doing anything more. So a daemon or a process that was frozen for an hour does no harm when it
+continues.
 
-``seen`` is compared with nothing but earlier values of itself. How long a run has been silent is counted in looks
-(:class:`keepstep.runs.liveness.Reaper`), so clocks that are wrong, jump, or differ do not matter.
+``seen`` is compared only with earlier values of itself. The silence of a run is counted in checks
+(:class:`keepstep.runs.liveness.Reaper`), so clocks that are wrong, jump or differ do not matter.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _IS_OPEN = f"outcome IN ({quoted(OPEN)})"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something a run has to say."""
+    """One record of a run."""
 
     kind: str
     """``failure``, ``warning``, ``concern`` or ``action``."""
@@ -55,7 +56,7 @@ class Line:
 
 
 def queue(query: Query, run: Run, daemon: str) -> bool:
-    """Makes the run, or writes down that its time overlapped with the run before; the row of the job is locked."""
+    """Queues the run, or records that its time overlapped with the previous run. Locks the row of the job."""
     query("UPDATE job SET name = name WHERE name = ?", run.job)
     if query(f"SELECT 1 FROM run WHERE job = ? AND {_IS_OPEN}", run.job):  # noqa: S608
         if run.due is not None:
@@ -88,18 +89,18 @@ def beat(query: Query, run: str, at: datetime, progress: Mapping[str, Any] | Non
 
 
 def end(query: Query, run: Run, lines: Iterable[Line] = ()) -> bool:
-    """``run`` has its outcome, and everything else that is to be remembered of it."""
+    """Records the end of a run; ``run`` has its outcome and everything else to remember."""
     return _end(query, run, _IS_OPEN, (), lines)
 
 
 def lose(query: Query, run: Run, at: datetime) -> bool:
-    """``run`` is as the caller saw it."""
+    """Records a run as lost; ``run`` is as the caller read it."""
     lost = replace(run, outcome="lost", finished=at, progress=None)
     return _end(query, lost, f"{_IS_OPEN} AND seen = ?", (run.seen.timestamp(),), ())
 
 
 def remember(query: Query, job: str, at: datetime) -> None:
-    """The job's first appearance is when staleness begins to count."""
+    """Records when the job was first seen; staleness counts from then on."""
     query("INSERT INTO job (name, first_seen) VALUES (?, ?) ON CONFLICT DO NOTHING", job, at.timestamp())
 
 
@@ -123,7 +124,7 @@ def _insert(query: Query, run: Run) -> None:
 
 
 def _note(query: Query, run: Run) -> None:
-    """What outlives the run."""
+    """Updates what outlives the run: the facts and totals of its job."""
     at = (run.finished or run.seen).timestamp()
     if run.is_good:
         _advance(query, "last_success", run.job, at)
@@ -135,7 +136,7 @@ def _note(query: Query, run: Run) -> None:
 
 
 def _advance(query: Query, column: str, job: str, at: float) -> None:
-    """A later moment replaces an earlier one, and one that a wrong clock put into the future."""
+    """Stores a moment if it is later than the stored one, or if a wrong clock put that into the future."""
     known = f"coalesce({column}, 0)"
     query(
         f"UPDATE job SET {column} = ? WHERE name = ? AND ({known} < ? OR {known} > ?)",  # noqa: S608
@@ -147,7 +148,7 @@ def _advance(query: Query, column: str, job: str, at: float) -> None:
 
 
 FUTURE = 3600.0
-"""Seconds: a moment of the past that is later than now by more than this was written by a clock that was wrong."""
+"""Seconds: a past moment that is later than now by more than this was written by a wrong clock."""
 
 
 def _sums(run: Run) -> list[tuple[str, str, float]]:

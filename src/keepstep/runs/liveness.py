@@ -1,4 +1,4 @@
-"""Which runs died without a word: those that give no sign of life for several looks, and whose locks are free."""
+"""Finds runs that died silently: no sign of life for several checks, and their lock is free."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from keepstep.runs.history import History
 from keepstep.runs.run import Run
 
 LOOKS = 5
-"""Looks in a row that must see the same sign of life: a minute, with looks 15 s apart and beats every 5 s."""
+"""Consecutive checks that must see no new sign of life: a minute, with checks every 15 s and signs every 5 s."""
 
 
 class Reaper:
-    """Counts silence in looks, not in time: no clock decides, and looks at a state that is away do not count.
+    """Counts silence in checks, not in time: no clock decides, and checks do not count while the state is down.
 
-    After an outage of the state, or after this process itself was frozen, every living run has the time of several
-    looks to give a sign.
+    After an outage of the state, or after this process itself was frozen, every live run has the time of several
+    checks to give a sign of life.
     """
 
     def __init__(self, history: History, is_dead: Callable[[Run], bool]) -> None:
-        """``is_dead`` looks whether the lock of the run's job is free."""
+        """``is_dead`` checks whether the lock of the run's job is free."""
         self._history = history
         self._is_dead = is_dead
         self._seen: dict[str, tuple[datetime, int]] = {}
 
     def lost(self, now: datetime, ours: Collection[str]) -> Iterator[Run]:
-        """One look. Yields each run that this call has given up; ``ours`` are looked after by the caller."""
+        """Makes one check. Yields each run that this call has given up; ``ours`` are supervised by the caller."""
         open_ = self._history.open()
         self._seen = {run.id: self._count(run) for run in open_ if run.id not in ours}
         for run in open_:

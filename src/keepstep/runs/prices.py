@@ -1,4 +1,4 @@
-"""What requests cost, by list price, so that a schedule that is too busy shows before the bill does.
+"""Estimates the cost of requests from list prices, so that a schedule that is too frequent shows before the bill.
 
 Estimates: the first tier of each cloud's price list (AWS us-east-1, S3 Standard and Secrets Manager; OCI, the same
 in every region), without free tiers, taxes, traffic and storage. Sources: aws.amazon.com/s3/pricing,
@@ -39,9 +39,9 @@ _OCI_PARTS = ("CreateMultipartUpload", "UploadPart", "CommitMultipartUpload", "L
 
 
 def price_of(requests: Mapping[str, int], *, clouds: str) -> float:
-    """US dollars. ``clouds`` names those that were asked (``s3``, ``oci``), because both call some requests alike.
+    """The price in US dollars of requests to the ``clouds``, ``s3`` or ``oci``: some names are in both.
 
-    Where both were asked, a request with the same name in both counts at the higher price.
+    If both were used, a request whose name is in both counts at the higher price.
     """
     total = 0.0
     for name, count in requests.items():

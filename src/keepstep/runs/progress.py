@@ -1,4 +1,4 @@
-"""How far a run is: an observer that counts and passes everything on to the next one."""
+"""Progress of a run: an observer that counts and passes everything on to the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keepstep.runs.report import Action, Failure
 
 
 class Observer(Protocol):
-    """Whoever watches a sync; see ``keepstep.objects.account``."""
+    """An observer of a sync; see ``keepstep.objects.account``."""
 
     def planned(self, objects: int, size: int) -> None: ...
 

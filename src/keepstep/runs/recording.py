@@ -1,7 +1,7 @@
-"""Writes a run down while it goes: that it is under way, alive, how far it is, and how it ended.
+"""Records a run while it is in progress: its start, signs of life, progress and outcome.
 
-A run that a host started finds its id in ``KEEPSTEP_RUN``; where the host keeps no state it gives the run a file,
-``KEEPSTEP_RECORD_FD``, to hand in its record as one line of JSON.
+A run that a host started gets its id from ``KEEPSTEP_RUN``. A host without a state passes a descriptor in
+``KEEPSTEP_RECORD_FD``, to which the run writes its record as one line of JSON.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ RUN = "KEEPSTEP_RUN"
 CAUSE = "KEEPSTEP_CAUSE"
 RECORD = "KEEPSTEP_RECORD_FD"
 DEADLINE = "KEEPSTEP_DEADLINE"
-"""Seconds of this machine's monotonic clock; a run that is told to stop from then on was overdue."""
+"""Seconds of this machine's monotonic clock; a run that is stopped after this moment was overdue."""
 
 _BEAT = 5.0
 """Seconds between signs of life."""
 _KEPT = {"failure": 1000, "warning": 1000, "action": 10_000}
-"""So many lines of each kind; the counts tell of all."""
+"""Maximum lines of each kind; the counts include all."""
 _UNCHANGED = ("keep", "skip")
-"""Actions that did nothing: they are counted, and not written down."""
+"""Actions that changed nothing: they are counted, but not recorded."""
 _LONGEST = 4096
-"""Characters of one text that is kept."""
+"""Maximum characters of a recorded text."""
 _HANDED_IN = 100
-"""Failures, warnings and actions in a record that is handed in."""
+"""Maximum failures, warnings and actions in a record for the host."""
 
 
 class Recording(AbstractContextManager["Recording"]):
-    """One run. Set ``report`` as soon as there is one; an :class:`Error` that passes by is recorded too."""
+    """Records one run. Set ``report`` as soon as there is one; an :class:`Error` that is raised is recorded too."""
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class Recording(AbstractContextManager["Recording"]):
 
     @property
     def keeps_actions(self) -> bool:
-        """Whether the report should list its actions, because the history takes them."""
+        """Whether the report should list its actions, because the history stores them."""
         return self._history is not None or RECORD in os.environ
 
     def __enter__(self) -> Recording:
-        """Raises :class:`Locked` when the run is no longer expected: it has been given up, and must do nothing."""
+        """Raises :class:`Locked` if the run has been given up and must do nothing."""
         if self._history and self._has_begun(self._history):
             self._beating = threading.Thread(target=self._beat, args=(self._history,), daemon=True, name="beat")
             self._beating.start()
@@ -109,10 +109,10 @@ class Recording(AbstractContextManager["Recording"]):
             self._hand_in(int(descriptor), error)
 
     def _has_begun(self, history: History) -> bool:
-        """Takes over the row that the host made, or makes one. Runs that died with the job's lock are given up.
+        """Takes over the row that the host created, or creates one. Earlier runs that died are recorded as lost.
 
-        A run that a daemon claimed does nothing without the state's word that it is still expected. One by hand
-        matters more than its record.
+        A run that a daemon claimed does nothing until the state confirms that it is still expected. A run by hand
+        goes ahead even if it cannot be recorded.
         """
         run, given = self.run, os.environ.get(RUN)
         if given:
@@ -124,7 +124,7 @@ class Recording(AbstractContextManager["Recording"]):
                     history.lose(other, at=self._clock.now())
             history.begin(run)
         except Error as exc:
-            log.warning("no record of this run is kept: %s", exc.message)
+            log.warning("this run is not being recorded: %s", exc.message)
             self._history = None
             return False
         return True
@@ -133,7 +133,7 @@ class Recording(AbstractContextManager["Recording"]):
         while not self._ended.wait(_BEAT):
             with suppress(Error):
                 if not history.beat(self.run.id, at=self._clock.now(), progress=self.progress()):
-                    log.warning("run %s is no longer expected: it was given up; stopping", self.run.id)
+                    log.warning("run %s was given up by the daemon; stopping", self.run.id)
                     self._is_expected = False
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
@@ -185,7 +185,7 @@ class Recording(AbstractContextManager["Recording"]):
 
 
 def _shortened(body: dict[str, Any]) -> dict[str, Any]:
-    """A server's message may be a megabyte."""
+    """Shortens a text: a server's message may be a megabyte."""
     return {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in body.items()}
 
 
@@ -200,7 +200,7 @@ def _code_of(error: BaseException | None) -> int:
 
 
 def _claimed(history: History, run: Run) -> dict[str, Any]:
-    """What the row of a claimed run says. Raises :class:`Locked` when the run is no longer expected."""
+    """Reads the row of a claimed run. Raises :class:`Locked` if the run is no longer expected."""
     known: list[Run | None] = []
 
     def start(history: History) -> None:
@@ -214,13 +214,13 @@ def _claimed(history: History, run: Run) -> dict[str, Any]:
     found = known[-1]
     if found is None:
         raise Locked(
-            f"run {run.id} of {run.job} is no longer expected", hint="another daemon has given it up, and goes on"
+            f"run {run.id} of {run.job} is no longer expected", hint="another daemon gave it up and has taken over"
         )
     return {"cause": found.cause, "queued": found.queued, "due": found.due, "kind": found.kind}
 
 
 def _is_started(history: History, run: Run) -> bool:
-    """Whether it was this process that started the run, by a transaction whose answer was lost."""
+    """Whether this process already started the run, in a transaction whose response was lost."""
     found = history.get(run.id)
     return bool(found and found.outcome == "running" and found.started == run.started and found.host == run.host)
 
@@ -232,10 +232,10 @@ def _patiently() -> Iterable[Any]:
 
 
 def _insist(work: Callable[[History], object], history: History) -> None:
-    """The last word of a run is worth a minute of patience, and no failure of the run."""
+    """Retries for a minute to record the outcome. Failing to do so does not fail the run."""
     try:
         for attempt in _patiently():
             with attempt:
                 work(history)
     except Error as exc:
-        log.warning("how this run ended could not be recorded: %s", exc.message)
+        log.warning("the outcome of this run could not be recorded: %s", exc.message)

@@ -1,4 +1,4 @@
-"""Records of a run, kept without memory that grows with them."""
+"""Keeps records of a run without using memory that grows with them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _IN_MEMORY = 1024 * 1024
 
 
 class Records(Generic[T]):
-    """What JSON can hold, in the order in which it came; in a file without a name once it is much.
+    """JSON records in order of arrival; moved to an unnamed file once they are large.
 
-    ``dump`` makes JSON's types of a record, ``load`` undoes it. Where the temporary folder takes no more, memory
-    has to do: what a run did is told in any case.
+    ``dump`` converts a record to JSON types, ``load`` converts it back. If the temporary folder is full, records
+    stay in memory, so that a report is always complete.
     """
 
     def __init__(self, dump: Callable[[T], Any], load: Callable[[Any], T]) -> None:
@@ -41,7 +41,7 @@ class Records(Generic[T]):
         return map(self._load, map(json.loads, self._lines()))
 
     def write_json(self, out: TextIO) -> None:
-        """All of them as one JSON array, a line each."""
+        """Writes all records as one JSON array, one line each."""
         out.write("[")
         for number, line in enumerate(self._lines()):
             out.write(",\n" if number else "\n")

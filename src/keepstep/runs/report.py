@@ -1,4 +1,4 @@
-"""The account of one run: what was done and why, what failed, and what to do about it.
+"""The report of one run: what was done and why, what failed, and what to do about it.
 
 A report of a million actions needs no more memory than one of ten.
 """
@@ -25,18 +25,18 @@ class Action(NamedTuple):
     """Address; None for a delete."""
     target: str | None
     size: int | None
-    """Bytes; None for secrets, whose length is nobody's business."""
+    """Bytes; None for secrets, whose length must not be disclosed."""
     reason: str
 
 
 class Failure(NamedTuple):
-    """Something that was not done, why, and what to do next."""
+    """Something that failed, why, and what to do next."""
 
     action: str
     """An action's word, ``compare`` for contents, ``list`` for a listing, ``guard`` for deletes withheld, ``run``
     for the run itself.
 
-    Of secrets: ``map`` for a line or table that makes no sense, ``fetch`` for the vault, ``update`` for the file.
+    For secrets: ``map`` for an invalid line or table, ``fetch`` for the vault, ``update`` for the file.
     """
     source: str | None
     target: str | None
@@ -49,14 +49,14 @@ class Failure(NamedTuple):
 
 
 class Concern(NamedTuple):
-    """Something that a run found, and somebody should know of, though the run itself went well."""
+    """A problem that a run found although the run itself succeeded."""
 
     name: str
-    """``pending`` (a rotation that is not finished), ``oracle-window`` (half of an old password's time is gone),
+    """``pending`` (an unfinished rotation), ``oracle-window`` (half of an old password's lifetime has passed),
     ``oci-quota`` (when OCI's versions run out), ``audit`` (the chain is broken)."""
     since: datetime
     text: str
-    """What is the matter, in one line."""
+    """The problem, in one line."""
     means: str
     hint: str
     command: str = ""
@@ -80,7 +80,7 @@ _COUNTED = {
     "secrets": ("update", "unchanged", "notify", "stale", "failed", "warnings"),
     "rotate": ("rotate", "step", "failed", "warnings"),
 }
-"""What a report of each kind counts, if only to nought."""
+"""What a report of each kind always counts, even if zero."""
 
 
 @dataclass(slots=True)
@@ -100,13 +100,13 @@ class Report:
     bytes: int = 0
     """Bytes that reached the target."""
     requests: Counter[str] = field(default_factory=Counter)
-    """What was asked of the stores, by the cloud's name of the operation: the part that is billed."""
+    """Requests to the stores, by the cloud's name of the operation; these are billed."""
     failures: Records[Failure] = field(default_factory=_failure_log)
     warnings: Records[str] = field(default_factory=_text_log)
     concerns: list[Concern] = field(default_factory=list)
-    """Alerts are raised for them, and end with the first run that finds them no more."""
+    """Each raises an alert, which ends with the first run that no longer finds it."""
     actions: Records[Action] | None = None
-    """In the order in which they were done; None when nobody asked for them."""
+    """In the order in which they were done; None if they were not requested."""
 
     def fail(self, failure: Failure) -> None:
         self.counts["failed"] += 1

@@ -1,4 +1,4 @@
-"""Runs as rows of the state, there and back."""
+"""Converts runs to rows of the state and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMES = ("due", "queued", "started", "seen", "finished")
 
 
 def values_of(run: Run) -> dict[str, Any]:
-    """By column."""
+    """The values of a run, by column."""
     values = {name: _storable(getattr(run, name)) for name in COLUMNS.split(", ")}
     values |= {name: values[name] and values[name].timestamp() for name in _TIMES}
     values |= {name: json.dumps(values[name]) for name in ("counts", "requests")}
@@ -26,7 +26,7 @@ def values_of(run: Run) -> dict[str, Any]:
 
 
 def run_of(row: tuple[Any, ...]) -> Run:
-    """From the values of ``COLUMNS``."""
+    """Creates a run from the values of ``COLUMNS``."""
     values = dict(zip(COLUMNS.split(", "), row, strict=True))
     values |= {name: moment_or_none(values[name]) for name in _TIMES}
     values |= {name: json.loads(values[name]) for name in ("counts", "requests")}
@@ -35,7 +35,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
 
 
 def _storable(value: Any) -> Any:
-    """A database takes no lone surrogate, and PostgreSQL no NUL, which addresses of others may have."""
+    """Escapes lone surrogates and, for PostgreSQL, NUL, which addresses chosen by others may contain."""
     if not isinstance(value, str):
         return value
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
@@ -50,5 +50,5 @@ def moment_or_none(seconds: float | None) -> datetime | None:
 
 
 def quoted(words: Iterable[str]) -> str:
-    """Words of our own as SQL writes them."""
+    """Quotes fixed words for SQL."""
     return ", ".join(f"'{word}'" for word in words)

@@ -1,4 +1,4 @@
-"""One execution of a job, as it is remembered."""
+"""One execution of a job, as recorded in the history."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any
 from keepstep.errors import ExitCode
 
 OPEN = ("queued", "running")
-"""What a run's outcome is called while it has none."""
+"""Outcomes of runs that have not ended."""
 GOOD = ("done", "changed", "skipped")
 """Outcomes that mean success; ``skipped`` with a warning."""
 IDLE = ("overlapped", "locked")
-"""Outcomes of runs that never began, because another one of the job was under way."""
+"""Outcomes of runs that never started, because another run of the job was in progress."""
 
 STOPPED = ("interrupted", "terminated", "lost")
-"""Outcomes that say nothing of the job: somebody stopped it, or its machine went. What was the matter still is."""
+"""Outcomes that say nothing about the job: it was stopped, or its machine died. Earlier problems remain."""
 
 MEANINGS = {
     "queued": "about to start",
-    "running": "under way",
-    "overlapped": "its time came while the run before was under way",
-    "crashed": "its process ended without a word",
+    "running": "in progress",
+    "overlapped": "due while the previous run was still in progress",
+    "crashed": "its process exited without reporting",
     "overdue": "stopped at its deadline",
     "lost": "its machine or its daemon is gone",
 }
-"""Outcomes beside those of :class:`ExitCode`, whose names in lower case are outcomes too."""
+"""Outcomes in addition to those of :class:`ExitCode`, whose names in lower case are outcomes too."""
 
 
 def outcome_of(code: int) -> str:
-    """The outcome that an exit code stands for; negative ones are a signal's, as Python has them."""
+    """The outcome for an exit code; a negative one is the number of a signal, as in Python."""
     code = {-2: int(ExitCode.INTERRUPTED), -15: int(ExitCode.TERMINATED)}.get(code, code)
     return next((known.name.lower() for known in ExitCode if known == code), "crashed")
 
 
 def new_id(now: datetime) -> str:
-    """Sorts by time, and is nobody else's."""
+    """Returns a unique id that sorts by time."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 

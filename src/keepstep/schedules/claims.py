@@ -1,4 +1,4 @@
-"""Who runs what: decided by one transaction in the state, so that any number of daemons agree."""
+"""Decides which daemon runs what, in one transaction of the state, so that any number of daemons agree."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from keepstep.state.database import Database, Query
 
 
 class Claim(Enum):
-    """What became of a wish to run."""
+    """The result of a claim."""
 
     OURS = "ours"
-    """The run is queued, and ours to start."""
+    """The run is queued, and this daemon starts it."""
     OVERLAPPED = "overlapped"
-    """Another run of the job is under way; that is written down, and nothing is started."""
+    """Another run of the job is in progress; that is recorded, and nothing is started."""
     TAKEN = "taken"
-    """Another daemon has taken this time on."""
+    """Another daemon has claimed this time."""
 
 
 Belief = Callable[[datetime], bool]
-"""Whether a time that the state says was taken on can have come already; asked when the state has answered."""
+"""Whether a time that the state says was claimed can have come already; called after the state has responded."""
 
 
 def claim(database: Database, run: Run, *, daemon: str = "", is_believed: Belief | None = None) -> Claim:
-    """Takes a time of the schedule (``run.due``) on, or, without one, just a run. Each time is taken once.
+    """Claims a time of the schedule (``run.due``) or, without one, just a run. Each time is claimed once.
 
-    A time of the future, which a clock that was wrong wrote into the state, is not believed.
+    A future time, which a wrong clock wrote into the state, is ignored.
     """
     return database.write(lambda query: _claim(query, run, daemon, is_believed))
 
@@ -39,12 +39,12 @@ def _claim(query: Query, run: Run, daemon: str, is_believed: Belief | None) -> C
     lifecycle.remember(query, run.job, run.queued)
     if run.due is not None and not _advance(query, run.job, run.due, is_believed):
         return Claim.TAKEN
-    # The row of the job is locked now: who comes second sees the first one's run.
+    # The row of the job is locked now: the second daemon sees the run of the first.
     return Claim.OURS if lifecycle.queue(query, run, daemon) else Claim.OVERLAPPED
 
 
 def pass_over(database: Database, job: str, due: datetime, *, is_believed: Belief | None = None) -> None:
-    """Marks every time up to ``due`` as dealt with, without a run."""
+    """Marks every time up to ``due`` as handled, without a run."""
 
     def work(query: Query) -> None:
         lifecycle.remember(query, job, due)
@@ -54,12 +54,12 @@ def pass_over(database: Database, job: str, due: datetime, *, is_believed: Belie
 
 
 def _advance(query: Query, job: str, due: datetime, is_believed: Belief | None) -> bool:
-    """Whether nobody has dealt with that time yet."""
+    """Whether no daemon has handled that time yet."""
     at = due.timestamp()
     statement = "UPDATE job SET due = ? WHERE name = ? AND (due IS NULL OR due < ?) RETURNING name"
     if query(statement, at, job, at):
         return True
-    # The row is locked now, and the clock is read only now: the answer may have taken long.
+    # The row is locked now, and the clock is read only now: the response may have been slow.
     [(stored,)] = query("UPDATE job SET name = name WHERE name = ? RETURNING due", job)
     if is_believed is None or is_believed(moment(stored)):
         return False

@@ -1,7 +1,7 @@
-"""Cron expressions, with the grammar and the meaning that Debian's cron gives them.
+"""Parses cron expressions, with the grammar and semantics of Debian's cron.
 
-What Debian accepts by accident (``5-1``, which never fires, ``5*``, ``*-5``, ``1~5``) is refused by name. The
-tests ask the real one: crontab(5) of Debian's cron 3.0pl1.
+What Debian accepts by accident (``5-1``, which never fires, ``5*``, ``*-5``, ``1~5``) is refused with an error. The
+tests compare with the real one: crontab(5) of Debian's cron 3.0pl1.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Cron:
     weekdays: frozenset[int]
     """0 is Sunday."""
     is_wild: bool
-    """Minute or hour begins with ``*``: the expression follows the wall clock through daylight-saving changes."""
+    """Minute or hour starts with ``*``: the expression follows the wall clock through daylight-saving changes."""
     needs_both: bool
-    """Day of month or day of week begins with ``*``: then both must match, else either is enough."""
+    """Day of month or day of week starts with ``*``: then both must match; otherwise either is enough."""
 
     times: tuple[timedelta, ...] = field(default=(), compare=False)
-    """Of a day on which it fires: hours and minutes, in order."""
+    """The times of a day on which it fires, in order."""
 
     def fires_on(self, day: date) -> bool:
         by_date = day.day in self.days
@@ -61,31 +61,31 @@ class _Field:
     names: tuple[str, ...] = ()
 
     def values(self, text: str) -> frozenset[int]:
-        """The numbers that a field means. Raises ``ValueError`` that names the field."""
+        """Parses a field into its numbers. Raises ``ValueError`` that names the field."""
         return frozenset(number for part in text.split(",") for number in self._of_range(part))
 
     def _of_range(self, text: str) -> range:
         found = _RANGE.fullmatch(text)
         if not found:
-            raise ValueError(f"{self.name}: {text!r} is no number, name or range")
+            raise ValueError(f"{self.name}: {text!r} is not a number, a name or a range")
         star, first, last, step = found.groups()
         low = self.low if star else self._number(first)
         high = self.high if star else self._number(last or first)
         if low > high:
-            raise ValueError(f"{self.name}: {text!r} runs backwards, and cron never fires for it")
+            raise ValueError(f"{self.name}: {text!r} runs backwards, so cron would never fire")
         if step and not (star or last):
             raise ValueError(f"{self.name}: {text!r}: a step needs a range, or *")
         if step and not int(step):
-            raise ValueError(f"{self.name}: {text!r}: a step of 0 goes nowhere")
+            raise ValueError(f"{self.name}: {text!r}: a step cannot be 0")
         return range(low, high + 1, int(step or 1))
 
     def _number(self, word: str) -> int:
         if not word.isdigit():
             if word.lower() not in self.names:
-                raise ValueError(f"{self.name}: {word!r} is no name of one")
+                raise ValueError(f"{self.name}: {word!r} is not a valid name")
             return self.names.index(word.lower()) + self.low
         if not self.low <= int(word) <= self.high:
-            raise ValueError(f"{self.name}: {word} is not within {self.low}-{self.high}")
+            raise ValueError(f"{self.name}: {word} is not between {self.low} and {self.high}")
         return int(word)
 
 
@@ -99,7 +99,7 @@ _FIELDS = (
 
 
 def parse_cron(text: str) -> Cron:
-    """Five fields, or a nickname. Raises ``ValueError`` that says which field is wrong, and why."""
+    """Parses five fields, or a nickname. Raises ``ValueError`` that says which field is wrong, and why."""
     words = NICKNAMES.get(text, text).split()
     if len(words) != len(_FIELDS):
         raise ValueError(f"{text!r} has {len(words)} fields instead of 5: minute, hour, day, month, day of week")
@@ -117,5 +117,5 @@ def parse_cron(text: str) -> Cron:
         times=tuple(timedelta(hours=hour, minutes=minute) for hour in sorted(hours) for minute in sorted(minutes)),
     )
     if cron.needs_both and min(days) > max(_LONGEST[month] for month in months):
-        raise ValueError(f"{text!r} never comes: those months have fewer days")
+        raise ValueError(f"{text!r} never occurs: those months have fewer days")
     return cron

@@ -1,8 +1,8 @@
-"""Daemons that share a state, and how they share the work: evenly by load, without talking to one another.
+"""Daemons that share a state distribute the work evenly by load, without talking to one another.
 
-Every daemon that sees a time come works out, from the same rows, who should take it on. Those whose turn it is not
-hold back for a moment, and then take what nobody took: a daemon that is gone or frozen costs its share that moment,
-and nothing else. The claim itself decides, so views that differ do no harm.
+When a time comes, every daemon works out from the same rows which of them should claim it. The others wait for a
+moment, and then claim what is left: a daemon that is gone or frozen delays its share by that moment, and nothing
+else. The claim itself decides, so differing views do no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keepstep.state.database import Database, Query
 
 _HOLD = timedelta(seconds=2)
 _EACH = timedelta(milliseconds=50)
-"""For a claim on a busy machine."""
+"""Seconds that a claim may take on a busy machine."""
 _ALIVE = 60.0
 """Seconds since its last sign of life, by the state's clock."""
 _RECENT = 3600.0
@@ -26,7 +26,7 @@ _RECENT = 3600.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Load:
-    """What a daemon has to do: fewer open runs come first, then fewer that it took within an hour."""
+    """The load of a daemon: first its open runs, then the runs that it claimed within an hour."""
 
     open: int = 0
     recent: int = 0
@@ -41,7 +41,7 @@ class Members:
         self._host = host
 
     def sign(self, now: datetime) -> None:
-        """Gives a sign of life, and forgets those who have not given one for long."""
+        """Gives a sign of life, and removes daemons that have been silent for long."""
         at = now.timestamp()
         statement = "INSERT INTO daemon VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen"
 
@@ -55,7 +55,7 @@ class Members:
         self._database.write(lambda query: query("DELETE FROM daemon WHERE id = ?", self.id))
 
     def loads(self, now: datetime) -> dict[str, Load]:
-        """Of every daemon that is alive, this one always among them."""
+        """The load of every live daemon, always including this one."""
         at = now.timestamp()
 
         def work(query: Query) -> dict[str, Load]:
@@ -73,12 +73,12 @@ class Members:
 
 
 def hold(jobs: int) -> timedelta:
-    """How long the others leave their times to the daemons whose turn it is, when so many jobs are due at once."""
+    """How long other daemons wait for the daemon whose turn it is, when this many jobs are due at once."""
     return _HOLD + jobs * _EACH
 
 
 def shares(due: Iterable[tuple[str, datetime]], loads: Mapping[str, Load]) -> dict[str, str]:
-    """Whose turn each job is: one after the other goes to the daemon with the least to do.
+    """Assigns each job to a daemon: one after the other goes to the daemon with the least load.
 
     The order of jobs, and the choice between daemons with equal loads, come from hashes: the same everywhere, and
     different for every time.

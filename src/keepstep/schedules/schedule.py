@@ -1,7 +1,7 @@
-"""When a job is due: cron expressions in a time zone, and ``@every``.
+"""Computes when a job is due: cron expressions in a time zone, and ``@every``.
 
-Daylight saving, as Debian's cron(8) has it: of a job at a fixed time, a time that is skipped comes right after the
-change, and a time that comes twice counts once. A job with ``*`` in its minute or hour follows the wall clock.
+Daylight saving works as in Debian's cron(8). A job at a fixed time that is skipped runs right after the change, and
+one whose time comes twice runs once. A job with ``*`` in its minute or hour follows the wall clock.
 ``@every`` counts from 1970, so that all machines agree and a restart changes nothing.
 """
 
@@ -20,7 +20,7 @@ from keepstep.schedules.cron import Cron, parse_cron
 from keepstep.units import parse_duration
 
 _HORIZON = timedelta(days=366 * 9)
-"""The 29th of February comes within eight years, also around 2100."""
+"""The 29th of February comes within eight years, even around 2100."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL = Path("/etc/localtime")
 
@@ -38,19 +38,19 @@ class Schedule:
         return self.cron is None and self.every is None
 
     def after(self, moment: datetime) -> datetime | None:
-        """The first time it is due later than ``moment``; UTC. None when there is none within nine years."""
+        """The first due time after ``moment``, in UTC. None if there is none within nine years."""
         if self.every:
             return _EPOCH + ((moment - _EPOCH) // self.every + 1) * self.every
         return next(self._times(moment), None) if self.cron else None
 
     def period(self, moment: datetime) -> timedelta | None:
-        """How long it is from the next time to the one behind it."""
+        """The time between the next due time and the one after it."""
         first = self.after(moment)
         second = first and self.after(first)
         return second - first if first and second else None
 
     def latest(self, since: datetime, until: datetime) -> datetime | None:
-        """The last time it was due later than ``since``, and not later than ``until``."""
+        """The last due time after ``since`` and not after ``until``."""
         if self.every:
             found = _EPOCH + (until - _EPOCH) // self.every * self.every
             return found if found > since else None
@@ -64,14 +64,14 @@ class Schedule:
         return None
 
     def _times(self, moment: datetime) -> Iterator[datetime]:
-        """Later than ``moment``, earliest first. Days are looked at one by one, each with its own oddities."""
+        """Due times after ``moment``, earliest first. Works day by day, because clock changes make days differ."""
         today = moment.astimezone(self.zone).date()
         # A time that is skipped, or comes twice, may belong to the day before.
         for ahead in range(-1, _HORIZON.days):
             yield from sorted(each for each in self._of(today + timedelta(days=ahead)) if each > moment)
 
     def _of(self, day: date) -> Iterable[datetime]:
-        """The moments that belong to a local day."""
+        """The due times of a local day."""
         assert self.cron
         if not self.cron.fires_on(day):
             return ()
@@ -82,7 +82,7 @@ class Schedule:
         return {moment for after in self.cron.times for moment in self._real(midnight.replace(tzinfo=None) + after)}
 
     def _real(self, wall: datetime) -> list[datetime]:
-        """The moments at which the clock on the wall shows that time, or at which it is caught up."""
+        """The moments at which the local clock shows that time, or the end of the gap that skips it."""
         assert self.cron
         moments = [wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
         if moments[0] == moments[1]:
@@ -104,9 +104,9 @@ class Schedule:
 
 
 def parse_schedule(text: str, zone: tzinfo | None = None) -> Schedule:
-    """A cron expression, ``@hourly`` and its like, ``@reboot``, or ``@every 5m``. Raises ``ValueError``.
+    """Parses a cron expression, ``@hourly`` and the like, ``@reboot``, or ``@every 5m``. Raises ``ValueError``.
 
-    The same text in the same zone is the same object, however often it is parsed: one of every minute is large.
+    The same text in the same zone gives the same object, because a schedule of every minute is large.
     """
     return _parsed(text.strip(), zone or local_zone())
 
@@ -118,23 +118,23 @@ def _parsed(text: str, zone: tzinfo) -> Schedule:
     if text.startswith("@every"):
         every = parse_duration(text.removeprefix("@every").strip())
         if every < timedelta(seconds=1):
-            raise ValueError("@every needs a second at least")
+            raise ValueError("@every needs at least one second")
         return Schedule(every=every)
     return Schedule(cron=parse_cron(text), zone=zone)
 
 
 def zone_of(name: str) -> tzinfo:
-    """A time zone by its name, such as Europe/Berlin. Raises ``ValueError``."""
+    """Returns the time zone of that name, such as Europe/Berlin. Raises ``ValueError``."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"{name!r} is no time zone that this machine knows; write one like Europe/Berlin"
+            f"{name!r} is not a time zone known to this machine; write one like Europe/Berlin"
         ) from None
 
 
 def local_zone() -> tzinfo:
-    """The machine's: ``TZ``, else ``/etc/localtime``, else UTC."""
+    """The machine's time zone: ``TZ``, otherwise ``/etc/localtime``, otherwise UTC."""
     if name := os.environ.get("TZ", "").removeprefix(":"):
         return zone_of(name)
     try:
@@ -145,5 +145,5 @@ def local_zone() -> tzinfo:
 
 @lru_cache(4)
 def _zone_in(data: bytes) -> tzinfo:
-    """One object for one content: zones that were read from files are equal to nothing but themselves."""
+    """Returns one object per content, because zones read from files equal only themselves."""
     return ZoneInfo.from_file(BytesIO(data))

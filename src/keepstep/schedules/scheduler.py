@@ -1,8 +1,8 @@
-"""Which jobs are due. It starts nothing, sleeps nowhere and asks no clock: time and starts are the caller's.
+"""Decides which jobs are due. Starts nothing, never sleeps and reads no clock: those are the caller's part.
 
-A time is taken on in the state before it is acted on, so it is acted on once, whoever else shares the state. What
-was due while no daemon ran is made up for by one run, or passed over, as the job says. A run whose process died
-with its machine or daemon is written down as lost, and its job runs again at once, wherever a daemon is alive.
+A time is claimed in the state before anything runs, so it runs once even if several daemons share the state. Times
+that were missed while no daemon ran are made up for by one run, or skipped, as the job says. A run whose process
+died with its machine or daemon is recorded as lost, and its job runs again at once, wherever a daemon is alive.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from keepstep.schedules.schedule import Schedule
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _BATCH = 20
-"""Times that one tick takes on, of those that several daemons share; what is taken starts before more is."""
+"""Maximum times that one tick claims when daemons share them; claimed runs start before more are claimed."""
 _LATE = timedelta(minutes=1)
-"""Later than its time by more than this, a run is one that was missed."""
+"""A run that is later than its time by more than this was missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What the scheduler has to know of a job."""
+    """What the scheduler needs to know about a job."""
 
     kind: str
     schedule: Schedule | None = None
     jitter: timedelta = timedelta(0)
     makes_up: bool = True
-    """Whether one run makes up for times that were missed."""
+    """Whether one run makes up for missed times."""
     at_startup: bool = False
 
 
@@ -46,7 +46,7 @@ class _Next:
     starts: datetime
     """``due`` with jitter."""
     held: datetime | None = None
-    """Until then the time is left to another daemon, whose turn it is."""
+    """Until then the time is left to the daemon whose turn it is."""
 
     @property
     def wakes(self) -> datetime:
@@ -54,16 +54,16 @@ class _Next:
 
 
 class Scheduler:
-    """The times of all jobs. ``set_jobs``, then ``tick`` when ``wake`` says so, or at any other time.
+    """Schedules all jobs. Call ``set_jobs``, then ``tick`` when ``wake`` says so, or at any other time.
 
-    A fault of the state loses nothing: what could not be asked stays due, and a claim whose answer was lost is
-    looked up by the next tick.
+    A failure of the state loses nothing: unclaimed times stay due, and a claim whose response was lost is looked up
+    by the next tick.
     """
 
     def __init__(
         self, history: History, host: str, is_dead: Callable[[Run], bool], members: Members | None = None
     ) -> None:
-        """``is_dead`` looks whether the lock of a silent run's job is free."""
+        """``is_dead`` checks whether the lock of a silent run's job is free."""
         self._history = history
         self._host = host
         self._members = members
@@ -73,13 +73,13 @@ class Scheduler:
         self._wanted: list[tuple[str, str]] = []
         """Jobs to be started now, and why."""
         self._unsure: dict[str, Run] = {}
-        """Claims whose answer the state did not give."""
+        """Claims whose response was lost."""
         self._last: datetime | None = None
         self._since = time.monotonic()
         self.overlapped = 0
 
     def set_jobs(self, jobs: Mapping[str, Timing], now: datetime, since: float | None = None) -> None:
-        """Takes jobs on, at the start and after a reload: all of them, or, when the state is away, none.
+        """Sets the jobs, at the start and after a reload: all of them or, if the state is unavailable, none.
 
         Those whose timing is the same keep their next time. ``since`` as for :meth:`tick`.
         """
@@ -90,7 +90,7 @@ class Scheduler:
         self._jobs = dict(jobs)
 
     def startup(self, now: datetime) -> list[Run]:
-        """The runs of jobs that run when the daemon starts, and of those that its last end cut short."""
+        """Returns runs for jobs with ``at_startup``, and for those that the last shutdown interrupted."""
         wanted = {name: "startup" for name, job in self._jobs.items() if job.at_startup or _is_reboot(job)}
         for name in self._jobs:
             last = self._history.last_ended(name, now)
@@ -100,7 +100,7 @@ class Scheduler:
         return self._collected([], now)
 
     def next(self, job: str) -> datetime | None:
-        """When a job starts next, jitter included."""
+        """When a job starts next, including jitter."""
         return self._next[job].starts if job in self._next else None
 
     def wake(self) -> datetime | None:
@@ -108,10 +108,10 @@ class Scheduler:
         return min((upcoming.wakes for upcoming in self._next.values()), default=None)
 
     def tick(self, now: datetime, since: float | None = None) -> list[Run]:
-        """Takes on what is due, and returns the runs that are to be started here. Raises :class:`Error`.
+        """Claims what is due, and returns the runs that this daemon must start. Raises :class:`Error`.
 
-        ``since`` is what the monotonic clock said before ``now`` was read: a process that is frozen in between, or
-        a state that answers late, must not take what others did meanwhile for the future.
+        ``since`` is the monotonic time before ``now`` was read: a process that is frozen in between, or a state
+        that responds late, must not mistake what others did meanwhile for the future.
         """
         self._since = time.monotonic() if since is None else since
         if self._last and now < self._last:
@@ -121,9 +121,9 @@ class Scheduler:
         return self._collected(due, now)
 
     def reap(self, now: datetime, ours: Collection[str]) -> list[Run]:
-        """Writes down runs that died unnoticed, and returns the runs that go on in their place.
+        """Records runs that died unnoticed as lost, and returns the runs that replace them.
 
-        To be called at even intervals. ``ours`` are the runs that the caller looks after itself.
+        Call it at regular intervals. ``ours`` are the runs that the caller supervises itself.
         """
         for run in self._reaper.lost(now, ours):
             if run.job in self._jobs and run.cause != "resumed":
@@ -131,7 +131,7 @@ class Scheduler:
         return self._collected([], now)
 
     def _collected(self, due: list[str], now: datetime) -> list[Run]:
-        """The runs that are ours to start. A fault is raised unless there are some: the next call meets it."""
+        """The runs that this daemon must start. Raises an error only if there are none: the next call meets it."""
         started: list[Run] = []
         try:
             started += self._found(now)
@@ -149,7 +149,7 @@ class Scheduler:
         return started
 
     def _found(self, now: datetime) -> Iterable[Run]:
-        """Claims that succeeded though their answers were lost."""
+        """Yields claims that succeeded although their responses were lost."""
         for key, run in list(self._unsure.items()):
             self._history.keep([key], at=now)
             known = self._history.get(key)
@@ -158,7 +158,7 @@ class Scheduler:
                 yield run
 
     def _ours(self, due: list[str], now: datetime) -> list[str]:
-        """The due jobs that this daemon takes on now; the others are left to the daemon whose turn it is."""
+        """The due jobs that this daemon claims now; the others are left to the daemons whose turn it is."""
         if not due or self._members is None:
             return due
         loads = self._members.loads(now)
@@ -177,7 +177,7 @@ class Scheduler:
         return mine[:_BATCH]
 
     def _untaken(self, due: list[str], now: datetime) -> list[str]:
-        """Those that no daemon has taken on yet; the others go on to their next times."""
+        """The jobs that no daemon has claimed yet; the others move to their next times."""
         taken = self._history.dues()
         left = []
         for name in due:
@@ -189,7 +189,7 @@ class Scheduler:
         return left
 
     def _set_back(self, now: datetime) -> None:
-        """The clock was put back: times that were worked out before it was are worked out again."""
+        """Recomputes the next times after the clock was set back."""
         for name, upcoming in list(self._next.items()):
             timing = self._jobs[name]
             horizon = timing.schedule.after(now) if timing.schedule else None
@@ -197,12 +197,12 @@ class Scheduler:
                 self._next[name] = again
 
     def _first(self, name: str, timing: Timing, now: datetime) -> _Next | None:
-        """A job that is new here goes on where it was left, by whichever daemon; one that was changed, from now."""
+        """A job that is new to this daemon continues where any daemon left it; a changed one starts from now."""
         if timing.schedule is None or timing.schedule.is_startup:
             return None
         facts, is_believed = self._history.facts(name), self._belief(timing, now)
         if facts is None or facts.due is None or not is_believed(facts.due):
-            # A daemon that dies before the first time knows at its return what it missed.
+            # So that a daemon that dies before the first time knows afterwards what it missed.
             pass_over(self._history.database, name, now, is_believed=is_believed)
         elif name not in self._jobs:
             return self._upcoming(name, timing, facts.due)
@@ -212,7 +212,7 @@ class Scheduler:
         due = timing.schedule.after(since) if timing.schedule else None
         if due is None:
             return None
-        # The same on every machine and after every restart.
+        # Jitter is the same on every machine and after every restart.
         share = random.Random(f"{name} {due.isoformat()}").random()
         return _Next(due, due + share * timing.jitter)
 
@@ -232,7 +232,7 @@ class Scheduler:
         return run
 
     def _go_on(self, name: str, due: datetime) -> None:
-        """To the time that follows ``due``."""
+        """Moves the job to the time after ``due``."""
         following = self._upcoming(name, self._jobs[name], due)
         if following:
             self._next[name] = following
@@ -246,7 +246,7 @@ class Scheduler:
         )
 
     def _belief(self, timing: Timing, now: datetime) -> Belief:
-        """No daemon takes a time on before it has come: one after the schedule's own next is of a wrong clock."""
+        """No daemon claims a time early: one later than the next due time was written by a wrong clock."""
 
         def is_believed(due: datetime) -> bool:
             present = now + timedelta(seconds=time.monotonic() - self._since)

@@ -1,4 +1,4 @@
-"""The time of day as the state has it, so that machines whose clocks differ agree when a time has come."""
+"""The time of day of the state, so that machines whose clocks differ agree when a time has come."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keepstep.state.database import Database
 
 
 class StateClock:
-    """A :class:`Clock` that goes on from the last answer of the state's machine.
+    """A :class:`Clock` that is set by the machine of the state.
 
     In between it follows this machine's monotonic clock, so that a jump of the local time of day changes nothing.
     """
@@ -20,7 +20,7 @@ class StateClock:
         self._offset = 0.0
 
     def ask(self) -> None:
-        """Sets the clock. Raises :class:`Error` while the state is away; the clock goes on as it was."""
+        """Sets the clock. Raises :class:`Error` while the state is unavailable; the clock then keeps its offset."""
         before = self._clock.monotonic()
         told = self._database.now()
         after = self._clock.monotonic()

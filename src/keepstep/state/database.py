@@ -1,6 +1,6 @@
 """The state's database: SQLite in a file, or a PostgreSQL that several machines share.
 
-Statements are written once, with ``?`` for values and ``RETURNING`` where it matters whether something was done.
+Statements are written once for both, with ``?`` for values and ``RETURNING`` to see whether a row was changed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from keepstep.state.schema import STEPS, VERSION
 T = TypeVar("T")
 
 Query = Callable[..., list[tuple[Any, ...]]]
-"""``query(statement, *values)``: the rows that came of it."""
+"""``query(statement, *values)`` returns the resulting rows."""
 
 _BUSY = 30.0
 """Seconds that a writer waits for another one."""
 
 
 class Database(Protocol):
-    """Whole transactions. Safe for many threads; after a fault the next call connects again.
+    """Runs whole transactions. Thread-safe; after an error the next call connects again.
 
-    Raises :class:`Transient` where trying again may help; after it a transaction is done whole or not at all, and
-    nobody knows which.
+    Raises :class:`Transient` if a retry may help; the transaction was then applied completely or not at all, and it
+    is unknown which.
     """
 
     shown: str
@@ -43,7 +43,7 @@ class Database(Protocol):
     def write(self, work: Callable[[Query], T]) -> T: ...
 
     def now(self) -> float:
-        """The time of the machine that has the state, in seconds since 1970: the same for all who share it."""
+        """The time of the state's machine, in seconds since 1970: the same for everybody who shares it."""
         ...
 
     def close(self) -> None: ...
@@ -124,18 +124,18 @@ def _writing(path: Path) -> sqlite3.Connection:
 
 
 def _looking(path: Path) -> sqlite3.Connection:
-    """Opens the file without making anything.
+    """Opens the file without creating anything.
 
-    While nobody has it open there is no log beside it, and it is read as it is ("immutable"): SQLite would make the
-    log, and its index, otherwise. Each transaction looks again, as a writer may have come.
+    While no process has it open there is no write-ahead log, and it is read as "immutable": otherwise SQLite would
+    create the log and its index. Each transaction checks again, because a writer may have started.
     """
     try:
         path.stat()
     except FileNotFoundError:
-        raise NotFound(f"there is no state {path} yet", hint="the first run of a job makes it") from None
+        raise NotFound(f"the state {path} does not exist yet", hint="the first run of a job creates it") from None
     except OSError as exc:
-        hint = "look as the user of the state, or as root"
-        raise ConfigError(f"cannot look at the state {path}: {exc.strerror}", hint=hint) from exc
+        hint = "run this as the owner of the state, or as root"
+        raise ConfigError(f"cannot read the state {path}: {exc.strerror}", hint=hint) from exc
     mode = "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"
     connection = sqlite3.connect(
         f"{path.as_uri()}?{mode}", uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
@@ -145,7 +145,7 @@ def _looking(path: Path) -> sqlite3.Connection:
     try:
         with closing(connection.execute(_HAS_TABLES)) as found:
             if not found.fetchone():
-                raise NotFound(f"there is no state in {path} yet", hint="the first run of a job makes it")
+                raise NotFound(f"there is no state in {path} yet", hint="the first run of a job creates it")
     except BaseException:
         connection.close()
         raise
@@ -164,15 +164,15 @@ def _version_of(query: Query) -> int:
 
 
 def version_of(query: Query) -> int:
-    """The version of the tables, which are there. Raises :class:`ConfigError` for those of a later keepstep."""
+    """The version of the existing tables. Raises :class:`ConfigError` for those of a newer keepstep."""
     [(version,)] = query("SELECT version FROM keepstep_schema")
     if version > VERSION:
-        raise ConfigError(f"the state was written by a later keepstep (format {version})", hint="upgrade keepstep")
+        raise ConfigError(f"the state was written by a newer keepstep (format {version})", hint="upgrade keepstep")
     return int(version)
 
 
 def migrate(query: Query, version: int) -> None:
-    """Takes the steps from that version to the present one; 0 is no tables at all."""
+    """Migrates the tables from that version to the current one; 0 means that there are none."""
     for step in STEPS[version:]:
         for statement in step:
             query(statement)
@@ -186,7 +186,7 @@ _PASSING = (
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_CANTOPEN,
 )
-"""Primary result codes of what may be over in a while: a full disk, a busy file, no descriptors left."""
+"""Primary result codes of temporary failures: a full disk, a busy file, no descriptors left."""
 
 
 def _explained(path: Path, exc: sqlite3.Error) -> Error:
@@ -194,10 +194,10 @@ def _explained(path: Path, exc: sqlite3.Error) -> Error:
     if code == sqlite3.SQLITE_FULL:
         return Transient(f"the state {path} cannot grow: {exc}", hint=f"free space on the disk of {path.parent}")
     if code in _PASSING:
-        return Transient(f"the state {path} does not answer: {exc}")
+        return Transient(f"the state {path} does not respond: {exc}")
     return _unusable(path, str(exc))
 
 
 def _unusable(path: Path, why: str, *, hint: str | None = None) -> ConfigError:
-    own = "set [state] url to a file of your own"
+    own = "set [state] url to a file that this user can write"
     return ConfigError(f"cannot keep the state in {path}: {why}", hint=f"{hint}; or {own}" if hint else own)

@@ -1,4 +1,4 @@
-"""Files of the state: private, nobody else's, and usable by the state's user also when root made them."""
+"""Files of the state: private, and usable by the owner of the state even if root created them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def ensure(path: Path) -> None:
-    """Makes a file, with its folder, when it is missing, and refuses one that is not to be trusted.
+    """Creates a missing file with its folder, and refuses an existing one that cannot be trusted.
 
     A file that exists is not opened: with the first descriptor of it that a process closes, the process loses the
     locks that SQLite holds on it (fcntl(2), "record locks"). Raises ``OSError``.
@@ -25,10 +25,11 @@ def ensure(path: Path) -> None:
 
 
 def opened(path: Path, *, like: Path | None = None) -> int:
-    """The descriptor of a file, which is made, with its folder, when it is missing. Raises ``OSError``.
+    """Opens a file, and creates it with its folder if it is missing. Raises ``OSError``.
 
-    A new file gets the owner, group and mode of ``like`` where that exists, else the owner of its folder and 0600.
-    A file of a user who is neither this one, nor root, nor the folder's owner is refused: it was put there.
+    A new file gets the owner, group and mode of ``like`` if that exists, otherwise the owner of its folder and
+    0600. A file that belongs neither to this user, nor to root, nor to the folder's owner is refused: it was
+    planted.
     """
     descriptor = _created(path, like)
     if descriptor is None:
@@ -42,7 +43,7 @@ def opened(path: Path, *, like: Path | None = None) -> int:
 
 
 def _created(path: Path, like: Path | None) -> int | None:
-    """The descriptor of a new file; None where there is one."""
+    """The descriptor of a new file; None if the file exists."""
     with suppress(FileExistsError):
         path.parent.mkdir(mode=0o700, parents=True)
     try:

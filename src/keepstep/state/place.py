@@ -1,8 +1,8 @@
-"""Where the state is: the one object that knows its address.
+"""The location of the state: the only object that knows its address.
 
 It parses the address, never shows a user or a password, opens the state to read or to write, holds the jobs' locks,
-and says where later runs find notes. A mistake in the address is explained without quoting any of it, because a
-password may stand anywhere in an address that is wrong.
+and knows the folder in which runs leave notes for later ones. A mistake in the address is explained without quoting
+any of it, because a malformed address may have the password anywhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT = "sqlite:////var/lib/keepstep/state.db"
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]*)(?::\d{1,5})?")
 _PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)\??(?P<query>[^#]*)#?(?P<fragment>.*)", re.DOTALL)
-"""Of what follows ``://`` (RFC 3986, appendix B); newer releases of urllib refuse several hosts with brackets."""
+"""The parts after ``://`` (RFC 3986, appendix B). Newer releases of urllib refuse several hosts with brackets."""
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -37,16 +37,16 @@ class StatePlace:
     path: Path | None
     """The file of a SQLite state, absolute; None for PostgreSQL."""
     shown: str
-    """The address for people: without user, password and options."""
+    """The address without user, password and options."""
     _url: Secret
     _is_own: bool = False
-    """The state of one user, who did not configure any: done without where it cannot be kept."""
+    """The default state of one user: runs go on without it if it cannot be kept."""
 
     def __str__(self) -> str:
         return self.shown
 
     def open(self) -> Database:
-        """Opens the state to write; makes what is missing, and brings older tables up to date.
+        """Opens the state for writing; creates what is missing, and migrates older tables.
 
         Raises :class:`ConfigError` and :class:`Transient`.
         """
@@ -55,16 +55,16 @@ class StatePlace:
         return self._postgres(is_reader=False)
 
     def look(self) -> Database:
-        """Opens the state to read. Creates and changes nothing, and needs no more than the right to read.
+        """Opens the state for reading. Creates and changes nothing, and needs only read permission.
 
-        Raises :class:`NotFound` while there is no state, :class:`ConfigError` and :class:`Transient`.
+        Raises :class:`NotFound` if there is no state yet, :class:`ConfigError` and :class:`Transient`.
         """
         if self.path:
             return Sqlite(self.path, is_reader=True)
         return self._postgres(is_reader=True)
 
     def ask(self, question: str) -> list[tuple[Any, ...]]:
-        """Asks a PostgreSQL in which there may be no state yet. Changes nothing."""
+        """Queries a PostgreSQL in which there may be no state yet. Changes nothing."""
         from keepstep.state.postgres import ask
 
         return ask(self._url, question)
@@ -72,7 +72,7 @@ class StatePlace:
     def lock(self, job: str) -> AbstractContextManager[None]:
         """Holds the job's lock, the same for all users and hosts that share the state.
 
-        Raises :class:`Locked` at once when another run has it, :class:`ConfigError` where no lock can be kept.
+        Raises :class:`Locked` at once if another run has it, and :class:`ConfigError` if locks are impossible.
         """
         if self.path:
             return only_run(job, self.path)
@@ -81,7 +81,7 @@ class StatePlace:
         return only_run_anywhere(job, self._url)
 
     def is_free(self, job: str) -> bool:
-        """Whether nobody holds the job's lock. It is looked at, not taken: somebody may be about to."""
+        """Whether the job's lock is free. It is checked, not taken, so another process may take it at any time."""
         if self.path:
             return not is_held(job, self.path)
         from keepstep.state.shared_lock import is_free
@@ -90,23 +90,23 @@ class StatePlace:
 
     @property
     def is_shared(self) -> bool:
-        """Whether machines share it. Their locks are sessions, which a living holder can lose for a moment."""
+        """Whether machines share it. Their locks are sessions, which a live holder can lose for a moment."""
         return self.path is None
 
     @property
     def is_optional(self) -> bool:
-        """Whether nobody asked for this state: a run goes on without one that cannot be kept."""
+        """Whether this state was not configured: a run then goes on even if it cannot be kept."""
         return self._is_own
 
     @property
     def notes(self) -> Path | None:
-        """The folder in which runs leave notes for later ones: beside the state, else the user's own. Not made."""
+        """The folder for notes to later runs: that of the state, otherwise the user's. Not created."""
         if self.path and os.access(self.path.parent, os.W_OK):
             return self.path.parent
         return own_folder()
 
     def check_driver(self) -> None:
-        """Raises :class:`ConfigError` for options that PostgreSQL's client does not know. Connects to nothing."""
+        """Raises :class:`ConfigError` for options that PostgreSQL's client does not know. Does not connect."""
         if not self.path:
             from keepstep.state.postgres import options_of
 
@@ -124,17 +124,17 @@ class StatePlace:
 
 
 def parse_place(url: str) -> StatePlace:
-    """Reads ``sqlite:///path`` or ``postgresql://…``. Raises ``ValueError`` that quotes nothing of it."""
+    """Parses ``sqlite:///path`` or ``postgresql://…``. Raises ``ValueError`` that quotes nothing of it."""
     kind, mark, rest = url.partition("://")
     if mark and kind == "sqlite":
         return _file(rest)
     if mark and kind in ("postgresql", "postgres"):
         return _server(url, rest)
-    raise ValueError(f"this is no address of a state; {FORMS}")
+    raise ValueError(f"this is not the address of a state; {FORMS}")
 
 
 def place_of(url: str) -> StatePlace:
-    """As :func:`parse_place`, for addresses that come from elsewhere. Raises :class:`ConfigError`."""
+    """Like :func:`parse_place`, but raises :class:`ConfigError`."""
     try:
         return parse_place(url)
     except ValueError as exc:
@@ -142,7 +142,7 @@ def place_of(url: str) -> StatePlace:
 
 
 def default_place() -> StatePlace:
-    """The state where none is configured: the machine's where this user may write it, else the user's own."""
+    """The default state: the machine's if this user can write it, otherwise the user's own."""
     usual = parse_place(DEFAULT)
     assert usual.path
     nearest = next(folder for folder in usual.path.parents if os.path.exists(folder))
@@ -152,7 +152,7 @@ def default_place() -> StatePlace:
 
 
 def own_folder() -> Path | None:
-    """This user's folder for what programs remember (XDG base directories); None without a home. Not made."""
+    """This user's folder for state files (XDG base directories); None without a home. Not created."""
     given = os.environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(given):
         return Path(given) / "keepstep"
@@ -161,7 +161,7 @@ def own_folder() -> Path | None:
 
 
 def is_usable(folder: Path) -> bool:
-    """True when the folder is this user's alone to write to; it is made when it is missing."""
+    """Whether only this user can write to the folder, which is created if it is missing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat(follow_symlinks=False)
@@ -187,13 +187,13 @@ def _file(rest: str) -> StatePlace:
 
 
 def _server(url: str, rest: str) -> StatePlace:
-    """RFC 3986, and several hosts as libpq takes them (PostgreSQL's manual, 34.1.1.2)."""
+    """Parses the address: RFC 3986, and several hosts as in libpq (PostgreSQL's manual, 34.1.1.2)."""
     if _BROKEN_ESCAPE.search(url):
-        raise ValueError("a % in the address begins no escape; write a % of a password as %25")
+        raise ValueError("a % in the address does not start an escape; write a % in a password as %25")
     if any(ord(letter) <= 0x20 for letter in url):
-        raise ValueError("the address has a space or a control character; write a space as %20")
+        raise ValueError("the address contains a space or a control character; write a space as %20")
     parts = _PARTS.fullmatch(rest)
-    assert parts  # every text has these parts, possibly empty
+    assert parts  # every text has these parts, which may be empty
     hosts, database = parts["authority"].rpartition("@")[2], parts["path"].removeprefix("/")
     is_whole = all(_HOST.fullmatch(host) for host in hosts.split(","))
     if (
@@ -204,8 +204,8 @@ def _server(url: str, rest: str) -> StatePlace:
         or "/" in database
     ):
         raise ValueError(
-            "a character of user or password has to be escaped: @ as %40, / as %2F, : as %3A, # as %23"
+            "a character of the user or password must be escaped: @ as %40, / as %2F, : as %3A, # as %23"
         )
     if "@" in parts["query"] or "?" in parts["query"]:
-        raise ValueError("a ? or @ of user or password has to be escaped: ? as %3F, @ as %40")
+        raise ValueError("a ? or @ in the user or password must be escaped: ? as %3F, @ as %40")
     return StatePlace(None, f"postgresql://{hosts}/{database}", Secret(url))

@@ -21,9 +21,9 @@ from keepstep.state.schema import VERSION
 T = TypeVar("T")
 
 _LOCK = 0x6B656570
-"""Advisory lock of those who make the tables: ``keep`` in ASCII."""
+"""Advisory lock held while creating the tables: ``keep`` in ASCII."""
 _PATIENCE = 30.0
-"""Seconds for one transaction. A network that swallows packets and acknowledges them is noticed by nothing else."""
+"""Seconds for one transaction. Nothing else detects a network that acknowledges packets but drops them."""
 
 _OPTIONS = {
     "connect_timeout": 10,
@@ -32,7 +32,7 @@ _OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
     "application_name": "keepstep",
-    # The server, too, finds out within half a minute that a machine is gone, and frees its locks.
+    # The server also detects within half a minute that a machine is gone, and frees its locks.
     "options": "-c statement_timeout=20s -c lock_timeout=10s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
     " -c tcp_keepalives_count=3 -c tcp_user_timeout=25s -c search_path=keepstep",
 }
@@ -58,7 +58,7 @@ def options_of(url: Secret) -> dict[str, Any]:
 
 
 def connect(url: Secret, *, is_reader: bool = False) -> psycopg.Connection[Any]:
-    """A connection that notices within 25 s that the other side has gone. Never says the password."""
+    """Opens a connection that detects within 25 s that the server is gone. Errors never contain the password."""
     given = options_of(url)
     options: dict[str, Any] = {**_OPTIONS, **given}
     if "options" in given:
@@ -72,7 +72,7 @@ def connect(url: Secret, *, is_reader: bool = False) -> psycopg.Connection[Any]:
 
 
 def explained(exc: psycopg.Error, user: str = "…", *, is_reader: bool = False) -> Error:
-    """What is wrong, in the server's words, and whether it may pass."""
+    """The error in the server's words, :class:`Transient` if a retry may help."""
     said = " ".join(str(exc).split())
     if isinstance(exc, errors.InsufficientPrivilege):
         fix = (_READ_GRANT if is_reader else _WRITE_GRANT).format(f'"{user}"')
@@ -80,13 +80,13 @@ def explained(exc: psycopg.Error, user: str = "…", *, is_reader: bool = False)
     if isinstance(exc, errors.UndefinedTable | errors.UndefinedColumn):
         return Transient(f"the state's tables are missing: {said}")
     if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError) and "authentication" not in said:
-        return Transient(f"the state's PostgreSQL does not answer: {said}")
-    hint = "see [state] url, and the rights of its user"
+        return Transient(f"the state's PostgreSQL does not respond: {said}")
+    hint = "check [state] url and the privileges of its user"
     return ConfigError(f"the state's PostgreSQL refuses: {said}", hint=hint)
 
 
 def ask(url: Secret, question: str) -> list[tuple[Any, ...]]:
-    """The answer to a question, from a connection that cannot change anything."""
+    """Runs a query on a read-only connection."""
     connection = connect(url, is_reader=True)
     try:
         with limited(connection), connection:
@@ -96,7 +96,7 @@ def ask(url: Secret, question: str) -> list[tuple[Any, ...]]:
 
 
 class Postgres:
-    """One connection, opened when it is needed."""
+    """A state in PostgreSQL, through one connection that is opened when needed."""
 
     def __init__(self, url: Secret, shown: str, *, is_reader: bool = False) -> None:
         self.shown = shown
@@ -143,17 +143,17 @@ class Postgres:
         return self._connection
 
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
-        """Makes what is missing, for those who write; no right to make it is needed when nothing is."""
+        """Creates missing tables for writers; needs no permission to create them if they exist."""
         query = _asking(connection)
         if query(_HAS_TABLES) and not query("SELECT 1 WHERE has_schema_privilege('keepstep', 'USAGE')"):
             raise explained(
-                errors.InsufficientPrivilege("no right to use the schema keepstep"),
+                errors.InsufficientPrivilege("no permission to use the schema keepstep"),
                 self._user,
                 is_reader=self._is_reader,
             )
         version = version_of(query) if query(_HAS_TABLES) else 0
         if self._is_reader and not version:
-            raise NotFound(f"there is no state in {self.shown} yet", hint="the first run of a job makes it")
+            raise NotFound(f"there is no state in {self.shown} yet", hint="the first run of a job creates it")
         if self._is_reader or version == VERSION:
             return
         with connection.transaction():
@@ -178,7 +178,7 @@ class Postgres:
 
 @contextmanager
 def limited(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Ends the connection under whoever waits on it for too long."""
+    """Closes the connection if the block takes too long."""
     descriptor = os.dup(connection.fileno())
 
     def cut() -> None:

@@ -1,7 +1,6 @@
 """The tables of the state: understood by SQLite and PostgreSQL alike. Times are seconds since 1970, UTC.
 
-Each step brings the tables from one version to the next; who writes takes the steps that are missing, and who only
-looks reads any version.
+Each step migrates the tables from one version to the next. Writers apply missing steps; readers accept any version.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _FIRST = (
     "CREATE INDEX run_by_end ON run (job, finished)",
     "CREATE INDEX run_by_time ON run (finished)",
     "CREATE INDEX run_open ON run (outcome)",
-    # What a run has to say: its failures, warnings and actions, in order.
+    # The records of a run: its failures, warnings and actions, in order.
     "CREATE TABLE line ("
     " run TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,"
     " PRIMARY KEY (run, number))",
-    # What is known of a job also when its runs have been pruned.
+    # What is known of a job even after its runs have been pruned.
     "CREATE TABLE job ("
     " name TEXT PRIMARY KEY, first_seen DOUBLE PRECISION NOT NULL, due DOUBLE PRECISION,"
     " last_success DOUBLE PRECISION, last_new DOUBLE PRECISION)",
@@ -43,14 +42,14 @@ _SECOND = (
     "CREATE TABLE daemon (id TEXT PRIMARY KEY, host TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL)",
     "ALTER TABLE run ADD COLUMN daemon TEXT",
     "CREATE INDEX run_by_queue ON run (queued)",
-    # Earlier versions could leave a run that had ended open, which blocked its job.
+    # Earlier versions could leave a finished run open, which blocked its job.
     "UPDATE run SET outcome = 'lost' WHERE finished IS NOT NULL AND outcome IN ('queued', 'running')",
-    # When somebody last found the condition to hold.
+    # When a daemon last confirmed the condition.
     "ALTER TABLE alert ADD COLUMN seen DOUBLE PRECISION",
     "UPDATE keepstep_schema SET version = 2",
 )
 
 STEPS = (_FIRST, _SECOND)
-"""Step ``n`` makes version ``n + 1``."""
+"""Step ``n`` creates version ``n + 1``."""
 
 VERSION = len(STEPS)

@@ -1,8 +1,8 @@
-"""One run of a job at a time on all machines that share a PostgreSQL.
+"""Allows one run of a job at a time on all machines that share a PostgreSQL.
 
-The lock belongs to a session of the server's, which frees it when the session ends, however it ends: nothing
-expires, and no clock is compared. Where the machine itself dies, the server's keepalive ends the session within
-25 seconds. Connect directly, not through a pooler in transaction mode.
+The lock belongs to a session, and the server frees it when the session ends, for whatever reason: nothing expires,
+and no clocks are compared. If the machine itself dies, the server's keepalive ends the session within 25 seconds.
+ Connect directly, not through a pooler in transaction mode.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from keepstep.secret import Secret
 from keepstep.state.postgres import connect, explained, limited
 
 _LOOK_EVERY = 10.0
-"""Seconds between looks whether the session is still there; one that the server ends is noticed at once."""
+"""Seconds between checks of the session; one that the server ends is noticed at once."""
 _PAUSE = 1.0
-"""Seconds between attempts to take a lock again whose session ended."""
+"""Seconds between attempts to retake the lock after its session ended."""
 _TAKE = "SELECT pg_try_advisory_lock(hashtextextended('keepstep job ' || %s, 0))"
 _HELD = (
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
@@ -36,9 +36,9 @@ _HELD = (
 
 @contextmanager
 def only_run_anywhere(job: str, url: Secret) -> Iterator[None]:
-    """Holds the job's lock. Raises :class:`Locked` at once when another machine has it.
+    """Holds the job's lock. Raises :class:`Locked` at once if another machine has it.
 
-    A session that breaks is replaced; when another machine was faster, this process is asked to end (SIGTERM).
+    A broken session is replaced; if another machine was faster, this process gets SIGTERM.
     """
     keeper = _Keeper(job, url)
     try:
@@ -48,7 +48,7 @@ def only_run_anywhere(job: str, url: Secret) -> Iterator[None]:
 
 
 def is_free(job: str, url: Secret) -> bool:
-    """Whether nobody holds the job's lock now. It is looked at, not taken: somebody may be about to."""
+    """Whether the job's lock is free. It is checked, not taken, so another process may take it at any time."""
     connection = connect(url, is_reader=True)
     try:
         with limited(connection), connection:
@@ -58,7 +58,7 @@ def is_free(job: str, url: Secret) -> bool:
 
 
 class _Keeper:
-    """Holds one session, and looks after it."""
+    """Holds the lock with one session, and keeps it alive."""
 
     def __init__(self, job: str, url: Secret) -> None:
         self._job = job
@@ -67,7 +67,7 @@ class _Keeper:
         self._connection = connect(url)
         if not _has_taken(self._connection, job):
             self._connection.close()
-            raise Locked(f"another run of {job} is under way", hint="keepstep status shows where")
+            raise Locked(f"another run of {job} is in progress", hint="keepstep status shows where")
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._look_after, name=f"lock of {job}", daemon=True)
         self._thread.start()
@@ -82,7 +82,7 @@ class _Keeper:
     def _look_after(self) -> None:
         while not self._ended.is_set():
             try:
-                # Readable is also a session that has ended.
+                # A session that has ended is readable too.
                 select.select([self._wake, self._connection.fileno()], [], [], _LOOK_EVERY)
                 if not self._ended.is_set():
                     with limited(self._connection):
