@@ -37,7 +37,7 @@ def test_a_mail_server_lets_us_in(box: Mailbox, tmp_path: Path) -> None:
 def test_a_wrong_password_is_found(box: Mailbox, tmp_path: Path) -> None:
     """The mail server's refusal fails, without the password."""
     report = look(tmp_path, box.url("wrong-Passw0rd"))
-    assert report.failed == {"alerts"} and "refuses the user or the password" in report.of("alerts")["text"]
+    assert report.failed == {"alerts"} and "rejects the user or the password" in report.of("alerts")["text"]
 
 
 def test_a_mail_server_that_nobody_vouches_for_is_found(

@@ -53,7 +53,7 @@ def test_people_read_lines(tmp_path: Path) -> None:
     config = configure(tmp_path, COPY.format(tmp_path))
     ran = keepstep("--config", str(config), "doctor")
     assert ran.code == 1
-    assert f"FAIL  source-list  copy: {tmp_path}/in: there is no such folder" in ran.out
+    assert f"FAIL  source-list  copy: {tmp_path}/in: this folder does not exist" in ran.out
     assert f"      fix: mkdir -p {tmp_path}/in" in ran.out
     assert ran.out.splitlines()[-1].startswith("6 ok, 1 fail, 0 unknown")
     quiet = keepstep("--config", str(config), "--quiet", "doctor")
@@ -195,7 +195,7 @@ def test_the_daemon_is_asked_without_a_proxy(tmp_path: Path) -> None:
         config.write_text(config.read_text().replace("127.0.0.1:1", f"127.0.0.1:{port}"))
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         report = doctor(config, env={"HTTP_PROXY": url, "http_proxy": url, "ALL_PROXY": url})
-    assert "a daemon answers" in report.of("schedule")["text"]
+    assert "a daemon is running" in report.of("schedule")["text"]
     assert asked == ["daemon"]
 
 

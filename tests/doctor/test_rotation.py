@@ -252,7 +252,7 @@ def test_the_quota_is_forecast(look: Look, scene: Scene) -> None:
     """A rotation every 20 minutes runs out of OCI's versions: the date is printed, and what to set."""
     report = look(interval='"20m"')
     assert not report.failed and report.verdict("quota") == "warn"
-    assert "takes no more from" in report.of("quota")["text"] and 'interval = "1h"' in report.of("quota")["fix"]
+    assert "full from" in report.of("quota")["text"] and 'interval = "1h"' in report.of("quota")["fix"]
 
 
 def test_a_log_of_a_run_by_variables_is_found(look: Look, scene: Scene) -> None:

@@ -120,7 +120,7 @@ def test_a_file_that_is_mounted_by_itself_is_found(secret: tuple[str, str], memo
     if "unshare" in ran.stderr:
         pytest.skip(f"mount namespaces are not to be had: {ran.stderr}")
     assert ran.returncode == 1, ran.stderr
-    assert f"FAIL  bind-mount  {tmp_path}/map.csv: {memory}/a: is mounted by itself" in ran.stdout
+    assert f"FAIL  bind-mount  {tmp_path}/map.csv: {memory}/a: is a mount point of its own" in ran.stdout
 
 
 def test_no_engine_is_found(look: Look, secret: tuple[str, str], memory: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_containers_are_looked_at(look: Look, secret: tuple[str, str], memory: P
         report.verdict("container", "absent") == "fail" and "docker ps" in report.of("container", "absent")["fix"]
     )
     verdicts = {check["verdict"]: check for check in report.checks if check["name"] == "signal"}
-    assert "takes SIGHUP" in verdicts["ok"]["text"]
+    assert "handles SIGHUP" in verdicts["ok"]["text"]
     assert "SIGUSR2" in verdicts["fail"]["text"] and "restart" in verdicts["fail"]["fix"]
     assert engine.heard("listens") == ["up"]
 

@@ -1,4 +1,4 @@
-"""Where alerts go: mail servers are asked to accept the login, and nothing is sent."""
+"""Checks the channels of alerts: logs in to mail servers, and sends nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = 10.0
 _PORTS = {"insecure": 25, "starttls": 587, "ssl": 465}
 _MAIL = ("mailto", "mailtos")
 _HOOKS = ("json", "jsons", "xml", "xmls", "form", "forms")
-"""Apprise's kinds whose address is the server's own."""
+"""Apprise's kinds whose address is that of the server itself."""
 
 
 def probes(config: Config) -> Iterator[Probe]:
@@ -31,11 +31,11 @@ def probes(config: Config) -> Iterator[Probe]:
 
 
 async def _nobody() -> Check:
-    return ok("alerts", "[alerts] urls", "nobody is told when a run fails: no address is configured")
+    return ok("alerts", "[alerts] urls", "nobody is alerted when a run fails: no address is configured")
 
 
 def _tried(channel: Channel) -> Check:
-    """Nothing of the address is shown, nor of what others say about it: either may hold its secret."""
+    """Shows nothing of the address and quotes no error about it: either may contain its secret."""
     about = channel.name
     try:
         service = service_of(channel.url)
@@ -44,29 +44,33 @@ def _tried(channel: Channel) -> Check:
     if isinstance(service, Topic):
         return _topic(service, about)
     if service is None:
-        return fail("alerts", about, "Apprise does not know such an address", "see docs/alerts.md for the forms")
+        return fail(
+            "alerts", about, "Apprise does not support this kind of address", "see docs/alerts.md for the forms"
+        )
     try:
         if channel.kind in _MAIL:
             return _mail(service, about)
         if channel.kind in _HOOKS:
             port = int(service.port or (443 if service.secure else 80))
             with socket.create_connection((service.host, port), _PATIENCE):
-                return ok("alerts", about, "takes connections")
+                return ok("alerts", about, "accepts connections")
     except smtplib.SMTPAuthenticationError:
-        why = "the mail server refuses the user or the password"
-        return fail("alerts", about, why, "correct user and password in [alerts] urls")
+        why = "the mail server rejects the user or the password"
+        return fail("alerts", about, why, "correct the user and password in [alerts] urls")
     except (OSError, smtplib.SMTPException) as exc:
         why = meaning(f"{type(exc).__name__}: {exc}")
-        return fail("alerts", about, why, "see host and port in [alerts] urls, and firewalls")
-    return unknown("alerts", about, "cannot be tried without sending something", "wait for, or cause, an alert")
+        return fail("alerts", about, why, "check the host and port in [alerts] urls, and firewalls")
+    return unknown(
+        "alerts", about, "cannot be checked without sending a message", "wait for an alert, or cause one"
+    )
 
 
 def _topic(topic: Topic, about: str) -> Check:
-    """It is there for whoever publishes to it; nothing is published."""
+    """Checks that the topic exists; publishes nothing."""
     try:
-        return ok("alerts", about, f"the topic {printable(topic.look())} is there")
+        return ok("alerts", about, f"the topic {printable(topic.look())} exists")
     except (NotFound, Transient) as exc:
-        # Who may only publish does not see it.
+        # An identity that may only publish cannot see the topic.
         return unknown("alerts", about, printable(exc.message), printable(exc.hint or ""))
     except Error as exc:
         return fail("alerts", about, printable(exc.message), printable(exc.hint or ""))

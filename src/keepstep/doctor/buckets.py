@@ -1,8 +1,8 @@
-"""Buckets, asked for what they allow without anything being changed.
+"""Checks what buckets allow, without changing anything.
 
-A write is tried with an upload that was never begun: whoever may write is told that there is no such upload,
-and whoever may not is refused first. A delete is tried, on OCI alone, of an object that does not exist, on the
-condition of an ETag that no object has; on S3 it could leave a delete marker.
+A write is tried with an upload that does not exist: an identity that may write gets an error that there is no such
+upload, and one that may not is refused first. A delete is tried, on OCI only, of an object that does not exist, on
+the condition of an ETag that no object has; on S3 it could leave a delete marker.
 """
 
 from __future__ import annotations
@@ -29,50 +29,53 @@ from keepstep.stores.s3_listing import parse
 _NO_UPLOAD = "keepstep-doctor-no-such-upload"
 _FIRST_BYTE = (("range", "bytes=0-0"),)
 _MOST = 32 * 1024 * 1024
-"""Bytes that are taken from a store that ignores ranges."""
+"""Maximum bytes read from a store that ignores ranges."""
 _OTHERS_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
-"""Of nothing, sent with something: also a store that takes parts of any upload does not take this one."""
+"""The MD5 of nothing, sent with other content: even a store that accepts parts of any upload refuses this one."""
 _FORBIDDEN = ("NotAuthorizedOrNotFound", "BucketNotFound", "NamespaceNotFound")
-"""404s that are about the bucket, or that do not say what they are about."""
+"""404 codes about the bucket, or of unknown cause."""
 
 
 class Bucket(Protocol):
-    """One bucket beneath one prefix. Each question raises the store's own errors, with the statement to add."""
+    """One bucket beneath one prefix. Each method raises the store's own errors, with the statement to add."""
 
     async def first(self) -> str | None:
-        """The first key, whole; None when there is nothing."""
+        """The first full key; None if there is none."""
         ...
 
     async def read(self, key: str) -> None:
-        """One byte of it: S3 and OCI decrypt for that."""
+        """Reads one byte of the object: S3 and OCI decrypt it for that."""
         ...
 
     async def try_write(self) -> None: ...
 
     async def try_delete(self) -> bool:
-        """False where that cannot be tried without a trace."""
+        """Tries a delete. False if that cannot be tried without a trace."""
         ...
 
     async def close(self) -> None: ...
 
 
 def bucket_of(assembly: Assembly, address: Address, transfer: TransferOptions, *, is_target: bool) -> Bucket:
-    """As the job itself would speak to it."""
+    """Opens the bucket as the job itself would."""
     make = S3Bucket if address.kind == "s3" else OciBucket
     return make(assembly, address, transfer, is_target=is_target)
 
 
 class _OneTry(S3Client):
-    """A client that asks once: what it asks is meant to be refused."""
+    """A client that does not retry: its requests are meant to be refused."""
 
     async def refusal_of_part(self, key: str) -> Error:
-        """Of a part for an upload that was never begun."""
+        """The headers of a part for an upload that does not exist."""
         query = encode_query([("partNumber", "1"), ("uploadId", _NO_UPLOAD)])
         body, headers = b"keepstep doctor", [*self._headers.get("UploadPart", ()), ("content-md5", _OTHERS_MD5)]
         digest = hashlib.sha256(body).hexdigest()
         response = await self._send("UploadPart", "PUT", f"/{quote_path(key)}", query, headers, body, digest, None)
         if response.status < 300:
-            return Error("the store took what no store may take", hint="this store is not safe to be used")
+            return Error(
+                "the store accepted a request that every store must refuse",
+                hint="do not use this store: it is not safe",
+            )
         return error_of(response, "UploadPart", self.bucket, key)
 
 
@@ -147,12 +150,12 @@ class OciBucket:
 
 
 def _unused() -> str:
-    """A key that nobody has."""
+    """A key that does not exist."""
     return f".keepstep-doctor-{secrets.token_hex(8)}"
 
 
 async def _unless_empty(call: object) -> None:
-    """An object without a first byte answers 416: it may be read."""
+    """An empty object gives 416, which means that it may be read."""
     try:
         await call  # type: ignore[misc]
     except Conflict:
@@ -160,7 +163,7 @@ async def _unless_empty(call: object) -> None:
 
 
 async def _refused_last(call: object) -> None:
-    """Returns when the request was let through to the thing itself, which is not there."""
+    """Returns if the request was authorised and failed only because its object does not exist."""
     try:
         await call  # type: ignore[misc]
     except Conflict:
@@ -169,4 +172,7 @@ async def _refused_last(call: object) -> None:
         if any(code in error.message for code in _FORBIDDEN):
             raise
     else:
-        raise Error("the store took what no store may take", hint="this store is not safe to be used")
+        raise Error(
+            "the store accepted a request that every store must refuse",
+            hint="do not use this store: it is not safe",
+        )

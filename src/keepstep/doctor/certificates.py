@@ -1,4 +1,4 @@
-"""Certificates that end: the databases', those of CA files, and wallets'."""
+"""Checks when certificates expire: those of databases, CA files and wallets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.units import in_words
 
 SOON = timedelta(days=14)
-"""Less than this, and somebody has to renew it now."""
+"""A certificate that expires sooner than this must be renewed now."""
 _PATIENCE = 10.0
 _HOST = re.compile(r"\(\s*HOST\s*=\s*([^)\s]+)\s*\)", re.IGNORECASE)
 _PORT = re.compile(r"\(\s*PORT\s*=\s*(\d+)\s*\)", re.IGNORECASE)
@@ -41,7 +41,7 @@ def probes(context: ProbeContext, job: ResolvedRotation) -> Iterator[Probe]:
 
 
 def _read_wallet(context: ProbeContext, job: ResolvedRotation, address: str) -> Awaitable[Wallet]:
-    """From wherever it is, as a rotation reads it."""
+    """Reads the wallet from wherever it is, as a rotation does."""
     return job.parts(context.stack, lambda text: None, context.assembly(job.settings)).wallet(address)
 
 
@@ -65,8 +65,8 @@ async def _ca(context: ProbeContext, path: str) -> Check:
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="correct ca") from exc
     except ValueError as exc:
-        raise ConfigError(f"{path} holds no certificate", hint="it has to be a PEM file") from exc
-    # One of several authorities may end: the last one to do so decides.
+        raise ConfigError(f"{path} contains no certificate", hint="it must be a PEM file") from exc
+    # One of several authorities may expire: the last one to do so decides.
     ends = max(certificate.not_valid_after_utc for certificate in found)
     return _judged("ca", path, ends, context.clock.now(), "get the new CA bundle; for RDS: global-bundle.pem")
 
@@ -74,12 +74,12 @@ async def _ca(context: ProbeContext, path: str) -> Check:
 async def _wallet(context: ProbeContext, job: ResolvedRotation, address: str) -> Check:
     wallet = await _read_wallet(context, job, address)
     wallet.trust()
-    fix = "download a new wallet (oci db autonomous-database generate-wallet), and put it where this one is"
+    fix = "download a new wallet (oci db autonomous-database generate-wallet), and replace this one"
     return _judged("wallet", address, wallet.expires, context.clock.now(), fix)
 
 
 def _place_of(dsn: str) -> tuple[str, int]:
-    """Host and port of a connect descriptor, or of ``host:port/service``."""
+    """Parses host and port from a connect descriptor or ``host:port/service``."""
     if (host := _HOST.search(dsn)) and (port := _PORT.search(dsn)):
         return host[1], int(port[1])
     if found := _EASY.match(dsn):
@@ -90,7 +90,7 @@ def _place_of(dsn: str) -> tuple[str, int]:
 
 
 def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
-    """The certificate that the server shows, DER, verified to its name. Blocks."""
+    """The server's certificate in DER form, verified against its name. Blocks."""
     try:
         with socket.create_connection((endpoint.host, endpoint.port), _PATIENCE) as plain:
             adapter_of(endpoint.engine).start_tls(plain, endpoint)
@@ -98,10 +98,10 @@ def server_certificate(endpoint: Endpoint, context: ssl.SSLContext) -> bytes:
                 return secured.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as exc:
         hint = "name the CA file in ca (RDS_CA), or the wallet; TLS is never downgraded"
-        raise Error(f"{endpoint} could not prove its name: {exc.verify_message}", hint=hint) from exc
+        raise Error(f"{endpoint} did not prove its identity: {exc.verify_message}", hint=hint) from exc
     except OSError as exc:
         raise Transient(
-            f"{endpoint} cannot be reached: {exc.strerror or exc}", hint="see routes and firewalls"
+            f"{endpoint} cannot be reached: {exc.strerror or exc}", hint="check routes and firewalls"
         ) from exc
 
 

@@ -1,4 +1,4 @@
-"""What was found out about one thing that a job needs. Pure: nothing here asks anybody."""
+"""The result of checking one thing that a job needs. Pure: does no input or output."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from keepstep.errors import Error, ExitCode
 
 
 class Verdict(StrEnum):
-    """How a thing stands."""
+    """The status of a check."""
 
     OK = "ok"
     FAIL = "fail"
-    """The job cannot do its work, or will not for long, until somebody does what ``fix`` says."""
+    """The job cannot do its work, or soon cannot, until ``fix`` is applied."""
     WARN = "warn"
-    """The job works; somebody should know of it all the same."""
+    """The job works, but this needs attention."""
     UNKNOWN = "unknown"
-    """It could not be seen, mostly for want of a permission that the job itself does without."""
+    """It could not be determined, usually because a permission is missing that the job itself does not need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One line of the doctor's report. It holds no secret."""
+    """One line of the doctor's report. Contains no secret."""
 
     name: str
     """One of :data:`keepstep.doctor.catalogue.CHECKS`."""
     about: str
-    """The thing: an address, a path, a host."""
+    """What was checked: an address, a path, a host."""
     verdict: Verdict
     text: str
     fix: str | None = None
-    """The exact next thing to do: a policy statement, a command, a setting. None where all is well."""
+    """The exact next step: a policy statement, a command, a setting. None if nothing is wrong."""
     job: str = ""
-    """Whose need it is; empty for what concerns the whole configuration."""
+    """The job that needs it; empty if it concerns the whole configuration."""
 
 
 def ok(name: str, about: str, text: str) -> Check:
@@ -53,11 +53,11 @@ def unknown(name: str, about: str, text: str, fix: str | None = None) -> Check:
 
 
 def of_error(name: str, about: str, error: Error, *, is_needed: bool = True) -> Check:
-    """What an error says of the thing: a job that needs it fails, and one that does not knows nothing of it."""
+    """Turns an error into a check: failed if the job needs the thing, otherwise unknown."""
     make = fail if is_needed else unknown
     return make(name, about, error.message, error.hint)
 
 
 def exit_code(checks: list[Check]) -> ExitCode:
-    """Done when nothing fails; a warning is no failure, and neither is what is unknown."""
+    """DONE if nothing fails; neither warnings nor unknown results are failures."""
     return ExitCode.FAILED if any(check.verdict is Verdict.FAIL for check in checks) else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""Every question about some jobs, put together: each identity, clock and state once, the rest for each job."""
+"""Collects all probes of some jobs: each identity, clock and state once, the rest for each job."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def examined(
     clock: Clock | None = None,
     deadline: float = DEADLINE,
 ) -> list[Check]:
-    """All checks of these jobs. ``is_recorded`` is False where nothing is kept of runs: no state, no alerts."""
+    """Runs all checks of these jobs. ``is_recorded`` is False if runs are not recorded: no state, no alerts."""
     async with AsyncExitStack() as stack:
         context = ProbeContext(stack, config, clock or SystemClock())
         probes = [*_shared(context, jobs)]
@@ -67,7 +67,7 @@ async def examined(
 
 
 def _shared(context: ProbeContext, jobs: list[ResolvedJob]) -> Iterator[Probe]:
-    """Who we are, for each set of identities that there is."""
+    """Probes of each distinct set of identities."""
     clouds: dict[CloudSettings, set[str]] = {}
     for job in jobs:
         clouds.setdefault(job.settings, set()).update(job.clouds)
@@ -84,7 +84,7 @@ def _shared(context: ProbeContext, jobs: list[ResolvedJob]) -> Iterator[Probe]:
 
 
 def _of_job(context: ProbeContext, job: ResolvedJob) -> Iterator[Probe]:
-    """Raises :class:`Error` for a job that makes no sense as a whole."""
+    """Raises :class:`Error` for a job that is invalid as a whole."""
     if isinstance(job, ResolvedSync):
         job.check()
         yield from objects.probes(context, job)
@@ -98,7 +98,7 @@ def _of_job(context: ProbeContext, job: ResolvedJob) -> Iterator[Probe]:
         yield from Credential(context, job).probes()
         yield from certificates.probes(context, job)
     elif isinstance(job, ResolvedSecrets):
-        _ = job.fingerprint_key  # which raises where it is no address
+        _ = job.fingerprint_key  # which raises if it is not an address
         yield from files.probes(job)
         yield from containers.probes(job)
         yield from reboot.probes(job)

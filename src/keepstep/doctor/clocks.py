@@ -1,4 +1,4 @@
-"""This machine's clock against both clouds', by the Date of any answer."""
+"""Compares this machine's clock with both clouds', by the Date header of any response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keepstep.doctor.check import Check, fail, ok, unknown
 TOLERANCE = timedelta(minutes=5)
 """Signatures older than this are refused ("Request Signatures" of OCI; AWS's Signature Version 4 says the same)."""
 _NOTICED = timedelta(minutes=1)
-_FIX = "set the time, and keep it: timedatectl set-ntp true"
+_FIX = "set the clock and keep it synchronised: timedatectl set-ntp true"
 
 
 async def aws_clock(identity: AwsIdentity, clock: Clock) -> Check:
@@ -42,7 +42,7 @@ def _sts_url(identity: AwsIdentity) -> str:
 
 
 async def _date(url: str, bundle: str | None, setting: str) -> str:
-    """Of the answer to a request that nobody signed: whether it is a refusal does not matter."""
+    """The Date header of the response to an unsigned request; a refusal has one too."""
     parts = urlsplit(url)
     pool = HttpPool(f"{parts.scheme}://{parts.netloc}", ca_bundle=bundle, ca_setting=setting)
     try:
@@ -53,18 +53,18 @@ async def _date(url: str, bundle: str | None, setting: str) -> str:
 
 
 def judged(name: str, url: str, date: str, now: datetime) -> Check:
-    """What a Date header says of our time."""
+    """Compares a Date header with this machine's time."""
     host = urlsplit(url).netloc
     try:
         skew = now - parsedate_to_datetime(date)
     except (TypeError, ValueError, IndexError, OverflowError):
-        return unknown(name, host, "the answer has no date to compare with")
+        return unknown(name, host, "the response has no date to compare with")
     if abs(skew) > timedelta(days=1):
         days = f"{abs(skew).days} days"
-        return fail(name, host, f"{days} lie between this clock and the server's: one of them is wrong", _FIX)
+        return fail(name, host, f"this clock and the server's differ by {days}: one of them is wrong", _FIX)
     seconds = f"{abs(skew.total_seconds()):.0f} s {'ahead' if skew > timedelta() else 'behind'}"
     if abs(skew) > TOLERANCE:
-        return fail(name, host, f"this clock is {seconds}; from 300 s on signatures are refused", _FIX)
+        return fail(name, host, f"this clock is {seconds}; signatures are refused from 300 s", _FIX)
     if abs(skew) > _NOTICED:
-        return fail(name, host, f"this clock is {seconds}, and clocks that run away go on doing so", _FIX)
+        return fail(name, host, f"this clock is {seconds}; a clock that drifts keeps drifting", _FIX)
     return ok(name, host, f"this clock is within {max(1, abs(round(skew.total_seconds())))} s")

@@ -1,4 +1,4 @@
-"""Whom secrets' changes are told to: the engine, the containers, and whether what runs in them would listen."""
+"""Checks what is signalled when secrets change: the engine, the containers, and their signal handlers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from keepstep.errors import Error
 from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.delivery import Target
 
-_BLANK = "leave container and signal blank and restart it when it suits, or write restart as the signal"
+_BLANK = "leave container and signal empty and restart it at a convenient time, or use restart as the signal"
 _CONTAINERS = (Kind.CONTAINER, Kind.LABEL)
 
 
 class _Units(SystemdUnits):
-    """Asks systemctl; changes nothing."""
+    """Queries systemctl; changes nothing."""
 
     async def state(self, unit: str) -> str:
         return (await self._run("is-active", "--", unit))[1] or "not active"
 
 
 class Engines(ContainerEngines):
-    """Looks at containers; tells them nothing."""
+    """Inspects containers; sends no signal."""
 
     async def away(self) -> Error | None:
-        """Why an engine cannot be asked; None when all can."""
+        """Why an engine cannot be queried; None if all can."""
         nobody = Notice(Kind.LABEL, "keepstep.doctor=nobody", RESTART)
         return (await asyncio.to_thread(self._running, nobody))[1]
 
@@ -56,7 +56,7 @@ def probes(job: ResolvedSecrets) -> Iterator[Probe]:
 
 
 def _told(targets: list[Target]) -> dict[Notice, list[str]]:
-    """Each notice, and the files that it is about."""
+    """Each notice, with the files that it is about."""
     told: dict[Notice, list[str]] = {}
     for target in targets:
         for notice in target.notices:
@@ -73,7 +73,7 @@ async def _socket(engines: Engines) -> Check:
 async def _container(engines: Engines, notice: Notice, files: list[str]) -> list[Check]:
     found = await engines.running(notice)
     if not found:
-        fix = "the name must be one of: docker ps --format '{{.Names}}'"
+        fix = "the name must be one of those in: docker ps --format '{{.Names}}'"
         return [fail("container", notice.whom, f"no container {notice.whom} is running", fix)]
     checks = [ok("container", notice.whom, f"{len(found)} running")]
     for container in found:
@@ -89,36 +89,32 @@ def _mounts(container: Any, notice: Notice, files: list[str]) -> Iterator[Check]
     mounted = {mount.get("Source") for mount in container.attrs.get("Mounts") or ()}
     for path in files:
         if path in mounted and notice.what != RESTART:
-            text = f"the container {container.name} mounts this file by itself, and goes on seeing the old one"
-            yield fail("bind-mount", path, text, "mount its folder instead, or write restart as the signal")
+            text = f"the container {container.name} mounts this single file, and keeps seeing the old one"
+            yield fail("bind-mount", path, text, "mount its folder instead, or use restart as the signal")
 
 
 def _comes_back(container: Any) -> Iterator[Check]:
     if comes_back_only_unsignalled(container) and not has_own_processes(container):
-        text = (
-            f"the container {container.name} has the restart policy unless-stopped: once it was signalled, Docker"
-        )
-        text += " takes it for stopped by hand, and no signal can be sent from inside, as it shares its processes"
+        text = f"the container {container.name} has the restart policy unless-stopped: after a signal Docker"
+        text += " treats it as stopped by hand, and it shares its PID namespace, so nothing inside can signal it"
         yield fail("reboot", container.name, text, "give it the restart policy always")
     elif comes_back_only_unsignalled(container):
-        text = f"the container {container.name} comes back after a reboot as long as its image has sh and kill"
-        yield unknown("reboot", container.name, text, "if it has none, give it the restart policy always")
+        text = f"the container {container.name} comes back after a reboot if its image has sh and kill"
+        yield unknown("reboot", container.name, text, "if it has not, give it the restart policy always")
 
 
 def listens(name: str, pid: int, signal: str) -> Check:
-    """By the signals that its first process catches (proc(5), SigCgt); a namespace's first one ignores the rest."""
+    """Reads which signals its first process catches (proc(5), SigCgt): in a PID namespace it ignores the others."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines() if pid else []
     except OSError:
         lines = []
     caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), None)
     if caught is None:
-        return unknown(
-            "signal", name, f"it cannot be seen from here whether it takes {signal}", f"if it does not, {_BLANK}"
-        )
+        return unknown("signal", name, f"cannot tell whether it handles {signal}", f"if it does not, {_BLANK}")
     if caught >> (signal_number(signal) - 1) & 1:
-        return ok("signal", name, f"its first process takes {signal}")
-    return fail("signal", name, f"its first process does not take {signal}: it will not see new values", _BLANK)
+        return ok("signal", name, f"its first process handles {signal}")
+    return fail("signal", name, f"its first process does not handle {signal}: it will not see new values", _BLANK)
 
 
 async def _unit(notice: Notice) -> Check:
@@ -131,9 +127,16 @@ def _pid_file(notice: Notice) -> Check:
     try:
         pid = int(Path(notice.whom).read_text())
     except (OSError, ValueError):
-        return fail("container", notice.whom, "there is no pid file", "start what writes it, or correct pid_file")
+        return fail(
+            "container",
+            notice.whom,
+            "there is no PID file",
+            "start the process that writes it, or correct pid_file",
+        )
     if not Path(f"/proc/{pid}").exists():
-        return fail("container", notice.whom, f"the process {pid} is gone", "start what writes the file")
+        return fail(
+            "container", notice.whom, f"the process {pid} is gone", "start the process that writes the file"
+        )
     if notice.what in (RESTART, RELOAD):
         return ok("container", notice.whom, f"the process {pid} runs")
     return listens(notice.whom, pid, notice.what)

@@ -1,4 +1,4 @@
-"""What it takes to look at jobs."""
+"""What checks of jobs need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keepstep.vaults.interface import Vault
 
 @dataclass
 class ProbeContext:
-    """Makes the parts that probes ask with, each once; the stack closes them."""
+    """Creates the clients of the probes, each once; the stack closes them."""
 
     stack: AsyncExitStack
     config: Config

@@ -1,4 +1,4 @@
-"""Oracle's cost reports: in the right region, and coming."""
+"""Checks that Oracle's cost reports are read in the right region, and that they arrive."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from keepstep.stores.interface import Span
 from keepstep.units import in_words
 
 _LATE = timedelta(hours=48)
-"""Reports may be late by so much ("Accessing Cost and Usage Reports")."""
+"""Reports may be this late ("Accessing Cost and Usage Reports")."""
 _FOLDER = "FOCUS Reports/"
-"""Older forms of the reports are in ``reports/``, which sorts behind it."""
+"""Older forms of the reports are in ``reports/``, which sorts after it."""
 
 
 async def home_region(identity: OciIdentity, tenancy: str) -> Check:
-    """By ListRegionSubscriptions (IAM API)."""
+    """Finds the home region with ListRegionSubscriptions (IAM API)."""
     ours = (await identity.key()).region
     service = OciService("identity", identity)
     try:
@@ -32,20 +32,25 @@ async def home_region(identity: OciIdentity, tenancy: str) -> Check:
             "ListRegionSubscriptions", "GET", path, lambda response: refusal(response, identity)
         )
     except Denied as error:
-        return unknown("region", tenancy, f"the tenancy's home region cannot be seen; ours is {ours}", error.hint)
+        return unknown(
+            "region",
+            tenancy,
+            f"cannot determine the tenancy's home region; the configured one is {ours}",
+            error.hint,
+        )
     finally:
         await service.close()
     home = home_in(answer.document)
     if home is None:
-        return unknown("region", tenancy, f"the answer names no home region; ours is {ours}")
+        return unknown("region", tenancy, f"the response names no home region; the configured one is {ours}")
     if home != ours:
         fix = f"set region = {home} in the OCI configuration, or OCI_CLI_REGION"
-        return fail("region", tenancy, f"cost reports are in the home region {home}, and ours is {ours}", fix)
+        return fail("region", tenancy, f"cost reports are in the home region {home}, but {ours} is configured", fix)
     return ok("region", tenancy, f"{ours} is the tenancy's home region")
 
 
 async def newest(context: ProbeContext, job: ResolvedSync, address: Address) -> Check:
-    """The newest report of the last days, by a listing of these days alone."""
+    """The newest report of the last days, from a listing of only these days."""
     store = context.assembly(job.settings).source(address)
     now = context.clock.now()
     times = []
@@ -57,8 +62,8 @@ async def newest(context: ProbeContext, job: ResolvedSync, address: Address) -> 
     if times:
         age = now - datetime.fromtimestamp(max(times) / 1e6, UTC)
         return ok("cost-reports", str(address), f"the newest is {in_words(age)} old")
-    fix = "see whether the tenancy is older than two days, and the source's prefix; Billing, Cost and Usage Reports"
-    return fail("cost-reports", str(address), f"no report of the last {in_words(_LATE * 2)}", fix)
+    fix = "check the age of the tenancy (two days) and the prefix of the source; Billing, Cost and Usage Reports"
+    return fail("cost-reports", str(address), f"no report in the last {in_words(_LATE * 2)}", fix)
 
 
 def _days(now: datetime, prefix: str) -> list[Span]:

@@ -1,6 +1,6 @@
-"""What a rotation needs of its two secrets and its databases.
+"""Checks what a rotation needs of its two secrets and its databases.
 
-Looks, and writes nothing but the note of a login that failed, so that no account is locked.
+Writes nothing but the record of a failed login, so that no account is locked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NOBODY = "keepstep-doctor"
 
 
 class Credential:
-    """One rotate job, wired as the job itself would be, once for all probes."""
+    """One rotate job, assembled as for a run, once for all probes."""
 
     def __init__(self, context: ProbeContext, job: ResolvedRotation) -> None:
         self._context = context
@@ -75,7 +75,7 @@ class Credential:
 
     @property
     def stores(self) -> Stores:
-        """The secrets can be looked at where the databases cannot even be wired."""
+        """The secrets can be checked even if the databases cannot be assembled."""
         self._stores = self._stores or self._parts.stores(self.job)
         return self._stores
 
@@ -100,19 +100,19 @@ class Credential:
         others = rivals(self._context.config, self._job)
         if others:
             text = f"{', '.join(others)} rotates the same secrets"
-            return fail("second-rotator", "keepstep.toml", text, "leave one of the jobs out")
-        return ok("second-rotator", "keepstep.toml", "no other job has these secrets")
+            return fail("second-rotator", "keepstep.toml", text, "remove one of the jobs")
+        return ok("second-rotator", "keepstep.toml", "no other job rotates these secrets")
 
     async def _stage(self) -> Check:
-        """Making the current version current again, on the condition of a wrong ETag: nothing could come of it."""
+        """Makes the current version current again, on the condition of a wrong ETag: it cannot have any effect."""
         look = await self._look(is_aws=False)
         stores = self.stores
         try:
             await stores.secondary.promote(replace(look, etag=_NOBODY), look.stages[Stage.CURRENT])
         except Conflict:
-            return ok("stage", look.name, "would take a change (it refused only the wrong ETag)")
-        fix = "keepstep doctor --probe-fencing OCID of a scratch secret; do not rotate before it is ok"
-        return fail("stage", look.name, "took a change with a wrong ETag", fix)
+            return ok("stage", look.name, "would accept a change (it refused only the wrong ETag)")
+        fix = "keepstep doctor --probe-fencing OCID of a scratch secret; do not rotate until that passes"
+        return fail("stage", look.name, "accepted a change with a wrong ETag", fix)
 
     async def _policy(self) -> Check:
         look = await self._look(is_aws=True)
@@ -129,13 +129,13 @@ class Credential:
         about = self._job.name
         if o.username not in (a.username, partner(a.username)):
             text = f"AWS has the user {a.username}, OCI has {o.username}"
-            return fail("credential", about, text, "correct the secret that is wrong: both must be of one user")
+            return fail("credential", about, text, "correct the wrong secret: both must name the same user")
         expected = self.job.username
         if expected and expected not in (a.username, partner(a.username)):
             return fail(
-                "credential", about, f"the secrets are of {a.username}, the job of {expected}", "see username"
+                "credential", about, f"the secrets name {a.username}, the job names {expected}", "check username"
             )
-        state = "pending" if Stage.PENDING in ours.stages else "no rotation is under way"
+        state = "pending" if Stage.PENDING in ours.stages else "no rotation is in progress"
         return ok("credential", about, f"{a.username}, generation {a.gen} on AWS and {o.gen} on OCI; {state}")
 
     async def _quota(self) -> Check:
@@ -147,16 +147,16 @@ class Credential:
         found = forecast(len(look.versions) - len(deletions), deletions, self.job.interval, made, now)
         room = room_of(look)
         interval = f"{self._job.calls('interval')} = " + ("60" if self._job.variables else '"1h"')
-        fix = f"nothing has to be done: rotations are paced to the quota; {interval} or more avoids it"
+        fix = f"no action needed: rotations are paced to fit the quota; {interval} or more avoids it"
         if not room.has_room and room.prunable is None:
-            again = f"; there is room again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
+            again = f"; a version is available again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
             return warn("quota", look.name, found.text + again, fix)
         if found.ends:
             return warn("quota", look.name, found.text, fix)
         return ok("quota", look.name, found.text)
 
     async def _guarded(self) -> tuple[Rotation, LockoutGuard, StagedCredential]:
-        """With the same memory of failed logins as rotations have: what fails here is noted there too."""
+        """Shares the record of failed logins with rotations: a login that fails here counts there too."""
         rotation = await self._rotation()
         look = await self._look(is_aws=True)
         version = look.stages[Stage.CURRENT]
@@ -184,7 +184,7 @@ class Credential:
 
     async def _audit(self) -> Check:
         places = self._job.audit
-        assert places, "it is asked for jobs with an audit log"
+        assert places, "only jobs with an audit log need it"
         assembly = self._context.assembly(self._job.settings)
         if stranger := await self._other_log(places, assembly):
             return stranger
@@ -196,7 +196,7 @@ class Credential:
             await bucket.close()
 
     async def _other_log(self, places: Places, assembly: Assembly) -> Check | None:
-        """A log that this job does not go on with lies beside its own, which is empty."""
+        """Finds logs that this job does not continue next to its own, empty one."""
         store = assembly.source(places.root)
         try:
             chains = await chains_in(store)
@@ -206,14 +206,14 @@ class Credential:
         others = sorted(chains - {job.audit.chain for job in jobs if job.audit} - {""})
         if places.chain in chains or not others:
             return None
-        text = f"{places.log} is empty, and {', '.join(others)} lies beside it: the job begins a log of its own"
+        text = f"{places.log} is empty, and {', '.join(others)} is next to it: the job starts a new log"
         return warn(
-            "audit", str(places.log), text, f'to go on with the old one: audit = {{ …, name = "{others[0]}" }}'
+            "audit", str(places.log), text, f'to continue the old one: audit =  {{ …, name = "{others[0]}" }}'
         )
 
 
 def rivals(config: Config, job: ResolvedRotation) -> list[str]:
-    """Other jobs that have one of the secrets, be it under another name for it."""
+    """Other jobs that use one of the secrets, even under another name for it."""
     ours = _credential(job)
     return [
         other.name
@@ -225,7 +225,7 @@ def rivals(config: Config, job: ResolvedRotation) -> list[str]:
 
 
 def _credential(job: ResolvedRotation) -> list[SecretAddress]:
-    """The two secrets, as far as they are named; what makes no sense is another finding."""
+    """The two secrets, as far as they are named; an invalid one is a separate finding."""
     found = []
     for each in ("aws_secret", "oci_secret"):
         with suppress(ConfigError):

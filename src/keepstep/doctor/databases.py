@@ -1,4 +1,4 @@
-"""The databases of a rotation: whether the current password logs in, and whether the next one could be set."""
+"""Checks the databases of a rotation: the current password logs in, and the next one could be set."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ _AWAY = (Answer.UNREACHABLE, Answer.TLS_ERROR)
 
 
 def logs_in(base: DatabaseMember, probe: LoginProbe, current: Credential, job: str) -> Check:
-    """What the answer to the current password means."""
+    """Interprets the result of a login with the current password."""
     name, user = base.database.name, current.username
     why = f": {probe.why}" if probe.why else ""
     match probe.answer:
         case Answer.ACCEPT if probe.why:
-            return warn(
-                "database", name, f"has the right password of {user}, and lets it no further{why}", probe.fix
-            )
+            return warn("database", name, f"accepts the password of {user}, but denies the login{why}", probe.fix)
         case Answer.ACCEPT:
-            return ok("database", name, f"lets {user} in")
+            return ok("database", name, f"accepts {user}")
         case Answer.REJECT:
             fix = f"keepstep rotate {job} --plan; {base.database.remedy(user)}"
             return fail("database", name, f"rejects {user}{why}", fix)
@@ -40,7 +38,7 @@ def logs_in(base: DatabaseMember, probe: LoginProbe, current: Credential, job: s
 async def can_be_changed(
     base: DatabaseMember, current: Credential, opened: AbstractAsyncContextManager[Session]
 ) -> list[Check]:
-    """What a rotation's own preflight finds, for the user whose password is set next."""
+    """Runs the rotation's own preflight for the user whose password is set next."""
     name, is_pair = base.database.name, base.strategy is Strategy.ALTERNATING
     user = partner(current.username) if is_pair else current.username
     try:
@@ -54,14 +52,14 @@ async def can_be_changed(
         if not isinstance(refusal, NotLoggedIn):
             return [of_error("change", name, error)]
         if refusal.answer in _AWAY:
-            return [unknown("change", name, "it cannot be asked")]
+            return [unknown("change", name, "it cannot be queried")]
         return [_not_logged_in(base, refusal)]
     checks = [_check(name, finding) for finding in findings]
     return checks or [ok("change", name, f"the password of {user} could be set")]
 
 
 async def _limits(base: DatabaseMember, session: Session, user: str, current: Credential) -> list[Finding]:
-    """One failed login that locks leaves none to spare for a rotation; two leave none for a second worker."""
+    """Checks the lockout limit: one failed login leaves none for a rotation, two leave none for a second worker."""
     account = await session.account(user)
     if account is None or account.failures_allowed not in (1, 2):
         return []
@@ -70,15 +68,13 @@ async def _limits(base: DatabaseMember, session: Session, user: str, current: Cr
     if account.failures_allowed == 1:
         text = f"one failed login locks {user}, and a rotation has to try some that may fail"
         return [Finding(text, more_failures(base, user))]
-    text = (
-        f"two failed logins lock {user}: two workers that do not share a state may fail one each at the same moment"
-    )
+    text = f"two failed logins lock {user}: two workers without a shared state may fail one each at the same time"
     return [Finding(text, more_failures(base, user), is_blocking=False)]
 
 
 def _not_logged_in(base: DatabaseMember, error: NotLoggedIn) -> Check:
     if base.admin and error.answer is Answer.REJECT:
-        fix = f"put the administrator's present password into the secret that {base.called('admin')} names"
+        fix = f"put the administrator's current password into the secret that {base.called('admin')} names"
         return fail("change", base.database.name, f"the administrator: {error.message}", fix)
     return of_error("change", base.database.name, error)
 

@@ -1,4 +1,4 @@
-"""Files with secrets in them that other users of this machine can read, as the OCI CLI and ssh look at theirs."""
+"""Finds files with secrets that other users of this machine can read, as the OCI CLI and ssh do for theirs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keepstep.trust import exposure
 
 
 def probes(config: Config, oci: Iterable[CloudSettings]) -> Iterator[Probe]:
-    """``oci`` are the settings of the jobs that speak to OCI."""
+    """``oci`` are the settings of the jobs that use OCI."""
     yield Probe("exposed", "keepstep.toml", blocking(_configuration, config))
     for settings in oci:
         if settings.oci_auth in (None, "api_key"):
@@ -27,7 +27,7 @@ def probes(config: Config, oci: Iterable[CloudSettings]) -> Iterator[Probe]:
 def _configuration(config: Config) -> Check:
     if config.exposure:
         return _found("keepstep.toml", config.exposure)
-    return ok("exposed", "keepstep.toml", "has no secrets in it that others can read")
+    return ok("exposed", "keepstep.toml", "contains no secrets that others can read")
 
 
 def _oci(settings: OciSettings) -> list[Check]:
@@ -37,7 +37,7 @@ def _oci(settings: OciSettings) -> list[Check]:
         places[str(Path(key).expanduser())] = "the private key"
     found = [(path, why) for path, what in places.items() if (why := exposure(Path(path), what))]
     if not found:
-        return [ok("exposed", profile.path, "it and its key are readable for this user only")]
+        return [ok("exposed", profile.path, "only this user can read it and its key")]
     return [_found(path, why) for path, why in found]
 
 

@@ -1,8 +1,9 @@
-"""Whether the vaults refuse a second writer, proved on a scratch secret: what alone writes, and only there.
+"""Proves on a scratch secret that the vaults refuse a second writer: the only check that writes, and only there.
 
-What the rotation's protocol stands on: OCI refuses a change that carries an old ETag, also where all that happened
-since is a new version, and a version's name that is taken; Secrets Manager refuses another content under an id that
-is taken, and to move a label from where it is not. It also measures how long what was written stays unseen.
+The rotation protocol relies on these refusals. OCI refuses a change with an old ETag, even if only a new version
+was added since, and a version name that is taken. Secrets Manager refuses other content under an existing version
+id, and moving a label from a version that does not have it. The probe also measures how soon a new version is
+visible.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _STOP = "do not rotate with this vault: two workers could undo each other"
 def probes(
     context: ProbeContext, settings: CloudSettings, scratch: Iterable[str], jobs: list[ResolvedJob]
 ) -> Iterator[Probe]:
-    """Raises :class:`Refused` for a secret that a job uses, and :class:`ConfigError` for what is none."""
+    """Raises :class:`Refused` for a secret that a job uses, and :class:`ConfigError` for anything but a secret."""
     used = [address for job in jobs for address in job.secrets()]
     for text in scratch:
         address = secret_setting(text, called="--probe-fencing")
         if any(address.is_same(each) for each in used):
-            raise Refused(f"{text} is in use by a job", hint="make a secret of its own to probe on")
+            raise Refused(f"{text} is in use by a job", hint="create a separate secret for this probe")
         if address.vault == "aws-ssm":
             raise Refused(f"{text} is a parameter: rotations keep credentials in secrets", hint="name a secret")
         yield Probe("fencing", text, partial(_probe, context, settings, address))
@@ -67,13 +68,13 @@ async def _oci(vault: OciVaultStages, name: str) -> list[Check]:
             "a change with an ETag from before a version was added",
             vault.stage(before, f"{version}-2", _content()),
         ),
-        await _refused(name, "a version's name that is taken", vault.stage(after, version, _content())),
-        ok("fencing", name, f"what was written could be read after {lag * 1000:.0f} ms"),
+        await _refused(name, "a version name that is taken", vault.stage(after, version, _content())),
+        ok("fencing", name, f"a new version could be read after {lag * 1000:.0f} ms"),
     ]
 
 
 async def _until_seen(vault: OciVaultStages, name: str, look: SecretState, began: float) -> float:
-    """Seconds until the retrieval plane gave the version that the management plane took."""
+    """Seconds until the retrieval plane returned the version that the management plane accepted."""
     newest: VersionId = look.stages[Stage.PENDING]
     while True:
         try:
@@ -94,12 +95,14 @@ async def _aws(vault: SecretsManagerStages, name: str) -> list[Check]:
     try:
         return [
             await _refused(
-                name, "other content under an id that is taken", vault.put(name, version, _content(), label)
+                name, "other content under an existing version id", vault.put(name, version, _content(), label)
             ),
             await _refused(
-                name, "to move a label from where it is not", vault.move(name, label, to=None, away_from=elsewhere)
+                name,
+                "moving a label from a version that does not have it",
+                vault.move(name, label, to=None, away_from=elsewhere),
             ),
-            ok("fencing", name, f"what was written could be seen after {lag * 1000:.0f} ms"),
+            ok("fencing", name, f"a new version was visible after {lag * 1000:.0f} ms"),
         ]
     finally:
         await vault.move(name, label, to=None, away_from=VersionId(version))

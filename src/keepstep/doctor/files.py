@@ -1,4 +1,4 @@
-"""Where secrets are written: the map, the folders, what they are mounted on. Blocks no longer than a stat does."""
+"""Checks where secrets are written: the map, the folders and their mounts. Blocks no longer than a stat does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def by_folder(targets: list[Target]) -> dict[str, list[Target]]:
 
 def _map(job: ResolvedSecrets) -> list[Check]:
     wrong = [of_error("map", mistake.where, mistake.error) for mistake in job.plan.mistakes]
-    return wrong or [ok("map", job.name, f"{len(job.plan.targets)} files or sets make sense")]
+    return wrong or [ok("map", job.name, f"{len(job.plan.targets)} files or sets are valid")]
 
 
 def _folder(folder: str, targets: list[Target]) -> Check:
@@ -51,14 +51,17 @@ def _folder(folder: str, targets: list[Target]) -> Check:
         above = existing(Path(folder))
         if not os.access(above, os.W_OK | os.X_OK):
             return fail(
-                "folder", about, f"is missing, and we may not make it in {above}", f"install -d -m 0700 {folder}"
+                "folder",
+                about,
+                f"is missing, and this user cannot create it in {above}",
+                f"install -d -m 0700 {folder}",
             )
-        return ok("folder", about, "will be made when it is needed")
+        return ok("folder", about, "will be created when needed")
     except Error as error:
         return of_error("folder", about, error)
     if not os.access(folder, os.W_OK | os.X_OK):
-        return fail("folder", about, "we may not write it", "run as its owner, or as root")
-    return ok("folder", about, "can be written, and others have no hand in it")
+        return fail("folder", about, "this user cannot write to it", "run as its owner, or as root")
+    return ok("folder", about, "is writable, and nobody else can change it")
 
 
 def _tmpfs(folder: str) -> Check:
@@ -69,14 +72,14 @@ def _tmpfs(folder: str) -> Check:
     finally:
         os.close(descriptor)
     if answer is None:
-        return unknown("tmpfs", about, "it cannot be seen what file system it is on")
+        return unknown("tmpfs", about, "cannot tell which file system it is on")
     if answer:
         return ok("tmpfs", about, "is in memory")
     fix = (
         "deliver to /run/secrets, and systemctl enable --now run-secrets.mount; or "
         f"mount -t tmpfs -o mode=0700,noexec,nosuid,nodev,size=8M tmpfs {folder}"
     )
-    return fail("tmpfs", about, "is on a disk, where what is deleted can be found again", fix)
+    return fail("tmpfs", about, "is on a disk, where deleted secrets can be recovered", fix)
 
 
 def _mounts(targets: list[Target]) -> list[Check]:
@@ -85,18 +88,18 @@ def _mounts(targets: list[Target]) -> list[Check]:
         fail(
             "bind-mount",
             printable(delivery.path),
-            "is mounted by itself, so it cannot be replaced",
+            "is a mount point of its own, so it cannot be replaced",
             f"mount the folder {printable(folder_of(target))} instead of the file",
         )
         for target in targets
         for delivery in target.deliveries
         if delivery.path in mounted
     ]
-    return wrong or [ok("bind-mount", "this host", "no file is mounted by itself")]
+    return wrong or [ok("bind-mount", "this host", "no single file is mounted")]
 
 
 def mount_points() -> set[str]:
-    """As proc(5) has them, octal escapes undone."""
+    """Mount points as in proc(5), with octal escapes decoded."""
     try:
         lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     except OSError:

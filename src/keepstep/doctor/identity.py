@@ -1,4 +1,4 @@
-"""Who we are in each cloud, and until when."""
+"""Checks the identity in each cloud, and when it expires."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keepstep.units import in_words
 from keepstep.vaults.aws_calls import AwsCalls
 
 _SHORT = timedelta(minutes=5)
-"""Credentials that nobody renews and that end sooner than this are of no use to a run."""
+"""Credentials that are not renewed and expire sooner than this are useless for a run."""
 
 
 async def on_aws(context: ProbeContext, identity: AwsIdentity) -> Check:
@@ -46,18 +46,18 @@ async def on_aws(context: ProbeContext, identity: AwsIdentity) -> Check:
 
 
 def _of_session(has_token: bool) -> str:
-    return ", with a session token that nobody here can renew" if has_token else ", which does not expire"
+    return ", with a session token that cannot be renewed" if has_token else ", which does not expire"
 
 
 async def on_oci(identity: OciIdentity) -> Check:
-    """ListRegionSubscriptions: whatever it answers but 401, the signature was accepted."""
+    """ListRegionSubscriptions: any response but 401 means that the signature was accepted."""
     key = await identity.key()
     service = OciService("identity", identity)
     try:
         path = f"/20160918/tenancies/{quoted(key.tenancy)}/regionSubscriptions"
         await service.call("ListRegionSubscriptions", "GET", path, lambda response: refusal(response, identity))
     except Denied:
-        pass  # we are known, and may not list regions: no job needs to
+        pass  # the identity is known but may not list regions, which no job needs
     finally:
         await service.close()
     who, kind = subject_of(key), identity.kind.replace("_", " ")
@@ -69,7 +69,7 @@ async def on_oci(identity: OciIdentity) -> Check:
 
 
 def refusal(response: Response, identity: OciIdentity) -> Error:
-    """What OCI's identity service answered."""
+    """Interprets the response of OCI's identity service."""
     match response.status:
         case 401:
             return ConfigError(
@@ -79,15 +79,15 @@ def refusal(response: Response, identity: OciIdentity) -> Error:
             )
         case 403 | 404:
             return Denied(
-                "OCI does not let us look at the tenancy",
+                "OCI does not allow reading the tenancy",
                 hint=f"allow {identity.grantee} to inspect tenancies in tenancy",
             )
         case status:
-            return Transient(f"OCI's identity service answered {status}")
+            return Transient(f"OCI's identity service returned {status}")
 
 
 def subject_of(key: SigningKey) -> str:
-    """The user of an API key, or whom a session token was given to; never the token."""
+    """The user of an API key or a session token; never the token itself."""
     if not key.key_id.startswith("ST$"):
         return key.key_id.split("/")[1] if key.key_id.count("/") == 2 else "API key"
     try:

@@ -1,4 +1,4 @@
-"""KMS keys, by DescribeKey. Without the permission to look nothing is known; that a secret can be read is proof."""
+"""Checks KMS keys with DescribeKey. Without that permission the result is unknown; a readable secret is proof."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _FIXES = {
     "Disabled": "aws kms enable-key --key-id {key}",
     "PendingDeletion": "aws kms cancel-key-deletion --key-id {key}, then aws kms enable-key --key-id {key}",
     "PendingImport": "import the key's material again: aws kms import-key-material",
-    "Unavailable": "see the custom key store of the key: aws kms describe-custom-key-stores",
+    "Unavailable": "check the custom key store of the key: aws kms describe-custom-key-stores",
 }
 
 
 async def of_secret(identity: AwsIdentity, name: str) -> Check:
-    """The key of a secret in Secrets Manager."""
+    """The KMS key of a secret in Secrets Manager."""
     calls = AwsCalls("secretsmanager", identity)
     try:
         answer = await calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)

@@ -1,4 +1,4 @@
-"""What a sync needs of both its sides."""
+"""Checks what a sync needs of its source and target."""
 
 from __future__ import annotations
 
@@ -73,21 +73,21 @@ def _asking(
 
 async def _list(bucket: Bucket, side: str, address: Address) -> Check:
     first = await bucket.first()
-    return ok(f"{side}-list", str(address), "can be listed" + ("" if first else "; nothing is in it"))
+    return ok(f"{side}-list", str(address), "can be listed" + ("" if first else "; it is empty"))
 
 
 async def _read(bucket: Bucket, address: Address) -> Check:
     first = await bucket.first()
     if first is None:
-        return unknown("source-read", str(address), "there is no object yet that could be read")
+        return unknown("source-read", str(address), "there is no object to read yet")
     await bucket.read(first)
     return ok("source-read", str(address), "its first object can be read")
 
 
 async def write(bucket: Bucket, name: str, address: Address) -> Check:
-    """Whether the bucket would take an object."""
+    """Whether the bucket would accept an object."""
     await bucket.try_write()
-    return ok(name, str(address), "would take an object (it refused only an upload that was never begun)")
+    return ok(name, str(address), "would accept an object (it refused only an upload that does not exist)")
 
 
 async def _delete(context: ProbeContext, job: ResolvedSync, target: Address) -> Check:
@@ -106,9 +106,9 @@ def _local_source(path: str) -> Check:
     name = "source-list"
     folder = Path(path)
     if not folder.is_dir():
-        return fail(name, path, "there is no such folder", f"mkdir -p {path}, or correct the job's source")
+        return fail(name, path, "this folder does not exist", f"mkdir -p {path}, or correct the job's source")
     if not os.access(folder, os.R_OK | os.X_OK):
-        return fail(name, path, "we may not read it", f"chmod o+rx {path}, or run as its owner")
+        return fail(name, path, "this user cannot read it", f"chmod o+rx {path}, or run as its owner")
     return ok(name, path, "can be listed")
 
 
@@ -118,8 +118,13 @@ def _local_target(path: str) -> Check:
     if not there.is_dir():
         return fail(name, path, f"{there} is not a folder", "name a folder as the job's target")
     if not os.access(there, os.W_OK | os.X_OK):
-        return fail(name, path, f"we may not write {there}", f"chown it to the user that runs keepstep: {there}")
-    return ok(name, path, "can be written" if there == Path(path).absolute() else "will be made when it is needed")
+        return fail(
+            name,
+            path,
+            f"this user cannot write to {there}",
+            f"change the owner to the user that runs keepstep: {there}",
+        )
+    return ok(name, path, "can be written" if there == Path(path).absolute() else "will be created when needed")
 
 
 def existing(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""IAM's simulator, for what cannot be tried: iam:SimulatePrincipalPolicy says what a principal's policies allow."""
+"""Uses IAM's policy simulator (iam:SimulatePrincipalPolicy) for actions that cannot be tried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Grant:
 
 
 async def simulated(name: str, about: str, identity: AwsIdentity, grants: Sequence[Grant]) -> Check:
-    """Unknown, with the statement, when we may not ask; a resource's own policy is not looked at."""
+    """Unknown, with the statement to add, if the simulator is denied. Ignores the resource's own policy."""
     sts, iam = AwsCalls("sts", identity), AwsCalls("iam", identity)
     fix = f"add to the policy: {statement(grants)}"
     try:
@@ -63,7 +63,7 @@ def principal(caller: str) -> str:
 
 
 def statement(grants: Iterable[Grant]) -> str:
-    """What a policy has to say, in one line of JSON for each resource."""
+    """The policy statements to add, one line of JSON per resource."""
     by_resource: dict[str, list[str]] = {}
     for grant in grants:
         by_resource.setdefault(grant.resource, []).append(grant.action)

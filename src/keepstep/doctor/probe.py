@@ -1,4 +1,4 @@
-"""Questions, asked all at once, each with a deadline of its own."""
+"""Runs probes concurrently, each with its own deadline."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ P = ParamSpec("P")
 Answer = Check | Sequence[Check]
 
 DEADLINE = 25.0
-"""Seconds for one question: more than one connection attempt, less than people's patience."""
+"""Seconds for one probe: more than one connection attempt, less than people's patience."""
 
 
 def blocking(work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Callable[[], Awaitable[Answer]]:
-    """A question that looks at this machine, asked on a thread."""
+    """A probe of this machine, which runs in a thread."""
     return lambda: asyncio.to_thread(work, *args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question. ``ask`` changes nothing, and may raise :class:`Error`."""
+    """One probe. ``ask`` changes nothing, and may raise :class:`Error`."""
 
     name: str
     about: str
     ask: Callable[[], Awaitable[Answer]]
     is_needed: bool = True
-    """Whether the job itself has to be able to do what is tried."""
+    """Whether the job itself needs what is tried."""
     job: str = ""
     after: str = ""
-    """The name of a probe of the same job and thing, without whose success this one makes no sense."""
+    """The name of a probe of the same job and thing that must succeed first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What came of one question."""
+    """The result of one probe."""
 
     checks: list[Check]
     is_cause: bool = False
-    """Whether it failed for want of something that others need as well: a library, credentials, a setting."""
+    """Whether it failed because of something that others need as well: a library, credentials, a setting."""
 
     @property
     def has_failed(self) -> bool:
@@ -50,7 +50,7 @@ class _Found:
 
 
 async def examine(probes: Iterable[Probe], deadline: float = DEADLINE) -> list[Check]:
-    """The answers, in the order of the questions. Raises nothing."""
+    """Returns the results in the order of the probes. Raises nothing."""
     answers: dict[tuple[str, str, str], asyncio.Task[_Found]] = {}
 
     async def answer(probe: Probe) -> _Found:
@@ -68,7 +68,7 @@ async def examine(probes: Iterable[Probe], deadline: float = DEADLINE) -> list[C
 
 
 def _without_echoes(found: Iterable[_Found]) -> list[Check]:
-    """One cause is one failure: a check that meets the same one again was not tried."""
+    """Reports each cause once: a check that fails for the same cause counts as not tried."""
     first: dict[tuple[str, str | None], Check] = {}
     checks = []
     for each in found:
@@ -95,18 +95,18 @@ async def _answer(probe: Probe, deadline: float) -> _Found:
     except ModuleNotFoundError as error:
         found = unknown(probe.name, probe.about, f"this needs the library {error.name}, which is not installed")
     except PermissionError as error:
-        text = f"this user may not look at {error.filename or 'it'}"
-        found = unknown(probe.name, probe.about, text, "look as the user that runs the job")
+        text = f"this user cannot read {error.filename or 'it'}"
+        found = unknown(probe.name, probe.about, text, "run doctor as the user that runs the job")
     except Exception as error:  # noqa: BLE001 - one check that breaks is one finding, and not the end of the others
-        # Without its words, which may be anybody's.
+        # Without its message, which may contain anything.
         text = f"the check itself failed: {type(error).__name__}"
-        found = unknown(probe.name, probe.about, text, "please report it, with the version of keepstep")
+        found = unknown(probe.name, probe.about, text, "please report this, with the version of keepstep")
     checks = [found] if isinstance(found, Check) else list(found)
     return _Found([replace(check, job=probe.job) for check in checks], is_cause)
 
 
 def _silence(deadline: float) -> Error:
     return Error(
-        f"no answer within {deadline:.0f} s",
-        hint="is the way there open? routes, firewall, proxy, DNS, private endpoints",
+        f"no response within {deadline:.0f} s",
+        hint="check the network path: routes, firewall, proxy, DNS, private endpoints",
     )

@@ -1,7 +1,7 @@
-"""When OCI Vault will take no more versions of a secret. Pure.
+"""Computes when OCI Vault will accept no more versions of a secret. Pure.
 
-A secret has 30 versions in use and 30 pending deletion ("Secret Versions"). Rotations prune what is deprecated, a
-version a day at the earliest, so what counts is how many are made a day.
+A secret has at most 30 versions in use and 30 pending deletion ("Secret Versions"). Rotations prune deprecated
+versions, a day later at the earliest, so what counts is how many are created per day.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from keepstep.rotation.pace import IN_USE, PENDING_DELETION
 
 _DAY = timedelta(days=1)
 SUSTAINED = PENDING_DELETION / 1.0
-"""Versions a day that pruning keeps up with: each waits a day for its deletion."""
+"""Versions per day that pruning keeps up with: each waits a day for its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is there, and until when it suffices."""
+    """The versions of a secret, and until when the quota suffices."""
 
     in_use: int
     waiting: int
-    """Pending deletion."""
+    """Versions pending deletion."""
     a_day: float
-    """Versions that are made."""
+    """New versions per day."""
     ends: datetime | None
-    """When the next version will be refused; None when it never will at this pace."""
+    """When the next version will be refused; None if never at this pace."""
 
     @property
     def text(self) -> str:
         there = f"{self.in_use} of {IN_USE} versions in use, {self.waiting} pending deletion"
-        until = f"takes no more from {self.ends:%Y-%m-%d %H:%M} UTC on" if self.ends else "that lasts"
+        until = f"full from {self.ends:%Y-%m-%d %H:%M} UTC" if self.ends else "this pace fits the quota"
         return f"{there}, {self.a_day:.3g} new a day: {until}"
 
 
 def forecast(
     in_use: int, deletions: Sequence[datetime], interval: timedelta, made: Sequence[datetime], now: datetime
 ) -> Forecast:
-    """``deletions`` are the times of versions that wait for theirs, ``made`` those at which versions were made.
+    """``deletions`` are the deletion times of pending versions, ``made`` the creation times of versions.
 
-    The pace is the job's interval, or what was seen in the last week where that is faster.
+    The pace is the job's interval, or that of the last week if that is faster.
 
     ==========================  ================================================================
     pace                        the next version is refused
     ==========================  ================================================================
-    no room now                 now, until the first deletion
+    full now                    now, until the first deletion
     up to 28 a day              never: pruning keeps up
-    more                        when what pruning leaves has filled what is free
+    more                        when the surplus has filled the free versions
     ==========================  ================================================================
     """
     week = [moment for moment in made if now - moment <= 7 * _DAY]

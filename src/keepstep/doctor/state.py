@@ -1,4 +1,4 @@
-"""Where runs are written down, how the last ones went, and who starts the next one."""
+"""Checks where runs are recorded, how the last ones went, and what starts the next one."""
 
 from __future__ import annotations
 
@@ -40,23 +40,26 @@ def _file(place: StatePlace) -> Check:
     there = existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         fix = f"install -d -m 0700 {folder}, as the user that runs keepstep"
-        return fail("state", about, f"this user may not write {there}", fix)
+        return fail("state", about, f"this user cannot write to {there}", fix)
     if os.path.exists(folder) and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return fail("state", about, f"others may write {folder}, and take the state away", f"chmod go-w {folder}")
+        return fail("state", about, f"others can write to {folder} and replace the state", f"chmod go-w {folder}")
     if not os.path.exists(path):
-        return ok("state", about, "will be made by the first run")
+        return ok("state", about, "will be created by the first run")
     if not os.access(path, os.R_OK | os.W_OK):
         return fail(
-            "state", about, "this user may not write it", f"chown it to the user that runs keepstep: {path}"
+            "state",
+            about,
+            "this user cannot write to it",
+            f"change the owner to the user that runs keepstep: {path}",
         )
     try:
         with closing(place.look()) as database:
             [(answer,)] = database.read(lambda query: query("PRAGMA quick_check(1)"))
     except ConfigError as exc:
-        return fail("state", about, exc.message, f"move {path} away; the next run makes a new one")
+        return fail("state", about, exc.message, f"move {path} away; the next run creates a new one")
     if answer != "ok":
-        return fail("state", about, f"it is damaged: {answer}", f"move {path} away; the next run makes a new one")
-    return ok("state", about, "can be written, and is whole")
+        return fail("state", about, f"it is damaged: {answer}", f"move {path} away; the next run creates a new one")
+    return ok("state", about, "is writable and intact")
 
 
 _RIGHTS = "SELECT current_user, bool_and(has_table_privilege(tablename::regclass, 'INSERT, UPDATE, DELETE'))"
@@ -65,24 +68,24 @@ _MAY_CREATE = "SELECT current_user, has_database_privilege(current_database(), '
 
 
 def _server(place: StatePlace) -> Check:
-    """Connects to read, and looks for the rights that runs need. Makes nothing."""
+    """Connects read-only, and checks the privileges that runs need. Creates nothing."""
     about = place.shown
     try:
         database = place.look()
     except NotFound:
         user, may_create = _first_row(place)
         if may_create:
-            return ok("state", about, "answers; the first run creates the schema keepstep")
+            return ok("state", about, "responds; the first run creates the schema keepstep")
         fix = f'CREATE SCHEMA keepstep AUTHORIZATION "{user}"'
-        return fail("state", about, "its schema is not there, and this user may not create it", fix)
+        return fail("state", about, "its schema does not exist, and this user may not create it", fix)
     try:
         [(user, may_write)] = database.read(lambda query: query(_RIGHTS + _OF_TABLES))
     finally:
         database.close()
     if not may_write:
         fix = f'GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA keepstep TO "{user}"'
-        return fail("state", about, f"{user} may read it, and not write", fix)
-    return ok("state", about, "answers, and can be written")
+        return fail("state", about, f"{user} can read it but not write to it", fix)
+    return ok("state", about, "responds and is writable")
 
 
 def _first_row(place: StatePlace) -> tuple[str, bool]:
@@ -94,27 +97,27 @@ async def _schedule(context: ProbeContext, job: ResolvedJob) -> list[Check]:
     name, config = job.name, context.config
     schedule = job.schedule
     if schedule is None:
-        return [ok("schedule", name, "has none: it runs when it is called")]
+        return [ok("schedule", name, "has none: it runs only when started by hand or by another scheduler")]
     now = context.clock.now()
     due = schedule.after(now)
     if due is None:
-        return [fail("schedule", name, f"{job.job.schedule} never comes again", "correct schedule")]
+        return [fail("schedule", name, f"{job.job.schedule} never occurs again", "correct schedule")]
     text = f"due in {in_words(due - now)}, at {due:%Y-%m-%d %H:%M:%S} UTC"
     if await asyncio.to_thread(_daemon_answers, config.dashboard.listen):
-        return [ok("schedule", name, f"{text}; a daemon answers at {config.dashboard.listen}")]
-    why = f"{text}; no daemon answers at {config.dashboard.listen}"
+        return [ok("schedule", name, f"{text}; a daemon is running at {config.dashboard.listen}")]
+    why = f"{text}; no daemon is running at {config.dashboard.listen}"
     return [
         unknown(
             "schedule",
             name,
             why,
-            "systemctl enable --now keepstep.service, or keepstep run, or a scheduler of your own",
+            "systemctl enable --now keepstep.service, or keepstep run, or use another scheduler",
         )
     ]
 
 
 def _daemon_answers(listen: str) -> bool:
-    """Asked directly: no proxy of the environment stands between a machine and itself."""
+    """Connects directly, because a proxy from the environment does not apply to this machine itself."""
     try:
         place = Listen.parse(listen)
         connection = http.client.HTTPConnection(place.host, place.port, timeout=5)
@@ -128,7 +131,7 @@ def _daemon_answers(listen: str) -> bool:
 
 
 def _history(context: ProbeContext, job: ResolvedJob) -> list[Check]:
-    """What alerts would say now; the state is only read."""
+    """The alerts that would be raised now; only reads the state."""
     name = job.name
     try:
         database = context.config.state.place.look()
@@ -138,5 +141,5 @@ def _history(context: ProbeContext, job: ResolvedJob) -> list[Check]:
         history, now = History(database), context.clock.now()
         found = list(conditions(job.watch, history.last_told(name, now), history, now))
     if not found:
-        return [ok("history", name, "nothing is the matter with its last runs")]
+        return [ok("history", name, "its last runs raised no alert")]
     return [fail("history", name, each.what, f"{each.todo}; {each.command}") for each in found]

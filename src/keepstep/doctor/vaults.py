@@ -1,4 +1,4 @@
-"""Every secret that a job names: it can be read, decrypted, and has the field that is asked for."""
+"""Checks every secret of a job: it can be read and decrypted, and has the configured field."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ async def _read(context: ProbeContext, job: ResolvedJob, address: SecretAddress)
     version = value.version
     if version.expires and version.expires <= context.clock.now():
         text = f"version {version.id} expired on {version.expires:%Y-%m-%d}"
-        return fail("secret", str(address), text, "put a new version into the vault; see the secret's expiry rule")
+        return fail("secret", str(address), text, "add a new version to the vault; check the secret's expiry rule")
     made = f", of {version.created:%Y-%m-%d %H:%M} UTC" if version.created else ""
     return ok("secret", str(address), f"can be read: version {version.id}{made}")
