@@ -54,7 +54,7 @@ def test_a_folder_of_roots(folder: Path) -> None:
     ran = drop_in(folder, "data")
     assert ran.returncode == 1
     where = f"{folder}/data"
-    assert f"this runs as the user 65532, and {where} belongs to the user 0 (mode 0755)" in ran.stderr
+    assert f"keepstep runs as the user 65532, and {where} belongs to the user 0 (mode 0755)" in ran.stderr
     assert f"chown 65532 {where}, or run as its owner (a container: --user 0:0)" in ran.stderr
 
 
@@ -70,7 +70,7 @@ def test_giving_files_away(folder: Path) -> None:
     ran = drop_in(folder, "mine", CHOWN_OWNER="1000")
     assert ran.returncode == 1
     assert (folder / "mine" / "a").read_text() == "1"
-    assert "this runs as the user 65532, and only root gives files away" in ran.stderr
+    assert "keepstep runs as the user 65532, and only root can change an owner" in ran.stderr
     assert "--user 0 --cap-drop=all --cap-add=CHOWN,FOWNER,DAC_OVERRIDE" in ran.stderr
     assert "without CHOWN_OWNER as that owner (--user)" in ran.stderr
 
@@ -94,7 +94,7 @@ def test_the_state(folder: Path) -> None:
     for words in (["sync", "x"], ["run"]):
         ran = as_65532(*command, *words)
         assert ran.returncode == 5, ran.stderr
-        assert f"this runs as the user 65532, and {folder}/data belongs to the user 0" in ran.stderr
+        assert f"keepstep runs as the user 65532, and {folder}/data belongs to the user 0" in ran.stderr
         assert "or set [state] url to a" in ran.stderr
 
 

@@ -72,7 +72,7 @@ def test_what_others_can_write_is_not_obeyed(place: Path, how: str) -> None:
     BY_OTHERS[how](place)
     result = keepstep(place, "sync", "copy")
     assert result.returncode == 5
-    assert "is not obeyed" in result.stderr and "--config keepstep.toml" in result.stderr
+    assert "is not trusted" in result.stderr and "--config keepstep.toml" in result.stderr
     assert not list((place / "out").iterdir())
     assert keepstep(place, "--config", "keepstep.toml", "sync", "copy").returncode == 0
     assert (place / "out/a").read_text() == "1"

@@ -1,4 +1,4 @@
-"""``python -P -m keepstep`` is the command ``keepstep``."""
+"""Runs the command ``keepstep`` as ``python -P -m keepstep``."""
 
 from keepstep import lifeline
 from keepstep.cli import main

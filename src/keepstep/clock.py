@@ -1,4 +1,4 @@
-"""Time, as something that can be passed in: aware UTC for the calendar, seconds for durations."""
+"""A clock that can be passed in: aware UTC for the time of day, seconds for durations."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the engines know of time."""
+    """The clock that the engines use."""
 
     def now(self) -> datetime:
         """The time of day, aware, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Monotonic time in seconds."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,7 +1,7 @@
 """``keepstep.toml``: read, completed from the environment, and checked before anything runs.
 
-Every mistake is reported with the key it was made in, all of them at once; an unknown key with the nearest known
-one. The models below are the format's only definition: ``keepstep config schema`` prints them as JSON Schema.
+All mistakes are reported at once, each with its key; an unknown key with the nearest known one. The models below
+are the only definition of the format: ``keepstep config schema`` prints them as JSON Schema.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def parse_duration(value: Any) -> Any:
-    """``90s``, ``5m``, ``1h30m``, ``7d``, or a number of seconds, as a duration. Raises ``ValueError``."""
+    """Parses ``90s``, ``5m``, ``1h30m``, ``7d`` or a number of seconds. Raises ``ValueError``."""
     if isinstance(value, str):
         return durations.parse_duration(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -58,28 +58,28 @@ def parse_duration(value: Any) -> Any:
 
 
 def _schedule(value: Any) -> Any:
-    """Checks a schedule; it stays the text it is."""
+    """Checks a schedule, and returns the text unchanged."""
     if isinstance(value, str):
         parse_schedule(value, UTC)
     return value
 
 
 def _size(value: Any) -> Any:
-    """``512MiB``, ``2GiB``, or bytes."""
+    """Parses ``512MiB``, ``2GiB``, or bytes."""
     return durations.parse_size(value) if isinstance(value, str) else value
 
 
 def _listen(value: Any) -> Any:
-    """Checks an address to listen at; it stays the text it is."""
+    """Checks a listening address, and returns the text unchanged."""
     if isinstance(value, str):
         Listen.parse(value)
     return value
 
 
 def _job_name(name: str) -> str:
-    """A name is shown everywhere, and is a part of paths and command lines."""
+    """Checks a job's name, which is shown everywhere and is part of paths and command lines."""
     if not name or len(name) > 100 or name != name.strip() or shown(name) != name or name.startswith("-"):
-        raise ValueError("a job's name has 1 to 100 characters that can be seen, and does not begin with -")
+        raise ValueError("a job's name has 1 to 100 visible characters and does not start with -")
     return name
 
 
@@ -102,7 +102,7 @@ class _Model(BaseModel):
 
 def _place(value: Any) -> StatePlace:
     if not isinstance(value, str):
-        raise ValueError("it is a text: sqlite:////path/state.db or postgresql://…")
+        raise ValueError("it must be a string: sqlite:////path/state.db or postgresql://…")
     return parse_place(value)
 
 
@@ -126,15 +126,15 @@ class Daemon(_Model):
     """How ``keepstep run`` behaves."""
 
     drain: Duration = timedelta(seconds=30)
-    """After SIGTERM, runs that are under way get this long before they are asked to stop."""
+    """After SIGTERM, running jobs get this long before they are asked to stop."""
     max_runs: int | None = Field(default=None, ge=1)
-    """So many runs at a time; without it, as many as are due."""
+    """Maximum runs at a time; without it, as many as are due."""
 
 
 def _metric_namespace(value: Any) -> Any:
-    """Raises ``ValueError`` for one that OCI Monitoring refuses; the prefixes are Oracle's own."""
+    """Checks a metric namespace. Raises ``ValueError`` if OCI Monitoring would refuse it."""
     if not re.fullmatch(r"(?!oci_|oracle_)[a-z][a-z0-9_]*[a-z0-9]", str(value)):
-        raise ValueError("a namespace has a-z, 0-9 and _, and does not begin with oci_ or oracle_")
+        raise ValueError("a namespace consists of a-z, 0-9 and _, and does not start with oci_ or oracle_")
     return value
 
 
@@ -145,22 +145,22 @@ class OciMetrics(_Model):
     """The metric ``success`` of OCI Monitoring, for an alarm on its absence."""
 
     compartment: str
-    """OCID of the compartment that the metric and its alarms are in."""
+    """OCID of the compartment of the metric and its alarms."""
     namespace: Annotated[str, BeforeValidator(_metric_namespace)] = "keepstep"
     region: str | None = None
-    """Where it is posted to; the identity's own region if not given."""
+    """Region to post to; the identity's own region if not given."""
     auth: OciAuth | None = None
-    """Who posts it, if not ``[identity.oci]``."""
+    """Identity that posts it, if not ``[identity.oci]``."""
 
 
 class Metrics(_Model):
-    """What monitoring reads. The daemon serves /metrics where the status page is."""
+    """Metrics for monitoring. The daemon serves /metrics at the address of the status page."""
 
     oci: OciMetrics | None = None
-    """Posted after every run of a job that succeeded."""
+    """Posted after every successful run of a job."""
 
     textfile: str | None = None
-    """Written after every run of a job: a file for the textfile collector of Prometheus's node_exporter."""
+    """File for the textfile collector of Prometheus's node_exporter, written after every run of a job."""
 
 
 class Dashboard(_Model):
@@ -168,13 +168,13 @@ class Dashboard(_Model):
 
     listen: Annotated[str, BeforeValidator(_listen)] = "127.0.0.1:8731"
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """Asked of whoever looks; where ``listen`` is no loopback address nobody gets in without one."""
+    """Token that visitors need; required unless ``listen`` is a loopback address."""
     spend: list[str] | None = None
     """Addresses of FOCUS reports; if not given, the targets of jobs that fetch OCI's."""
 
 
 class OciIdentityConfig(_Model):
-    """Who we are in OCI."""
+    """The identity in OCI."""
 
     auth: OciAuth | None = None
     profile: str | None = None
@@ -182,7 +182,7 @@ class OciIdentityConfig(_Model):
 
 
 class AwsIdentityConfig(_Model):
-    """Who we are on AWS: botocore's chain, then the roles, each assumed with the one before."""
+    """The identity on AWS: botocore's credential chain, then the roles, each assumed with the previous one."""
 
     profile: str | None = None
     region: str | None = None
@@ -204,22 +204,22 @@ class AlertChannel(_Model):
     """One address that alerts are sent to."""
 
     name: Annotated[str | None, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")] = None
-    """What logs, status and metrics call it; if not given, its kind and number."""
+    """Its name in logs, status and metrics; if not given, its kind and number."""
     url: SecretStr
-    """As Apprise writes it. It is shown nowhere."""
+    """Address in Apprise's form. It is never shown."""
 
 
 class Alerts(_Model):
-    """Where alerts are sent to, as Apprise writes addresses."""
+    """Where alerts are sent to, in Apprise's address forms."""
 
     urls: list[Annotated[AlertChannel, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]] = Field(
         default_factory=list
     )
     """Addresses, or tables of ``name`` and ``url``."""
     repeat: Duration = timedelta(hours=6)
-    """An alert that stays is repeated after this long, then after twice as long, up to once a week."""
+    """A lasting alert is repeated after this long, then after twice as long, up to once a week."""
     pending_after: Duration = timedelta(hours=2)
-    """A rotation that is pending for longer is stuck."""
+    """A rotation that is pending for longer than this is stuck."""
 
     @property
     def channels(self) -> list[Channel]:
@@ -228,51 +228,51 @@ class Alerts(_Model):
 
 class _Job(_Model):
     schedule: Annotated[str | None, BeforeValidator(_schedule)] = None
-    """A cron expression, or ``@hourly``, ``@every 5m``; without it the job runs when it is called."""
+    """A cron expression, or ``@hourly``, ``@every 5m``; without it the job runs only on demand."""
     timezone: Annotated[str | None, BeforeValidator(_zone)] = None
-    """Of the cron expression, such as Europe/Berlin; the machine's own if not given."""
+    """Time zone of the cron expression, such as Europe/Berlin; the machine's own if not given."""
     jitter: Duration | None = None
-    """Starts at a random moment up to this long after its time."""
+    """Runs start at a random moment up to this long after their time."""
     deadline: Duration | None = None
-    """A run that takes longer is stopped."""
+    """A run that takes longer than this is stopped."""
     missed: Literal["once", "skip"] = "once"
-    """What becomes of times at which no daemon ran: made up for, all of them by one run, or not at all."""
+    """What to do about times at which no daemon ran: make up for all of them with one run, or skip them."""
     startup: bool = False
     """Runs also when the daemon starts."""
     memory: Annotated[int | None, Field(ge=2**20, le=durations.LARGEST), BeforeValidator(_size)] = None
-    """A run may not have more memory than this, such as 1GiB."""
+    """Maximum memory of a run, such as 1GiB."""
     success_within: Duration | None = None
-    """Alert when no run has succeeded for this long; if not given, after three of its times and an hour."""
+    """Alert when no run has succeeded for this long; if not given, three of its times plus an hour."""
     identity: Identities | None = None
-    """Instead of the file's own identities."""
+    """Overrides the identities of the file."""
 
 
 class SyncJob(_Job):
-    """Brings a target folder in step with a source folder."""
+    """Makes a target folder match a source folder."""
 
     kind: Literal["sync"]
     source: str
     target: str
     params: str = ""
-    """Options of ``keepstep sync``, split as a shell would."""
+    """Options of ``keepstep sync``, split as by a shell."""
     stale_after: Duration | None = None
     """Alert when no new object has arrived for this long."""
 
 
 class SecretsJob(_Job):
-    """Lays secrets into files, and tells the containers that use them."""
+    """Writes secrets to files and signals the containers that use them."""
 
     kind: Literal["secrets"]
     map: str | None = None
     """Path of a map.csv."""
     file: list[SecretFile] = Field(default_factory=list)
-    """What a line of the map cannot say: owners, templates, several places."""
+    """What a line of the map cannot express: owners, templates, several places."""
     set: list[SecretSet] = Field(default_factory=list)
     """Files that are switched together."""
     max_stale: Duration | None = None
-    """While a vault is away a file may be this old before the run fails."""
+    """Maximum age of a file while a vault is unavailable; then the run fails."""
     fingerprint_key: str | None = None
-    """Address of the secret that fingerprints of ``secrets drift`` are made with; hosts that share it compare."""
+    """Address of the secret that keys the fingerprints of ``secrets drift``; hosts that share it compare."""
 
 
 class ConnectionBlob(_Model):
@@ -283,16 +283,16 @@ class ConnectionBlob(_Model):
 
 
 class Audit(_Model):
-    """Where rotations are recorded, and the key that signs the record."""
+    """Where rotations are recorded, and the key that signs the entries."""
 
     log: str
-    """``s3://…`` or ``oci://…``: entries are put beneath it, in a folder with the job's name."""
+    """``s3://…`` or ``oci://…``: entries are stored beneath it, in a folder named after the job."""
     key: str
     """Address of the secret whose newest version signs."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """What the log is called, if not as the job: ``rotation`` goes on with the one of a run by variables."""
+    """Name of the log, if not that of the job; ``rotation`` continues that of a run from variables."""
     anchor: str | None = None
-    """A bucket in the other cloud that holds each entry's hash, so that the log cannot lose its end unseen."""
+    """A bucket in the other cloud that holds each entry's hash, so that a missing end of the log is noticed."""
 
 
 class Database(_Model):
@@ -307,7 +307,7 @@ class Database(_Model):
     admin: str | None = None
     """Secret with an administrator's username and password; without it the credential changes itself."""
     ca: str | None = None
-    """PEM file with the only authorities that are trusted."""
+    """PEM file with the only certificate authorities to trust."""
     wallet: str | None = None
     """Oracle: a wallet as a file, a secret or an object; zip or PEM."""
 
@@ -317,15 +317,15 @@ class RotateJob(_Job):
 
     kind: Literal["rotate"]
     interval: Duration = timedelta(hours=24)
-    """A credential that is older is due."""
+    """A credential that is older than this is due."""
     grace: Duration = timedelta(hours=1)
-    """Before an old password is retired, where two may log in."""
+    """Time before an old password is retired, if two can be valid."""
     strategy: Literal["alternating", "dual", "rollover", "single"] | None = None
-    """How clients go on while passwords change; single if not given."""
+    """How clients keep working while passwords change; single if not given."""
     aws_secret: str | None = None
     oci_secret: str | None = None
     username: str | None = None
-    """Refuses secrets that are of another user."""
+    """Refuse secrets that name another user."""
     connection_blob: ConnectionBlob | None = None
     audit: Audit | None = None
     database: list[Database] = Field(default_factory=list)
@@ -348,14 +348,14 @@ class Config(_Model):
 
     @property
     def exposure(self) -> str:
-        """What is wrong when others can read the secrets in the file, and what to do; else empty."""
+        """A warning if others can read secrets in the file, with what to do; otherwise empty."""
         return self._exposure
 
 
 def find(given: str | None) -> Path | None:
-    """The file that was asked for, or the first default that exists. Raises :class:`ConfigError`.
+    """The given file, or the first default that exists. Raises :class:`ConfigError`.
 
-    One that was only found is obeyed when nobody else could have put it there.
+    A default file is used only if nobody else could have put it there.
     """
     if given is not None:
         return Path(given)
@@ -370,7 +370,7 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}", hint="name it with --config") from None
     except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="name a file that can be read") from exc
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", hint="name a readable file") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is not TOML: {_toml_mistake(exc)}", hint=_FORMAT) from None
     except (ValueError, RecursionError, OverflowError):
@@ -382,13 +382,13 @@ def load(path: Path) -> Config:
     except ValidationError as exc:
         mistakes += [_explain(error) for error in exc.errors(include_url=False, include_input=False)]
     if mistakes:
-        raise ConfigError(f"{path}: " + "; ".join(mistakes), hint="keepstep config schema prints what is known")
+        raise ConfigError(f"{path}: " + "; ".join(mistakes), hint="keepstep config schema prints all valid keys")
     config._exposure = exposure(path, "the secrets in") if _holds_secrets(document) else ""
     return config
 
 
 def _toml_mistake(exc: ValueError) -> str:
-    """Of the exception's words those in which there can be no piece of the file."""
+    """The parts of the exception's message that cannot quote the file."""
     if isinstance(exc, UnicodeDecodeError):
         return f"byte {exc.start} is not UTF-8"
     words = re.match(r"[A-Za-z =/]*", str(exc))
@@ -397,7 +397,7 @@ def _toml_mistake(exc: ValueError) -> str:
 
 
 def _holds_secrets(document: dict[str, Any]) -> bool:
-    """Whether the file itself has secrets in it, and not only names of variables."""
+    """Whether the file itself contains secrets, and not only names of variables."""
 
     def texts(value: object) -> Iterator[str]:
         if isinstance(value, dict | list):
@@ -414,7 +414,7 @@ def _holds_secrets(document: dict[str, Any]) -> bool:
 
 
 def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
-    """The job of that name. Raises :class:`ConfigError` that names the jobs there are."""
+    """The job of that name. Raises :class:`ConfigError` that names the existing jobs."""
     if name in config.job:
         return config.job[name]
     nearest = _nearest(name, config.job)
@@ -426,7 +426,7 @@ def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
 
 
 def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
-    """``${NAME}`` in strings is taken from the environment."""
+    """Expands ``${NAME}`` in strings from the environment."""
     if isinstance(value, dict):
         return {key: _completed(inner, (*path, key), mistakes) for key, inner in value.items()}
     if isinstance(value, list):
@@ -443,7 +443,7 @@ def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
 
 
 def _explain(error: Any) -> str:
-    """One mistake in the user's words: the key, what is wrong, and the nearest known key."""
+    """Describes one mistake: the key, what is wrong, and the nearest known key."""
     location = [str(part) for part in error["loc"] if part != "[key]"]
     # pydantic names the kind of a job between the job and its key
     if len(location) > 2 and location[0] == "job" and location[2] in ("sync", "secrets", "rotate"):
@@ -452,10 +452,10 @@ def _explain(error: Any) -> str:
         kind = ""
     key = shown(".".join(location), 200)
     if location[:2] == ["alerts", "urls"]:
-        # Somebody may have written a secret where a key belongs.
+        # A secret may have been written in place of a key.
         key = ".".join(location[:3])
         is_unknown = error["type"] == "extra_forbidden"
-        what = "has an unknown key; known are name, url" if is_unknown else error["msg"]
+        what = "has an unknown key; valid keys are name and url" if is_unknown else error["msg"]
         return f"{key}: {what.removeprefix('Value error, ')}"
     if error["type"] == "extra_forbidden":
         nearest = _nearest(location[-1], _known(location[:-1], kind))
@@ -496,7 +496,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 def _known(table: list[str], kind: str) -> list[str]:
-    """The keys that a table may have."""
+    """The valid keys of a table."""
     if not table:
         return list(Config.model_fields)
     if table[0] == "job" and len(table) == 2:

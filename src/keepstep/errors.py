@@ -1,6 +1,6 @@
 """One family of errors, divided by what the caller does next, and the exit code of each.
 
-Strangers' errors are translated at the edge, in the adapter that caught them, always ``from`` the original.
+Errors of libraries are translated in the adapter that caught them, always ``from`` the original.
 Messages are lower case, name the thing and carry no full stop; the hint says what to try next.
 """
 
@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller. The table in ``--help`` is printed from here."""
+    """Exit codes. The table in ``--help`` is printed from here."""
 
     def __new__(cls, value: int, meaning: str) -> ExitCode:
         member = int.__new__(cls, value)
@@ -21,18 +21,18 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "done; nothing failed (secrets: nothing changed)"
-    FAILED = 1, "at least one object, secret or database failed; the rest was done"
+    FAILED = 1, "at least one object, secret or database failed; the rest completed"
     SKIPPED = 2, "something was skipped with a warning, or the command line is wrong"
     CHANGED = 3, "secrets apply: at least one file changed, none failed"
     REFUSED = 4, "refused before acting: a guard (delete cap, empty source, username mismatch, second rotator)"
     MISCONFIGURED = 5, "configuration, credentials or the source itself are missing or wrong"
     LOCKED = 6, "another run holds the lock"
-    INTERRUPTED = 130, "interrupted (Ctrl-C); what was begun is finished by the next run"
-    TERMINATED = 143, "terminated (SIGTERM); what was begun is finished by the next run"
+    INTERRUPTED = 130, "interrupted (Ctrl-C); the next run continues"
+    TERMINATED = 143, "terminated (SIGTERM); the next run continues"
 
 
 class Error(Exception):
-    """Anything keepstep reports to its user: a message, and a hint what to do next."""
+    """An error for the user: a message, and a hint for the next step."""
 
     exit_code: ExitCode = ExitCode.FAILED
 
@@ -52,39 +52,39 @@ class ConfigError(Error):
 
 
 class Misuse(Error):
-    """The command line asks for something that there is not, or not there. Repeating does not help."""
+    """The command line has an unknown or misplaced argument. Repeating does not help."""
 
     exit_code = ExitCode.SKIPPED
 
 
 class Denied(Error):
-    """The other side knows who we are, or refuses to, and says no. Repeating does not help."""
+    """The other side denies access or authentication. Repeating does not help."""
 
     exit_code = ExitCode.MISCONFIGURED
 
 
 class NotFound(Error):
-    """The thing named is not there (on OCI: or may not be seen)."""
+    """The thing named does not exist (on OCI: or may not be seen)."""
 
     exit_code = ExitCode.MISCONFIGURED
 
 
 class Conflict(Error):
-    """Somebody else changed the thing since we looked (an ETag or precondition failed). Look again."""
+    """The thing was changed since it was read (an ETag or precondition failed). Read it again."""
 
 
 class Corrupt(Error):
-    """What arrived is not what was promised: a checksum or a length differs. Safe to fetch again."""
+    """Received data is wrong: a checksum or a length differs. Safe to fetch again."""
 
 
 class Unsupported(Error):
-    """The store cannot do this, or cannot hold this name."""
+    """The store cannot do this, or cannot store this name."""
 
 
 class Transient(Error):
-    """A fault that passes: timeouts, cut connections, 429, 5xx. The only error that is retried.
+    """A temporary failure: timeouts, broken connections, 429, 5xx. The only error that is retried.
 
-    ``retry_after`` is the server's wish in seconds, when it gave one.
+    ``retry_after`` is the delay in seconds that the server requested, if any.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
@@ -93,33 +93,33 @@ class Transient(Error):
 
 
 class Refused(Error):
-    """A guard said no before anything was lost."""
+    """A guard refused before anything was lost."""
 
     exit_code = ExitCode.REFUSED
 
 
 class Locked(Error):
-    """Another run of the same job is under way."""
+    """Another run of the same job is in progress."""
 
     exit_code = ExitCode.LOCKED
 
 
 _UNWRITABLE = {
-    errno.EROFS: "it is on a read-only file system: mount a folder that can be written there, or name another one",
-    errno.EACCES: "give it to the user that keepstep runs as, or name another folder",
-    errno.EPERM: "give it to the user that keepstep runs as, or name another folder",
+    errno.EROFS: "it is on a read-only file system: mount a writable folder there, or name another one",
+    errno.EACCES: "make it writable for the user that keepstep runs as, or name another folder",
+    errno.EPERM: "make it writable for the user that keepstep runs as, or name another folder",
     errno.ENOSPC: "free some space there, or name another folder",
     errno.EDQUOT: "free some space there, or name another folder",
 }
 _NO_TEMPORARY = "No usable temporary directory"
-"""As Python's tempfile says it, under the number of a missing file."""
+"""The message of Python's tempfile, which raises it with the number of a missing file."""
 
 
 def unwritable(fault: OSError) -> ConfigError | None:
-    """The error for a place that may not be used or is full; None for any other fault of the system."""
+    """The error for a place that cannot be written or is full; None for any other system error."""
     if _NO_TEMPORARY in str(fault.strerror):
-        hint = "mount a folder that can be written at /tmp, or name one: TMPDIR=/path"
-        return ConfigError("no folder for temporary files can be written", hint=hint)
+        hint = "mount a writable folder at /tmp, or name one: TMPDIR=/path"
+        return ConfigError("there is no writable folder for temporary files", hint=hint)
     hint = _UNWRITABLE.get(fault.errno or 0, "")
     if not hint or not fault.filename:
         return None

@@ -1,4 +1,4 @@
-"""Flushes to the device, on file systems that have such a thing."""
+"""Flushes files to the device, on file systems that support it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import errno
 import os
 
 NO_FLUSH = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""How file systems say that they have no fsync(2): FUSE and network file systems, some overlays."""
+"""Errors of file systems without fsync(2): FUSE and network file systems, some overlays."""
 
 
 def flush(descriptor: int) -> OSError | None:
-    """Returns when the file or folder is on the device; or how the file system says that it cannot do that.
+    """Flushes a file or folder to the device; returns the error if the file system does not support that.
 
-    That is no reason to go without the file. Raises ``OSError`` for a device that fails.
+    That is no reason to do without the file. Raises ``OSError`` if the device fails.
     """
     try:
         os.fsync(descriptor)

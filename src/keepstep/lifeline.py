@@ -1,4 +1,4 @@
-"""A run ends with the host that started it: the host holds one end of a pipe, and the kernel closes it."""
+"""Ends a run together with the host that started it: the kernel closes the host's end of a pipe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from contextlib import suppress
 
 LIFELINE = "KEEPSTEP_LIFELINE_FD"
-"""Names the descriptor of the pipe's other end, in the environment of a run."""
+"""Variable with the descriptor of the pipe's other end, in the environment of a run."""
 _GRACE = 20.0
-"""Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
+"""Seconds between SIGTERM, after which a run finishes transfers in flight, and SIGKILL."""
 
 
 def hold() -> None:
-    """Watches the pipe, where there is one: when its host is gone, this process and its group end."""
+    """Watches the pipe, if there is one: when its host is gone, this process and its group end."""
     number = os.environ.pop(LIFELINE, "")
     if number.isdecimal():
         os.set_inheritable(int(number), False)

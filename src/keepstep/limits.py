@@ -6,21 +6,21 @@ import resource
 from contextlib import suppress
 
 _OTHERS = 64
-"""Descriptors that are not an object's: streams, state, listings, connections at rest, folders of a walk."""
+"""Descriptors not used by an object: streams, state, listings, idle connections, folders of a walk."""
 _EACH = 4
-"""Descriptors of an object on its way: its source, its target, the folder that it appears in, a connection."""
+"""Descriptors of an object in transfer: its source, its target, the target's folder, a connection."""
 _LEAST = 2
 
 
 def raise_open_files() -> None:
-    """Up to what the administrator allows. The usual limit is low for the sake of programs that use select(2)."""
+    """Raises the limit to what the administrator allows. The default is low for programs that use select(2)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def objects_at_once(most: int) -> int:
-    """``most``, or fewer where the limit does not allow for so many."""
+    """``most``, or fewer if the limit does not allow that many."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return most

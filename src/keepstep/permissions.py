@@ -1,4 +1,4 @@
-"""What to do where a user lacks a permission: who this is, whose the file or folder is, and the two ways out."""
+"""Hints for missing permissions: the current user, the owner of the file or folder, and two ways to fix it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DENIED = (errno.EACCES, errno.EPERM)
 
 
 def denied_hint(path: str | os.PathLike[str], exc: OSError) -> str | None:
-    """Names the user that this is and the owner of what refused; None for other errors than missing permission."""
+    """Names the current user and the owner of the path; None for errors other than missing permission."""
     if exc.errno == errno.EROFS:
         return "the file system is mounted read-only; a container's volume is writable without :ro"
     if exc.errno not in _DENIED:
@@ -21,19 +21,19 @@ def denied_hint(path: str | os.PathLike[str], exc: OSError) -> str | None:
     user = os.geteuid()
     place = _refusing(os.path.abspath(os.fspath(path)))
     if place is None or user == 0:
-        return "run as a user that may read or write it"
+        return "run as a user that can read and write it"
     name, found = place
     shown, mode = printable(shlex.quote(name)), f"{stat.S_IMODE(found.st_mode):04o}"
     if found.st_uid == user:
-        return f"this runs as the user {user}, whose {shown} has mode {mode}: chmod u+rwX {shown}"
+        return f"keepstep runs as the user {user}, whose {shown} has mode {mode}: chmod u+rwX {shown}"
     return (
-        f"this runs as the user {user}, and {shown} belongs to the user {found.st_uid} (mode {mode}): "
+        f"keepstep runs as the user {user}, and {shown} belongs to the user {found.st_uid} (mode {mode}): "
         f"chown {user} {shown}, or run as its owner (a container: --user {found.st_uid}:{found.st_gid})"
     )
 
 
 def _refusing(path: str) -> tuple[str, os.stat_result] | None:
-    """The file, or the folder above it that can be looked at; the folder too where it is what cannot be written."""
+    """The file, or the nearest readable folder above it; the folder also if that is what cannot be written."""
     while True:
         try:
             found = os.stat(path)

@@ -1,4 +1,4 @@
-"""A value that must not be seen: it prints as stars, and only :meth:`Secret.reveal` gives it back."""
+"""A value that must not be shown: it prints as stars, and only :meth:`Secret.reveal` returns it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds text or bytes that may reach a wire or a file of the user's, and nothing else.
+    """Holds text or bytes that may only be sent to a server or written to a file of the user.
 
     ``repr``, ``str``, ``format`` and ``%``-formatting show ``***``; pickling and copying into JSON fail.
-    Equality takes the same time whatever the difference.
+    Comparison takes constant time.
     """
 
     __slots__ = ("_value",)
@@ -19,7 +19,7 @@ class Secret:
         self._value = value.encode() if isinstance(value, str) else bytes(value)
 
     def reveal(self) -> str:
-        """The value as text. Raises ``UnicodeDecodeError`` when it is not UTF-8."""
+        """The value as text. Raises ``UnicodeDecodeError`` if it is not UTF-8."""
         return self._value.decode()
 
     def reveal_bytes(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Bytes that are kept for later: in memory while they are few, in a file without a name when they are many."""
+"""A buffer: in memory while it is small, in an unnamed file once it is large."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 from keepstep.errors import Error
 
 _BLOCK = 64 * 1024
-"""Bytes that go to the file at a time."""
+"""Bytes written to the file at a time."""
 
 
 class Spool:
-    """Written at its end and read from its beginning, in any order of the two."""
+    """A queue of bytes: writes append and reads consume, in any order."""
 
     def __init__(self, in_memory: int) -> None:
         self._file: BinaryIO | None = None
@@ -25,7 +25,7 @@ class Spool:
         self._most = in_memory
 
     def write(self, data: bytes) -> None:
-        """Raises :class:`Error` when the temporary folder takes no more: then all stays in memory, and is whole."""
+        """Appends. Raises :class:`Error` if the temporary folder is full; the data then stays in memory."""
         self._tail += data
         if len(self._tail) >= self._most:
             try:
@@ -35,7 +35,7 @@ class Spool:
                 raise _refused(exc) from exc
 
     def reader(self) -> io.BufferedReader:
-        """What has been written up to now."""
+        """Reads what has been written so far."""
         return io.BufferedReader(_Reader(self._file, self._size, bytes(self._tail)), _BLOCK)
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class _Reader(io.RawIOBase):
 def _refused(exc: OSError) -> Error:
     hints = {
         errno.EMFILE: "raise the limit of open files (ulimit -n)",
-        errno.ENFILE: "the machine has no open file left",
+        errno.ENFILE: "the limit of open files is reached",
     }
     folder = tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - to name it
     return Error(

@@ -1,8 +1,8 @@
-"""Standard input, output and error that are closed, full or read no further do not end a run, or spoil a file.
+"""Standard streams that are closed, full or no longer read do not end a run, or corrupt a file.
 
-What cannot be said is dropped, which standard error is told once; exit codes stay those of the run. A descriptor
-below 3 that is closed would be given to the first file that is opened, and what was meant for the terminal would be
-written into it: it is opened onto /dev/null first.
+Output that cannot be written is dropped, with one warning on standard error; exit codes stay those of the run. A
+closed descriptor below 3 would be reused for the first opened file, and terminal output would be written into it:
+it is opened onto /dev/null first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import sys
 from typing import Any
 
 _NOBODY = (errno.EPIPE, errno.EBADF)
-"""Whoever read it has gone, or it was never there: no news to anybody."""
+"""The reader is gone, or the stream was never open: not worth a warning."""
 
 
 def secure() -> None:
-    """To be called first. Streams that somebody has replaced are left alone; calling it again does nothing."""
+    """Call this first. Leaves replaced streams alone; calling it again does nothing."""
     closed = {fd for fd in range(3) if _opened_onto_nothing(fd)}
     if sys.stdin is None or 0 in closed:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
@@ -51,7 +51,7 @@ def _lasting(fd: int, stream: Any) -> io.TextIOWrapper:
 
 
 class _Lasting(io.RawIOBase):
-    """A descriptor. Once it refuses, all that is written is dropped."""
+    """A descriptor. After a failed write, everything written is dropped."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

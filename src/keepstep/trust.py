@@ -1,7 +1,7 @@
-"""Whether a file that was found, and not asked for, may be obeyed.
+"""Decides whether a file that was found by default may be trusted.
 
-A configuration says which secrets go where, and takes variables of the environment into addresses. Whoever can put
-a file into the folder somebody happens to be in must not be obeyed by them, least of all by root.
+A configuration says which secrets go where, and expands environment variables in addresses. A file that another
+user put into the current directory must not be used, least of all by root.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from keepstep.errors import ConfigError
 log = logging.getLogger(__name__)
 
 _SYSTEM = ("/etc", "/var/task", "/function")
-"""Folders of machines, of Lambda and of OCI Functions in which root alone mounts."""
+"""Folders of machines, of Lambda and of OCI Functions in which only root mounts."""
 
 
 def trusted(path: Path, *, hint: str) -> Path:
-    """The path, when it and its folder are this user's or root's, and nobody else can write either of them.
+    """The path, if it and its folder belong to this user or root, and nobody else can write to either.
 
-    A file that is a mount by itself, or lies in a mount below ``/etc`` (a container's, a function's), was put there
-    by root, whoever owns it.
+    A file that is a mount point, or is in a mount below ``/etc`` (of a container or function), was put there by
+    root, whatever its owner.
 
-    Raises :class:`ConfigError`, with ``hint`` for how to name the file explicitly.
+    Raises :class:`ConfigError`, with a ``hint`` how to name the file explicitly.
     """
     try:
         real = path.resolve(strict=True)
         why = _doubt(real) or (_doubt(path.absolute()) if path.is_symlink() else "")
     except OSError as exc:
-        raise ConfigError(f"cannot look at {path}: {exc.strerror}", hint=hint) from exc
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
     if why:
-        raise ConfigError(f"{path} was found, and is not obeyed: {why}", hint=hint)
+        raise ConfigError(f"{path} was found but is not trusted: {why}", hint=hint)
     return path
 
 
 def _doubt(path: Path) -> str:
-    """What is wrong with the owners and modes of a file and its folder; empty when nothing is."""
+    """What is wrong with the owners and modes of a file and its folder; empty if nothing is."""
     if _is_roots_mount(path):
         return ""
     for each, what in ((path, "it"), (path.parent, "its folder")):
@@ -49,12 +49,12 @@ def _doubt(path: Path) -> str:
         if found.st_uid not in (os.geteuid(), 0):
             return f"{what} belongs to {_name(found.st_uid)}"
         if not stat.S_ISLNK(found.st_mode) and _others_write(found):
-            return f"others can write {what}"
+            return f"other users can write to {what}"
     return ""
 
 
 def _others_write(found: os.stat_result) -> bool:
-    """A group in which the owner is alone, as many systems give every user one, is nobody else."""
+    """Whether others can write. A group whose only member is the owner, as on many systems, does not count."""
     if found.st_mode & stat.S_IWOTH:
         return True
     return bool(found.st_mode & stat.S_IWGRP) and not _is_private(found.st_gid, found.st_uid)
@@ -69,7 +69,7 @@ def _is_private(group: int, owner: int) -> bool:
 
 
 def _is_roots_mount(path: Path) -> bool:
-    """Whether the file is a mount point, or lies in a mount within a folder of the system (proc(5), mountinfo)."""
+    """Whether the file is a mount point, or is in a mount within a system folder (proc(5), mountinfo)."""
     try:
         lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
@@ -87,7 +87,7 @@ def _name(owner: int) -> str:
 
 
 def is_readable_by_others(path: Path) -> bool:
-    """Whether other users of this machine can read a file that holds secrets. False for what is no file."""
+    """Whether other users of this machine can read a file with secrets. False if it is not a file."""
     try:
         found = path.stat()
     except OSError:
@@ -99,12 +99,12 @@ def is_readable_by_others(path: Path) -> bool:
 
 
 def exposure(path: Path, what: str) -> str:
-    """What is wrong with the mode of a file that holds secrets, and what to do; empty when nothing is."""
+    """What is wrong with the mode of a file with secrets, and what to do; empty if nothing is."""
     return f"other users can read {what} {path}: chmod 600 {path}" if is_readable_by_others(path) else ""
 
 
 @lru_cache
 def warn_of_exposure(path: str, what: str) -> None:
-    """Warns once in a process."""
+    """Warns once per process."""
     if why := exposure(Path(path), what):
         log.warning("%s", why)

@@ -79,7 +79,7 @@ def test_a_webhook_is_called(hook: Hook) -> None:
 
 def test_an_unknown_address_is_an_error() -> None:
     """What Apprise cannot use is said, and not repeated."""
-    assert send("nothing://user:p4ssword@host") == "Apprise does not know such an address"
+    assert send("nothing://user:p4ssword@host") == "Apprise does not support this kind of address"
 
 
 def test_a_run_by_hand_tells(place: Place, box: Mailbox, hook: Hook) -> None:

@@ -59,7 +59,7 @@ def test_a_valid_file_is_taken_and_an_invalid_one_refused(place: Place) -> None:
     with place.daemon() as daemon:
         place.configure(COPY.replace("@hourly", "61 * * * *"))
         daemon.process.send_signal(signal.SIGHUP)
-        refused = daemon.wait("configuration refused, the old one stays")
+        refused = daemon.wait("configuration refused; the old one stays in use")
         assert "job.copy.schedule" in refused["error"]
         assert daemon.get("readyz")[0] == 200
         place.configure(EVERY_SECOND.replace("job.copy", "job.again"))

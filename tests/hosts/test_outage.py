@@ -86,7 +86,7 @@ def test_a_reload_while_the_state_is_away_waits(place: Place, shared_url: str) -
             more = COPY.replace("job.copy", "job.more").replace("/out", "/more").replace("@hourly", "@every 2s")
             place.configure(EVERY_SECOND + more)
             daemon.process.send_signal(signal.SIGHUP)
-            daemon.wait("configuration read; its jobs wait until the state answers")
+            daemon.wait("configuration read; its jobs wait until the state responds")
             assert daemon.get("healthz") == (200, "ok\n")
         finally:
             outage.end()

@@ -110,7 +110,7 @@ class TestLambda:
         assert error
         assert "configured jobs: brief, check, copy, hang, nowhere" in payload["errorMessage"]
         error, payload = function.invoke({})
-        assert "the event names no job" in payload["errorMessage"]
+        assert "the event does not name a job" in payload["errorMessage"]
 
     def test_the_deadline_is_kept(self, bundle: Bundle) -> None:
         """A run that hangs is stopped before the host would kill the function, which serves on."""
@@ -149,7 +149,7 @@ def test_an_oci_function(bundle: Bundle) -> None:
         assert f"{bundle.bucket}-none" in report["failures"][0]["error"]
         status, report = function.call("not json")
         assert status == 502
-        assert "the event names no job" in report["error"]
+        assert "the event does not name a job" in report["error"]
         status, report = function.call('{"job": "hang"}', seconds=6)
         assert (status, report["outcome"]) == (502, "overdue")
         status, report = function.call('{"job": "check"}')

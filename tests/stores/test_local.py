@@ -563,8 +563,8 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     result = run_unprivileged([sys.executable, "-c", READ_ONLY, str(tmp_path / "root")])
     (tmp_path / "root").chmod(0o700)
     assert result.stdout.replace(f"{tmp_path}/root", "m").splitlines() == [
-        "m/f: Permission denied | run as a user that may read or write it",
-        "m/d/f: Permission denied | run as a user that may read or write it",
+        "m/f: Permission denied | run as a user that can read and write it",
+        "m/d/f: Permission denied | run as a user that can read and write it",
         "{'there': 'm/there: Permission denied'}",
     ]
 

@@ -1,8 +1,8 @@
-"""Who may see the status page, and what a browser may do with it.
+"""Decides who may see the status page, and what a browser may do with it.
 
-On a loopback address whoever is on this machine may, as long as the browser asked for this machine by its name: a
-page elsewhere whose name leads here (DNS rebinding) is refused. On any other address a token is asked for, and
-without one that is configured nobody gets in. Nothing can be changed through the page, so nothing can be forged.
+On a loopback address every user of this machine may see it, if the browser used a name of this machine: a foreign
+name that resolves to it (DNS rebinding) is refused. On any other address a token is required, and without a
+configured token nobody gets in. The page is read-only, so no request can be forged.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from keepstep.secret import Secret
 
 COOKIE = "keepstep"
 _PAUSE = 1.0
-"""Seconds that a wrong token costs."""
+"""Seconds of delay after a wrong token."""
 _LONGEST = 4096
-"""Bytes of a form."""
+"""Maximum bytes of a form."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -35,28 +35,28 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 
 class Access:
-    """Decides for one address that is listened at."""
+    """Decides for one listening address."""
 
     def __init__(self, host: str, token: Secret | None) -> None:
         self._is_loopback = is_loopback(host)
         self._token = token
 
     def refusal(self, request: Request) -> str | None:
-        """None for whoever may look; ``login`` for whoever has to show the token; else why nobody may."""
+        """None if the request is allowed; ``login`` if a token is needed; otherwise why it is denied."""
         if self._token:
             return None if self._is_known(request) else "login"
         if not self._is_loopback:
-            return "this address can be reached from other machines: set [dashboard] token, or listen on 127.0.0.1"
+            return "this address is reachable from other machines: set [dashboard] token, or listen on 127.0.0.1"
         if not is_loopback(_asked_host(request)):
-            return "on this machine the page is at http://127.0.0.1, or http://localhost"
+            return "from this machine use http://127.0.0.1 or http://localhost"
         return None
 
     async def login(self, request: Request) -> Response | None:
-        """The way in, with a cookie that is no token; None when the token is wrong."""
+        """Logs in with a cookie that is not the token; None if the token is wrong."""
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -87,7 +87,7 @@ _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 
 
 def _asked_host(request: Request) -> str:
-    """The host that the browser asked for (RFC 9112, 3.2); empty when there is not exactly one that can be read."""
+    """The requested host (RFC 9112, 3.2); empty unless there is exactly one valid Host header."""
     given = request.headers.getlist("host")
     found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
     return found["host"] if found else ""

@@ -1,4 +1,4 @@
-"""Bars as SVG: numbers in attributes, since the page allows no inline style."""
+"""Draws bars as SVG: sizes are attributes, because the page allows no inline style."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH, _GAP = 16, 4
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day's."""
+    """The bar of one day."""
 
     x: int
     y: float
@@ -24,14 +24,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Of equal width, as high as their share of the highest."""
+    """Bars of equal width, with heights relative to the highest."""
 
     width: int
     bars: list[Bar]
 
 
 def bars(days: Sequence[tuple[date, Decimal]], currency: str) -> Bars:
-    """Credits, which are negative, have no height."""
+    """Creates one bar. Credits, which are negative, have no height."""
     highest = max((amount for _, amount in days), default=Decimal(0))
     found = []
     for number, (day, amount) in enumerate(days):

@@ -1,4 +1,4 @@
-"""The status page: server-rendered, read-only, complete without JavaScript; with it, it follows what happens."""
+"""The status page: server-rendered, read-only, complete without JavaScript, and live with it."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from keepstep.text import shown
 from keepstep.units import in_words, size_in_words
 
 _LOOK = 2.0
-"""Seconds between looks at the state for those who follow."""
+"""Seconds between checks of the state for live pages."""
 _BEAT = 20
-"""Looks after which those who follow are told anyway: times are shown relative to now."""
+"""Checks after which live pages are refreshed anyway, because times are shown relative to now."""
 _FOLLOWERS = 16
-"""People who follow at a time; the others see the page as it is without JavaScript."""
+"""Maximum live pages at a time; the others behave as without JavaScript."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass
 class Dashboard:
-    """All pages of one state. ``config`` may answer differently after a reload."""
+    """All pages of one state. ``config`` may return another configuration after a reload."""
 
     config: Callable[[], Config]
     history: History
     host: str
-    """That is listened at."""
+    """The listening address."""
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
@@ -94,12 +94,12 @@ class Dashboard:
             if refusal == "login":
                 return Response(status_code=303, headers={**HEADERS, "Location": "/login"})
             if refusal:
-                return self._shown("message.html", 403, title="not from here", text=refusal)
+                return self._shown("message.html", 403, title="access denied", text=refusal)
             try:
                 return await page(request)
             except Error as error:
                 text = f"{error.message}. {error.hint or ''}"
-                return self._shown("message.html", 503, title="the state does not answer", text=text)
+                return self._shown("message.html", 503, title="the state does not respond", text=text)
 
         return answer
 
@@ -147,7 +147,7 @@ class Dashboard:
         return StreamingResponse(self._changes(), headers=HEADERS, media_type="text/event-stream")
 
     async def _changes(self) -> AsyncIterator[str]:
-        """An event whenever a page would look different: server-sent events, by the HTML standard."""
+        """Sends an event whenever a page would look different: server-sent events of the HTML standard."""
         self._followers += 1
         try:
             before, quiet = "", 0
@@ -170,7 +170,7 @@ class Dashboard:
             return error.message
 
     async def _absent(self, request: Request, exc: Exception) -> Response:
-        return self._shown("message.html", 404, title="not here", text="there is no such job, run or page")
+        return self._shown("message.html", 404, title="not found", text="this job, run or page does not exist")
 
     def _shown(self, template: str, status: int = 200, **values: Any) -> Response:
         now = self.clock.now()
@@ -179,16 +179,16 @@ class Dashboard:
 
 
 _LONGEST = 2000
-"""Characters of one text on a page."""
+"""Maximum characters of one text on a page."""
 
 
 def _harmless(value: Any) -> Any:
-    """Every text that a template shows: escaped and shortened, unless it is markup of the templates themselves."""
+    """Escapes and shortens every text that a template shows, except markup of the templates themselves."""
     return shown(value, _LONGEST) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 class _Static(StaticFiles):
-    """The style and the script, which are no secrets."""
+    """Serves the style and the script, which are not secret."""
 
     async def get_response(self, path: str, scope: Any) -> Response:
         response = await super().get_response(path, scope)

@@ -1,7 +1,7 @@
-"""What runs do not tell and has to be looked up: drift of secrets, stages of credentials, the audit chain.
+"""Snapshots of what runs do not report: drift of secrets, stages of credentials, the audit chain.
 
-Each job is looked at in the background when somebody looks at the page and the last look is old, so a page that
-nobody opens costs nothing. Contents of credentials are never read. Trouble is shown in place of an answer.
+A job is checked in the background if the page is viewed and the last snapshot is old, so an unused page costs
+nothing. Contents of credentials are never read. Errors are shown in place of a result.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.interface import Stage
 
 FRESH = timedelta(minutes=10)
-"""An older look is repeated."""
+"""Maximum age of a snapshot."""
 _LONGEST = 120.0
-"""Seconds for one look."""
+"""Seconds for one snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultVersion:
-    """One version that stands on a stage of one vault."""
+    """One version at a stage in one vault."""
 
     vault: str
     secret: str
@@ -45,27 +45,27 @@ class VaultVersion:
 
 @dataclass(slots=True)
 class Snapshot:
-    """The last look at one job."""
+    """The last snapshot of one job."""
 
     kind: str
-    """Of the job."""
+    """The kind of the job."""
     at: datetime | None = None
     error: str = ""
     drift: list[FileState] = field(default_factory=list)
     held: list[VaultVersion] = field(default_factory=list)
     due: datetime | None = None
-    """When the credential is to be rotated next."""
+    """When the credential is due for rotation."""
     audit: Verification | None = None
     audit_error: str = ""
 
     @property
     def is_broken(self) -> bool:
-        """Whether the audit log is: somebody has to see it, however the last run went."""
+        """Whether the audit log is broken, which must be visible however the last run went."""
         return bool(self.audit and self.audit.problems)
 
 
 class SnapshotCache:
-    """The last look at each job. For one event loop."""
+    """The last snapshot of each job. For one event loop."""
 
     def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
         self._config = config
@@ -74,7 +74,7 @@ class SnapshotCache:
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def of(self, name: str) -> Snapshot | None:
-        """The last look, which may be none yet; an old one is repeated behind the caller's back."""
+        """The last snapshot, which may be empty; an old one is refreshed in the background."""
         config = self._config()
         job = resolve(config, name) if name in config.job else None
         if not isinstance(job, ResolvedSecrets | ResolvedRotation):
@@ -87,7 +87,7 @@ class SnapshotCache:
 
     @property
     def mark(self) -> str:
-        """Changes with every look."""
+        """Changes with every snapshot."""
         return repr([(name, look.at) for name, look in self._known.items()])
 
     async def _look(self, job: ResolvedSecrets | ResolvedRotation) -> None:
@@ -101,7 +101,7 @@ class SnapshotCache:
         except Error as error:
             look.error = error.message
         except TimeoutError:
-            look.error = f"no answer within {_LONGEST:.0f} s"
+            look.error = f"no response within {_LONGEST:.0f} s"
         except ModuleNotFoundError as error:
             look.error = f"this needs the library {error.name}"
         finally:
@@ -129,7 +129,7 @@ async def _credential(job: ResolvedRotation, stack: AsyncExitStack, look: Snapsh
 
 
 async def _held(assembly: Assembly, address: SecretAddress, stack: AsyncExitStack) -> list[VaultVersion]:
-    """The stages of one vault, without a content."""
+    """The stages of one vault, without contents."""
     vault = assembly.vaults([address.vault])[address.vault]
     stack.push_async_callback(vault.close)
     return [

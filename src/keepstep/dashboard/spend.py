@@ -1,4 +1,4 @@
-"""What was spent, by day and by service, from the FOCUS reports that were synced: OCI's, AWS's, anybody's.
+"""Spend by day and by service, from synced FOCUS reports of OCI, AWS or any other provider.
 
 Each report is read once, and its sums are kept in memory; one that is replaced (AWS does that all month) is read
 again.
@@ -27,14 +27,14 @@ K = TypeVar("K")
 DAYS = 31
 _FRESH = timedelta(minutes=30)
 _MOST = 3000
-"""Reports; OCI writes four a day, one for each service."""
+"""Maximum number of reports; OCI writes four a day, one per service."""
 _LARGEST = 256 << 20
-"""Bytes of one."""
+"""Maximum bytes of one report."""
 
 
 @dataclass(slots=True)
 class Spend:
-    """All that is known now."""
+    """The known spend."""
 
     at: datetime | None = None
     error: str = ""
@@ -45,7 +45,7 @@ class Spend:
         return sorted(_sums((cost.day, cost.amount) for cost in self.costs if cost.currency == currency).items())
 
     def by_service(self, currency: str) -> list[tuple[tuple[str, str], Decimal]]:
-        """The dearest first."""
+        """Services, the most expensive first."""
         pairs = ((cost.provider, cost.service, cost.amount) for cost in self.costs if cost.currency == currency)
         sums = _sums(((provider, service), amount) for provider, service, amount in pairs)
         return sorted(sums.items(), key=lambda each: (-each[1], each[0]))
@@ -63,18 +63,18 @@ def _sums(pairs: Iterable[tuple[K, Decimal]]) -> dict[K, Decimal]:
 
 
 class Books:
-    """Keeps the sums of each report. For one event loop; read behind the caller's back, as :class:`Looks` does."""
+    """Keeps the sums of each report. For one event loop; refreshed in the background."""
 
     def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
         self._config = config
         self._clock = clock
         self._known: dict[tuple[str, str], list[Cost]] = {}
-        """By address and state."""
+        """Sums by address and state of the report."""
         self._spend = Spend()
         self._under_way: asyncio.Task[None] | None = None
 
     def spend(self) -> Spend | None:
-        """None where nothing says that there are reports."""
+        """The known spend; None if no reports are configured."""
         if not places_of(self._config()):
             return None
         is_old = self._spend.at is None or self._clock.now() - self._spend.at > _FRESH
@@ -84,7 +84,7 @@ class Books:
 
     @property
     def mark(self) -> str:
-        """Changes whenever the reports have been read."""
+        """Changes whenever reports have been read."""
         return repr(self._spend.at)
 
     async def _read_all(self) -> None:
@@ -119,6 +119,6 @@ def _key(store: Store, entry: Entry) -> tuple[str, str]:
 
 
 async def _recent(store: Store, now: datetime) -> list[Entry]:
-    """Reports that can hold days that are shown, the newest first."""
+    """Reports that can contain the days shown, newest first."""
     found = await reports_since(store, now.date() - timedelta(days=DAYS))
     return [entry for entry in found if entry.size <= _LARGEST][:_MOST]

@@ -1,4 +1,4 @@
-"""What the pages show, from the state: read in one place, so that templates ask nothing."""
+"""Reads what the pages show from the state, so that templates query nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from keepstep.runs.lifecycle import Line
 from keepstep.runs.run import GOOD, IDLE, MEANINGS, OPEN, Run
 
 STRIP = 30
-"""Runs of a job's history strip."""
+"""Runs in a job's history strip."""
 LINES = 500
 """Actions on one page."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, as the front page shows it."""
+    """A job as shown on the front page."""
 
     overview: Overview
     runs: list[Run]
-    """The oldest first."""
+    """Runs, oldest first."""
     state: str
-    """For people."""
+    """The state in words."""
     is_silent: bool
 
     @property
@@ -36,13 +36,13 @@ class JobView:
 
     @property
     def tone(self) -> str:
-        """Of the last run that ended; that one is under way says nothing of the job."""
+        """Whether the last finished run failed; a run in progress says nothing about the job."""
         return "bad" if self.is_silent else tone_of(self.overview.word)
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run with all that it had to say."""
+    """One run with all its records."""
 
     run: Run
     meaning: str
@@ -57,7 +57,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """Something that somebody was called for."""
+    """An active alert."""
 
     job: str
     name: str
@@ -81,7 +81,7 @@ class Views:
         return JobView(found, self._history.recent(name, STRIP)[::-1], found.state(now), silent)
 
     def alerts(self, config: Config | None = None) -> list[AlertView]:
-        """Of jobs of this configuration; None: of all."""
+        """Active alerts of jobs of this configuration, or of all if None."""
         active = sorted(Alerting(self._history.database, {}, timedelta()).active().items())
         return [
             AlertView(job, name, alert.since, alert.text)
@@ -101,14 +101,14 @@ class Views:
         return RunView(run, MEANINGS.get(run.outcome, ""), lines, page, pages, shown)
 
     def mark(self) -> str:
-        """Changes whenever a page would."""
+        """A value that changes whenever a page would."""
         running = [(run.id, run.outcome, str(run.progress)) for run in self._history.open()]
         ended = [run.id for name in self._history.jobs() for run in self._history.recent(name, 1)]
         return repr((running, ended, [(alert.job, alert.name) for alert in self.alerts()]))
 
 
 def tone_of(outcome: str) -> str:
-    """``good``, ``bad``, ``busy`` or ``idle``; pages add a sign to it, since colour alone tells not everybody."""
+    """``good``, ``bad``, ``busy`` or ``idle``; pages add a sign, because not everybody can see colours."""
     if outcome in GOOD:
         return "good"
     if outcome in OPEN:

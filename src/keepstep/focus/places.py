@@ -62,7 +62,7 @@ def _opened(config: Config, text: str) -> Store:
 
 
 def _fetches(job: ResolvedSync) -> bool:
-    """False also for a job whose source is no address: it has no reports."""
+    """Whether the job fetches cost reports. False if its source is not an address."""
     try:
         return job.is_of_cost_reports
     except ConfigError:

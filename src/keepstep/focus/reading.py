@@ -26,7 +26,7 @@ _OTHER_FORMS = ("reports/cost-csv/", "reports/usage-csv/")
 _SLACK = timedelta(days=3)
 _AT_A_TIME = 32
 _AT_ONCE = 64 << 20
-"""Bytes of several; one that is larger comes alone."""
+"""Maximum bytes of a batch; a larger report is a batch of its own."""
 _PIECE = 8 << 20
 
 
@@ -121,7 +121,7 @@ async def _fetch(store: Store, entry: Entry, path: Path) -> Error | None:
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Some at a time: so many, or so large."""
+    """Splits reports into batches, limited by number and size."""
     batch: list[Entry] = []
     for entry in entries:
         if batch and (len(batch) == _AT_A_TIME or sum(each.size for each in batch) + entry.size > _AT_ONCE):

@@ -1,7 +1,7 @@
-"""What ``keepstep audit verify`` says of the jobs' audit logs: asked by the daemon now and then.
+"""Verifies the jobs' audit logs from time to time, with ``keepstep audit verify``.
 
-A log that somebody damaged does not show in any run before the next rotation, if ever, so it is looked for. Each
-look is a process of its own, as runs are.
+A damaged log does not show in any run before the next rotation, if ever, so the daemon checks it. Each check is a
+separate process, as runs are.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from keepstep.monitoring.conditions import Audited, Watch
 
 _EVERY = timedelta(hours=6).total_seconds()
 _AGAIN = timedelta(hours=1).total_seconds()
-"""Seconds until the next look where the log is broken, or could not be read."""
+"""Seconds until the next check if the log is broken or could not be read."""
 _LONGEST = timedelta(minutes=30)
 _READ = (ExitCode.DONE, ExitCode.FAILED, ExitCode.SKIPPED)
 
 
 class Audits:
-    """The last verdict on each job's log. For one event loop."""
+    """The last result for each job's log. For one event loop."""
 
     def __init__(self, log: Any, clock: Clock) -> None:
         self._log = log
@@ -39,15 +39,15 @@ class Audits:
         self._next: dict[str, float] = {}
 
     def forget(self) -> None:
-        """After a reload every log is looked at again."""
+        """Forgets all results, so that after a reload every log is checked again."""
         self._next = {}
 
     def told(self, watches: Iterable[Watch]) -> list[Watch]:
-        """The watches, with what is known of the jobs' logs."""
+        """The watches, completed with what is known of the jobs' logs."""
         return [replace(watch, audited=self._known.get(watch.job)) for watch in watches]
 
     async def look(self, work: Work) -> None:
-        """Verifies the logs whose time has come, one after the other. Raises nothing that a log can bring about."""
+        """Verifies the logs that are due, one after the other. Raises nothing that a log can cause."""
         for job in resolved_jobs(work.config):
             if not isinstance(job, ResolvedRotation) or not job.job.audit:
                 continue
@@ -62,7 +62,7 @@ class Audits:
                 continue
             if found is None:
                 continue
-            if found.problem:  # to be looked at again soon
+            if found.problem:  # to be checked again soon
                 self._log.error("audit log verified", job=name, problem=found.problem)
             else:
                 self._log.info("audit log verified", job=name)
@@ -71,7 +71,7 @@ class Audits:
 
     async def _verified(self, work: Work, job: ResolvedRotation) -> Audited | None:
         places = job.audit
-        assert places, "it is asked for jobs with an audit log"
+        assert places, "only jobs with an audit log are verified"
         address = str(places.log)
         output = os.memfd_create("verdict", os.MFD_CLOEXEC)
         try:

@@ -1,7 +1,7 @@
 """AWS Lambda: ``keepstep.hosts.aws_lambda.handler``.
 
-It raises when a run fails, so that retries, the dead-letter queue and alarms see it, and returns the run report
-otherwise. Metrics go to the log, as CloudWatch finds them.
+It raises if a run fails, so that retries, the dead-letter queue and alarms notice, and returns the run report
+otherwise. Metrics are written to the log in CloudWatch's embedded format.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from keepstep.hosts.invocation import run_event, say
 
 
 class RunFailed(Exception):
-    """A run that failed. Its message says why, and what to do."""
+    """A failed run. The message says why, and what to do."""
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Runs the job that ``{"job": "NAME"}`` names, or the only one; without keepstep.toml, the rotation."""
+    """Runs the job named by ``{"job": "NAME"}``, or the only one; without keepstep.toml, the rotation."""
     try:
         outcome = asyncio.run(run_event(event, remaining=context.get_remaining_time_in_millis() / 1000))
     except Error as error:

@@ -1,4 +1,4 @@
-"""One run, in a process of its own: what it does to itself, by crash, hang or hunger, it does to nobody else."""
+"""Runs a job in a separate process, so that a crash, a hang or a lack of memory harms nothing else."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from keepstep.lifeline import LIFELINE
 DEADLINE = "KEEPSTEP_DEADLINE"
 
 _LINE = 64 * 1024
-"""Bytes; a longer line of output is cut."""
+"""Maximum bytes of a line of output; longer ones are cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How a job's process is started."""
+    """How to start a job's process."""
 
     words: Sequence[str]
-    """Of the command ``keepstep``."""
+    """Arguments of the command ``keepstep``."""
     deadline: timedelta | None = None
     memory: int | None = None
-    """Bytes of data the process may have."""
+    """Maximum bytes of data of the process."""
     grace: float = 20.0
-    """Seconds between SIGTERM, at which a run finishes what is in flight, and SIGKILL."""
+    """Seconds between SIGTERM, after which a run finishes transfers in flight, and SIGKILL."""
     output: int | None = None
-    """Descriptor that gets its standard output; what it says is then only its standard error."""
+    """Descriptor for its standard output; only its standard error is then logged."""
     descriptors: Sequence[int] = ()
-    """Inherited by the process, under the same numbers."""
+    """Descriptors that the process inherits, under the same numbers."""
     says_itself: bool = False
-    """Whether it writes to our own output, instead of being quoted line by line."""
+    """Whether it shares this process's output, instead of being logged line by line."""
     after: Callable[[int], None] | None = None
-    """Follows each run, with its exit code; may block, raises :class:`Error`."""
+    """Called after each run with its exit code; may block, raises :class:`Error`."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +56,7 @@ class Child:
 
     @classmethod
     async def start(cls, launch: Launch, environment: Mapping[str, str]) -> Child:
-        """Raises ``OSError`` when the machine cannot start one more process."""
+        """Starts the process. Raises ``OSError`` if the machine cannot."""
         if launch.deadline:
             environment = {**environment, DEADLINE: str(time.monotonic() + launch.deadline.total_seconds())}
         theirs, ours = os.pipe2(os.O_CLOEXEC)
@@ -71,9 +71,9 @@ class Child:
         return cls(process, launch, ours)
 
     async def ended(self, said: Callable[[str], None]) -> int:
-        """Its exit code, once it has ended; ``said`` gets every line of its output. Negative: a signal's number.
+        """Waits for the exit code; ``said`` gets every line of output. Negative: the number of a signal.
 
-        What it started and left behind in its process group is ended too.
+        Whatever it left running in its process group is killed too.
         """
         limit = self._launch.deadline.total_seconds() if self._launch.deadline else None
         reading = asyncio.create_task(_read(self._process, said))
@@ -86,13 +86,13 @@ class Child:
         code = await self._process.wait()
         self._end_group()
         os.close(self._lifeline)
-        # A process that left the group and holds the pipe open is not waited for.
+        # Do not wait for a process that left the group but holds the pipe open.
         with suppress(TimeoutError):
             await asyncio.wait_for(reading, 5)
         return code
 
     async def stop(self) -> None:
-        """Asks it to end, and after a grace makes it, with everything that it started."""
+        """Sends SIGTERM and, after a grace period, kills it with everything that it started."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -102,17 +102,17 @@ class Child:
             self._end_group()
 
     def kill(self) -> None:
-        """Ends it at once, with everything that it started, where nobody waits for its end."""
+        """Kills it at once, with everything that it started, without waiting for its end."""
         self._end_group()
 
     def _end_group(self) -> None:
-        """Its process is the leader of the group, so the group has its number."""
+        """Signals the group. The process leads it, so the group has its number."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
 async def _spawn(launch: Launch, environment: Mapping[str, str], lifeline: int) -> Process:
-    """Starts the command: without a terminal, in a session of its own, the first to go for want of memory."""
+    """Starts the command without a terminal, in its own session, as the first candidate of the OOM killer."""
     told = None if launch.says_itself else PIPE
     apart = launch.output is not None
     process = await asyncio.create_subprocess_exec(
@@ -133,7 +133,7 @@ async def _spawn(launch: Launch, environment: Mapping[str, str], lifeline: int) 
 
 
 def _offer(pid: int) -> None:
-    """Makes a process the first to go when the machine runs out of memory."""
+    """Makes a process the first candidate of the OOM killer."""
     with suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("500")
 

@@ -1,6 +1,6 @@
-"""The drop-in for periodic-s3-sync: one sync job from environment variables, at the start, on a schedule, or both.
+"""The drop-in for periodic-s3-sync: one sync job from environment variables, at startup, on a schedule, or both.
 
-``python -P -m keepstep.hosts.container``. Without ``SYNC_FROM``, but with a keepstep.toml, it is the daemon.
+``python -P -m keepstep.hosts.container``. Without ``SYNC_FROM`` but with a keepstep.toml it is the daemon.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from keepstep.text import printable, printable_lines
 
 
 def main() -> ExitCode:
-    """Runs until it is done, or told to stop."""
+    """Runs until it is done or receives a signal."""
     be_init()
     try:
         if os.environ.get("SYNC_FROM") or (path := find(os.environ.get(CONFIG))) is None:
@@ -84,12 +84,12 @@ def _main() -> ExitCode:
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """For the state of this container's life."""
+    """Creates a folder for the state during the life of this container."""
     try:
         return tempfile.TemporaryDirectory(prefix="keepstep-")
     except OSError as exc:
         hint = "mount a folder at /tmp, or name one: TMPDIR=/path"
-        raise ConfigError(f"cannot make a temporary folder: {exc.strerror}", hint=hint) from exc
+        raise ConfigError(f"cannot create a temporary folder: {exc.strerror}", hint=hint) from exc
 
 
 def _work(settings: ContainerSettings) -> Work:
@@ -109,7 +109,7 @@ def _work(settings: ContainerSettings) -> Work:
 
 
 async def _once(work: Work, limit: str) -> ExitCode:
-    """The startup run alone; its exit code is the container's, and its last line says how it ended."""
+    """Only the startup run; its exit code is the container's, and the last line says how it ended."""
     launch = work.launches[SYNC]
     began = time.monotonic()
     child = await Child.start(launch, {})
@@ -120,7 +120,7 @@ async def _once(work: Work, limit: str) -> ExitCode:
     outcome = outcome_of(ended)
     if child.was_overdue:
         code, outcome = ExitCode.TERMINATED, "overdue"
-        hint = "the next run finishes it; if it is always too short, start runs less often and raise SYNC_DEADLINE"
+        hint = "the next run continues; if that is always too short, start runs less often and raise SYNC_DEADLINE"
         _say(Error(f"the run was stopped after SYNC_DEADLINE={limit}", hint=hint))
     try:
         if launch.after:
@@ -139,13 +139,13 @@ async def _stop(child: Child) -> None:
 
 
 async def _wait() -> ExitCode:
-    """Does nothing, until it is told to stop."""
+    """Does nothing until it receives a signal."""
     await _told_to_stop()
     return ExitCode.DONE
 
 
 async def _told_to_stop() -> None:
-    """SIGTERM or SIGINT; as the first process of a container one has to ask for them."""
+    """Waits for SIGTERM or SIGINT, which process 1 of a container ignores unless it handles them."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -1,7 +1,7 @@
-"""The daemon: starts jobs when they are due, each in a process of its own, and looks after them.
+"""The daemon: runs jobs on schedule, each in its own process, and monitors them.
 
-SIGHUP reads the configuration anew; one that is wrong is refused, and the old one stays. SIGTERM and SIGINT drain:
-nothing new starts, what runs may finish for ``drain``, then it is asked to stop; a second signal asks at once.
+SIGHUP reloads the configuration; an invalid one is refused, and the old one stays in use. SIGTERM and SIGINT drain:
+nothing new starts, running jobs may finish for ``drain`` and are then asked to stop; a second signal asks at once.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from keepstep.schedules.members import Members
 from keepstep.schedules.scheduler import Scheduler
 from keepstep.state.clock import StateClock
 from keepstep.state.place import StatePlace
+from keepstep.units import counted
 
 T = TypeVar("T")
 
 _LOOK = 15.0
-"""Seconds between looks after runs that may have died, and at most between two ticks."""
+"""Seconds between checks for runs that may have died, and maximum between two ticks."""
 _PRUNE = 6 * 3600.0
 """Seconds."""
 _ONE_SIGNAL = 1.0
-"""Seconds within which signals count as one: some senders tell the process and its group."""
+"""Seconds within which signals count as one: some senders signal the process and its group."""
 _STUCK = 120.0
-"""Seconds without a tick after which the daemon calls itself unhealthy."""
+"""Seconds without a tick after which the daemon is unhealthy."""
 
 
 class Daemon:
-    """One daemon. ``run`` returns when it has drained."""
+    """One daemon. ``run`` returns after draining."""
 
     def __init__(self, read: Callable[[], Work], log: Any, *, clock: Clock | None = None) -> None:
         self._read = read
@@ -78,22 +79,22 @@ class Daemon:
         self._state_error = ""
         self._has_started = False
         self._wanted: Work | None = None
-        """A configuration that was read, and waits for the state."""
+        """A configuration that was read and waits for the state."""
         self._calling: asyncio.Task[None] | None = None
 
     @property
     def config(self) -> Any:
         return self._work.config
 
-    # what others ask
+    # health
 
     def health(self) -> str:
-        """Empty while the daemon does its work; else what is wrong. May be asked from any thread."""
+        """What is wrong with the daemon, or an empty string. Thread-safe."""
         silence = time.monotonic() - self._ticked
         return f"no tick for {silence:.0f} s" if silence > _STUCK else ""
 
     def readiness(self) -> str:
-        """Empty when runs that are due will start; else why not."""
+        """Why due runs would not start, or an empty string."""
         if self._is_draining:
             return "draining"
         return self.health() or self._state_error or self._runner.trouble
@@ -130,7 +131,7 @@ class Daemon:
         return [self._tick(), self._look_after(), self._verify(), self._watchdog()]
 
     async def _until_drained(self, duties: list[asyncio.Task[None]]) -> None:
-        """Until the last run has ended after a signal; a duty that fails ends the daemon at once, loudly."""
+        """Runs until the last run has ended after a signal. A failing task ends the daemon at once."""
         draining = asyncio.create_task(self._drained())
         await asyncio.wait([draining, *duties], return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
@@ -158,13 +159,13 @@ class Daemon:
             self._ticked = time.monotonic()
             wake = self.scheduler.wake()
             pause = (wake - self._clock.now()).total_seconds() if wake else _LOOK
-            # No longer than this, because clocks are put right while one sleeps.
+            # No longer than this, because clocks may be corrected during a sleep.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), min(max(pause, 0.05), _LOOK))
             self._wake.clear()
 
     async def _look_after(self) -> None:
-        # Not at once: a daemon that starts with a wrong clock would forget everything.
+        # Not at once: a daemon that starts with a wrong clock would delete everything.
         pruned = self._clock.monotonic()
         while True:
             await self._asked(self._clock.ask)
@@ -182,7 +183,7 @@ class Daemon:
             await asyncio.sleep(_LOOK)
 
     async def _call_for_help(self, now: datetime) -> None:
-        """Alerts are looked after apart from everything else: a channel that hangs keeps nobody waiting."""
+        """Handles alerts separately, so that a channel that hangs delays nothing else."""
         if self._calling is None or self._calling.done():
             self._calling = asyncio.create_task(self._alert(self.config, now))
 
@@ -231,7 +232,7 @@ class Daemon:
         try:
             work = await asyncio.to_thread(self._read)
         except Error as exc:
-            self._log.error("configuration refused, the old one stays", error=exc.message)
+            self._log.error("configuration refused; the old one stays in use", error=exc.message)
         else:
             if self._wanted:
                 self._wanted.close()
@@ -241,16 +242,16 @@ class Daemon:
         self._wake.set()
 
     async def _take_on(self, work: Work) -> None:
-        """Goes over to another configuration; while the state is away the old jobs go on, and the new ones wait."""
+        """Switches to another configuration. While the state is unavailable the old jobs continue."""
         if work.config.state != self.config.state or work.config.dashboard != self.config.dashboard:
-            self._log.warning("state and dashboard change with a restart only")
+            self._log.warning("changes of state and dashboard need a restart")
             work = replace(work, config=self._with_places(work.config))
         async with self._scheduling:
             if self._wanted is None or self._wanted.snapshot != work.snapshot:
                 return
             done = await self._asked(self._set_jobs, work)
             if not done:
-                self._log.warning("configuration read; its jobs wait until the state answers")
+                self._log.warning("configuration read; its jobs wait until the state responds")
                 return
             old, self._work, self._wanted = self._work, work, None
         old.close()
@@ -271,7 +272,7 @@ class Daemon:
                 self._hurry.set()
             return
         self._is_draining, self._drained_at = True, time.monotonic()
-        self._supervisor.stopping("waiting for runs to end")
+        self._supervisor.stopping("waiting for runs to finish")
         self._log.info("draining", runs=len(self._runner.runs))
         self._runner.close()
         self._signal.set()
@@ -282,10 +283,10 @@ class Daemon:
         await self._runner.stop()
 
     def _status(self) -> str:
-        return f"{len(self.config.job)} jobs"
+        return counted(len(self.config.job), "job")
 
     async def _asked(self, question: Callable[..., T], *about: Any) -> T | None:
-        """Asks the state, in a thread. A fault is logged when it begins, and is over when an answer comes."""
+        """Queries the state in a thread. Logs an outage once when it starts and once when it is over."""
         try:
             answer = await asyncio.to_thread(question, *about)
         except Error as exc:
@@ -294,6 +295,6 @@ class Daemon:
             self._state_error = exc.message
             return None
         if self._state_error:
-            self._log.info("the state answers again")
+            self._log.info("the state responds again")
             self._state_error = ""
         return answer

@@ -1,4 +1,4 @@
-"""Metrics as CloudWatch finds them in a Lambda function's log: the embedded metric format, one line of JSON.
+"""Metrics in a Lambda function's log: CloudWatch's embedded metric format, one line of JSON.
 
 Source: CloudWatch User Guide, "Specification: Embedded metric format".
 """
@@ -22,7 +22,7 @@ _UNITS = {
 
 
 def emf_line(record: Mapping[str, Any], *, seconds: float, is_good: bool, now: datetime) -> str:
-    """One run, by job."""
+    """The metrics of one run, by job."""
     counts = record.get("counts") or {}
     values = {
         "Success": int(is_good),

@@ -1,6 +1,6 @@
-"""The first process of a container: passes signals on, and reaps whatever ends, as init does.
+"""The first process of a container: forwards signals and reaps zombies, as init does.
 
-The kernel gives processes whose parents have gone to process 1, and keeps them as zombies until it asks after them.
+The kernel reparents orphans to process 1, and keeps them as zombies until process 1 waits for them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Never
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _OF_A_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-"""The kernel sends these to every process in the foreground: to this one, and to the one that it watches over."""
+"""The kernel sends these to every foreground process: to this one, and to its child."""
 
 
 def be_init() -> None:
-    """As process 1, becomes an init, and returns in a process of its own; elsewhere it just returns.
+    """As process 1, becomes an init and returns in a child process; otherwise just returns.
 
-    To be called before there are threads.
+    Call it before there are threads.
     """
     if os.getpid() != 1:
         return
@@ -31,7 +31,7 @@ def be_init() -> None:
 
 
 def _watch_over(process: int, watched: set[signal.Signals]) -> Never:
-    """Ends as the process ends: with its exit code, or 128 and the number of its signal."""
+    """Exits as the process did: with its exit code, or 128 plus the number of its signal."""
     while True:
         received = signal.sigwaitinfo(watched)
         if received.si_signo != signal.SIGCHLD:

@@ -1,8 +1,8 @@
-"""One run for each event of a serverless host: the event in, the run's report out.
+"""Runs a job for each event of a serverless host, and returns the run's report.
 
-The run is a process of its own, as everywhere: it is stopped in good time before the host would freeze or kill it,
-leaves no thread and no connection behind for the next event, and loads only what its job needs. What is loaded here
-is Python's own library.
+The run is a separate process, as everywhere: it is stopped in time before the host would freeze or kill it, leaves
+no thread and no connection for the next event, and loads only what its job needs. This module imports only the
+standard library.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from keepstep.units import parse_duration, parse_size
 
 RECORD = "KEEPSTEP_RECORD_FD"
 _MARGIN = 12.0
-"""Seconds before the host's deadline at which a run is told to stop; it then finishes what is in flight."""
+"""Seconds before the host's deadline at which a run is asked to stop; it then finishes transfers in flight."""
 _LAST = 2.0
 """Seconds before the deadline at which it is killed."""
 _WELL = (ExitCode.DONE, ExitCode.SKIPPED, ExitCode.CHANGED, ExitCode.LOCKED)
-"""What is no failure: also that another run is under way."""
+"""Exit codes that are not a failure, including that another run is in progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Outcome:
 
 
 async def run_event(event: object, *, remaining: float) -> Outcome:
-    """Runs what the event names, or the only job there is. ``remaining`` is in seconds.
+    """Runs the job that the event names, or the only one. ``remaining`` is in seconds.
 
-    Raises :class:`ConfigError` when there is nothing to run.
+    Raises :class:`ConfigError` if there is nothing to run.
     """
     began = time.monotonic()
     text = await _config()
@@ -97,7 +97,7 @@ def say(event: str, **fields: object) -> None:
 
 
 async def _config() -> bytes | None:
-    """``KEEPSTEP_CONFIG`` is a path or an object's address; else what is bundled, if anything is."""
+    """``KEEPSTEP_CONFIG``, a path or an object's address; otherwise the bundled file, if any."""
     place = os.environ.get(CONFIG)
     if place and "://" in place:
         from keepstep.hosts.stored_config import fetch
@@ -111,7 +111,7 @@ def _config_file(place: str | None) -> bytes | None:
         try:
             return Path(place).read_bytes()
         except FileNotFoundError:
-            raise ConfigError(f"there is no configuration {place}", hint="see KEEPSTEP_CONFIG") from None
+            raise ConfigError(f"the configuration {place} does not exist", hint="check KEEPSTEP_CONFIG") from None
     for path in (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml")):
         if path.exists():
             return trusted(path, hint=f"name it, if you trust it: KEEPSTEP_CONFIG={path}").read_bytes()
@@ -119,11 +119,11 @@ def _config_file(place: str | None) -> bytes | None:
 
 
 def _chosen(event: object, text: bytes | None) -> tuple[str, Kind, Limits]:
-    """The job's name, its kind, and what it may take. Without a configuration it is the rotation by variables."""
+    """The job's name, kind and limits. Without a configuration it is the rotation from variables."""
     named = _named(event) or os.environ.get(JOB, "")
     if text is None:
         if named:
-            raise ConfigError(f"there is no job {named}, because there is no keepstep.toml", hint="bundle one")
+            raise ConfigError(f"there is no job {named}: there is no keepstep.toml", hint="add one to the bundle")
         return "", KINDS["rotate"], Limits()
     try:
         jobs = tomllib.loads(text.decode()).get("job", {})
@@ -133,19 +133,19 @@ def _chosen(event: object, text: bytes | None) -> tuple[str, Kind, Limits]:
         named = next(iter(jobs))
     if named not in jobs:
         raise ConfigError(
-            f"there is no job {named}" if named else "the event names no job",
+            f"there is no job {named}" if named else "the event does not name a job",
             hint='send {"job": "NAME"}, or set KEEPSTEP_JOB; configured jobs: '
             + (", ".join(sorted(jobs)) or "none"),
         )
     kind = jobs[named].get("kind")
     if kind not in KINDS:
-        raise ConfigError(f"job.{named}.kind is none of {', '.join(KINDS)}")
+        raise ConfigError(f"job.{named}.kind must be one of {', '.join(KINDS)}")
     return named, KINDS[kind], _limits_of(named, jobs[named])
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job says that its runs may take."""
+    """The limits that a job sets for its runs."""
 
     seconds: float = math.inf
     memory: int | None = None
@@ -153,7 +153,7 @@ class Limits:
 
 
 def _limits_of(name: str, job: Mapping[str, Any]) -> Limits:
-    """Raises :class:`ConfigError`. A number is seconds, or bytes."""
+    """Parses a limit; a number is seconds or bytes. Raises :class:`ConfigError`."""
     deadline, memory = job.get("deadline", math.inf), job.get("memory")
     try:
         return Limits(
@@ -165,12 +165,12 @@ def _limits_of(name: str, job: Mapping[str, Any]) -> Limits:
 
 
 def _completed(text: str) -> str:
-    """``${NAME}`` is taken from the environment, as everywhere in keepstep.toml."""
+    """Expands ``${NAME}`` from the environment, as everywhere in keepstep.toml."""
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", lambda found: os.environ.get(found[1], ""), text)
 
 
 def _named(event: object) -> str:
-    """``{"job": "NAME"}``, or the same as the detail of an EventBridge event."""
+    """The job of ``{"job": "NAME"}``, or of the same as the detail of an EventBridge event."""
     for place in (event, event.get("detail") if isinstance(event, Mapping) else None):
         if isinstance(place, Mapping) and isinstance(place.get("job"), str):
             return str(place["job"])
@@ -183,7 +183,7 @@ def _margin(remaining: float) -> float:
 
 @contextmanager
 def _descriptors(text: bytes | None) -> Iterator[tuple[int | None, int, int]]:
-    """Files in memory: the configuration, the record that the run hands in, and what it prints."""
+    """Files in memory: the configuration, the record that the run returns, and what it prints."""
     names = ["config"] if text is not None else []
     held = {name: os.memfd_create(name, os.MFD_CLOEXEC) for name in [*names, "record", "output"]}
     try:
@@ -196,7 +196,7 @@ def _descriptors(text: bytes | None) -> Iterator[tuple[int | None, int, int]]:
 
 
 def _report(record: int, output: int) -> dict[str, Any]:
-    """The run report that was printed, else the record that was handed in, else nothing."""
+    """The printed run report, otherwise the record that the run returned, otherwise nothing."""
     for descriptor in (output, record):
         text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         try:
@@ -209,7 +209,7 @@ def _report(record: int, output: int) -> dict[str, Any]:
 
 
 def _last_words(lines: list[str]) -> dict[str, Any]:
-    """A run that could not begin has no report, but has said why."""
+    """The error of a run that could not start, and so has no report."""
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
     if not errors:

@@ -1,4 +1,4 @@
-"""Log lines of what keeps running: for people on a terminal, JSON elsewhere, one line per event, never a secret."""
+"""Logging of the hosts: readable on a terminal, JSON elsewhere, one line per event, never a secret."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from keepstep.secret import Secret
 from keepstep.text import shown
 
 _LINE = 2000
-"""Characters of one text on a terminal."""
+"""Maximum characters of one text on a terminal."""
 _NOISY = ("botocore", "boto3", "urllib3", "s3transfer", "apprise", "uvicorn", "asyncio")
-"""Libraries whose debug lines hold requests, and requests hold secrets."""
+"""Libraries whose debug logs contain requests, and so secrets."""
 
 
 def configure_logs(stream: TextIO | None = None) -> Any:
-    """Sends every log line of the process to ``stream`` (stderr), and returns the logger of the hosts."""
+    """Sends all logging of the process to ``stream`` (stderr), and returns the logger of the hosts."""
     out = _Lossy(stream or sys.stderr)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -52,30 +52,30 @@ def configure_logs(stream: TextIO | None = None) -> Any:
 
 
 def tame_libraries() -> None:
-    """Nobody's library says more than warnings, whatever level somebody gave the root logger."""
+    """Limits all libraries to warnings, whatever level the root logger has."""
     logging.getLogger().setLevel(logging.WARNING)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def hide_secrets(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """A :class:`Secret` in an event prints as stars, however the event is rendered."""
+    """Replaces each :class:`Secret` in an event by stars, however the event is rendered."""
     return {key: str(value) if isinstance(value, Secret) else value for key, value in event.items()}
 
 
 def _harmless(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Nothing that others chose moves the cursor of a terminal; JSON escapes by itself."""
+    """Escapes text for a terminal, so that names cannot move the cursor; JSON escapes by itself."""
     return {key: shown(value, _LINE) if isinstance(value, str) else value for key, value in event.items()}
 
 
 class _Lossy:
-    """A stream for log lines. One that it cannot take, because the disk is full or the reader gone, is dropped.
+    """A stream for log lines. A line that cannot be written, because the disk is full, is dropped.
 
-    Once lines are taken again, a line says how many were not. Nothing here raises: a run goes on without its log.
+    Once writing works again, a line says how many were dropped. Nothing raises: a run goes on without its log.
     """
 
     dropped = 0
-    """By all streams of this process."""
+    """Dropped lines of all streams of this process."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -91,13 +91,13 @@ class _Lossy:
                 _Lossy.dropped += 1
 
     def flush(self) -> None:
-        """Every line is flushed as it is written."""
+        """Does nothing: every line is flushed as it is written."""
 
     def isatty(self) -> bool:
         return self._stream.isatty()
 
     def _has_written(self, text: str) -> bool:
-        """A line at a time, past the stream's own buffer: what a full disk did not take would stay in there."""
+        """Writes line by line, bypassing the stream's buffer, which would keep what a full disk did not accept."""
         try:
             self._stream.flush()
             descriptor = self._stream.fileno()
@@ -112,7 +112,7 @@ class _Lossy:
         return True
 
     def _has_written_to(self, text: str) -> bool:
-        """For streams without a descriptor."""
+        """Writes to a stream without a descriptor."""
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -127,16 +127,16 @@ def _dropping(count: int) -> str:
 
 
 def dropped_lines() -> int:
-    """How many log lines this process could not write."""
+    """The number of log lines that this process could not write."""
     return _Lossy.dropped
 
 
 class _Passing(logging.Handler):
-    """The standard library's log records as events."""
+    """Turns log records of the standard library into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
         level = record.levelname.lower()
         say = getattr(log, level if level in ("debug", "info", "warning", "error", "critical") else "info")
-        # No traceback: a library's error may have a request in it.
+        # No traceback: a library's error may contain a request.
         say(record.getMessage(), logger=record.name)

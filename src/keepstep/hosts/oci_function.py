@@ -3,8 +3,8 @@
 502 is what the platform counts as an error of the function. The fdk turns every other status but 504 into 200, and
 a failed run would be a success in the metrics.
 
-The fdk gives the root logger the level DEBUG; libraries that would then log requests, and secrets in them, run in a
-process of their own, and are held back here before anything of theirs is loaded.
+The fdk sets the root logger to DEBUG. Libraries that would then log requests, with secrets in them, run in a
+separate process, and are limited in this one before they are loaded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from keepstep.errors import Error
 from keepstep.hosts.invocation import run_event, say
 
 _DEFAULT = 30.0
-"""Seconds, where the host does not say."""
+"""Seconds, if the host does not say."""
 _FAILED = 502
 
 
 async def handler(context: Any, data: Any = None) -> Any:
-    """Runs the job that ``{"job": "NAME"}`` names, or the only one; without keepstep.toml, the rotation."""
+    """Runs the job named by ``{"job": "NAME"}``, or the only one; without keepstep.toml, the rotation."""
     logging.getLogger().setLevel(logging.WARNING)
     try:
         outcome = await run_event(_event(data), remaining=_remaining(context))
@@ -38,7 +38,7 @@ async def handler(context: Any, data: Any = None) -> Any:
 
 
 def _event(data: Any) -> object:
-    """The body as JSON; anything else names no job."""
+    """The body as JSON; any other body names no job."""
     try:
         return json.loads(data.getvalue()) if data else {}
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the drop-in container does behind each run: modes and owners of the whole tree, a mark of completion."""
+"""What the drop-in container does after each run: modes and owners of the whole tree, a mark of completion."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from keepstep.permissions import denied_hint
 
 @dataclass(frozen=True, slots=True)
 class PostRunHook:
-    """Called with the run's exit code. Raises :class:`Error` when one of its steps fails; the others are done."""
+    """Called with the run's exit code. Raises :class:`Error` if one of its steps fails; the others are done."""
 
     target: str
-    """Local folder whose files and folders get mode and owner; empty when the target is no folder."""
+    """Local folder whose files and folders get mode and owner; empty if the target is not a folder."""
     local: str
-    """Where the mark of completion is set; empty between clouds."""
+    """Path of the mark of completion; empty between clouds."""
     mode: str = ""
     owner: str = ""
     completion: str = ""
 
     def __call__(self, code: int) -> None:
         commands = []
-        target = os.path.realpath(self.target)  # neither program goes through a link to the folder
+        target = os.path.realpath(self.target)  # neither program follows a link to the folder
         if self.mode:
             commands.append(["chmod", "-R", "--", self.mode, target])
         if self.owner:
@@ -41,17 +41,17 @@ class PostRunHook:
     def _hint(self) -> str:
         user = os.geteuid()
         if user == 0:
-            return "see CHMOD_MODE and CHOWN_OWNER; root needs its capabilities CHOWN and FOWNER for them"
+            return "see CHMOD_MODE and CHOWN_OWNER; root needs the capabilities CHOWN and FOWNER for them"
         if not self.owner:
-            return f"this runs as the user {user}, and only its owner changes a mode: see CHMOD_MODE"
+            return f"keepstep runs as the user {user}, and only the owner can change a mode: see CHMOD_MODE"
         return (
-            f"this runs as the user {user}, and only root gives files away: run the container with "
+            f"keepstep runs as the user {user}, and only root can change an owner: run the container with "
             "--user 0 --cap-drop=all --cap-add=CHOWN,FOWNER,DAC_OVERRIDE, "
             "or without CHOWN_OWNER as that owner (--user)"
         )
 
     def _mark(self) -> None:
-        """Anew with each run that went well; other containers wait for it, and may take it away."""
+        """Creates the mark after each successful run; other containers wait for it, and may remove it."""
         path = Path(self.local, self.completion)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class PostRunHook:
 
 
 def _carried_out(command: list[str]) -> str:
-    """What is wrong, in the program's own words; links within the tree are not followed by either program."""
+    """The error in the program's own words. Neither program follows links within the tree."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""The runs of one daemon: started, listened to, ended, and written down where they could not do so themselves."""
+"""The runs of one daemon: starts, monitors and ends them, and records outcomes that they could not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WELL = (ExitCode.DONE, ExitCode.CHANGED, ExitCode.SKIPPED, ExitCode.LOCKED)
 _MANY = 10_000
 
 Ask = Callable[..., Awaitable[Any]]
-"""Asks the state in a thread; None when it is away."""
+"""Queries the state in a thread; None if it is unavailable."""
 
 
 class Runner:
-    """Starts runs that have been claimed; at most ``limit`` at a time, the others wait."""
+    """Starts claimed runs, at most ``limit`` at a time; the others wait."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class Runner:
         self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unwritten: dict[str, Run] = {}
-        """Runs that ended while the state was away."""
+        """Runs that ended while the state was unavailable."""
         self._is_closed = False
         self.trouble = ""
-        """Why the last run could not be started; empty when it could."""
+        """Why the last run could not be started, or an empty string."""
 
     @property
     def runs(self) -> list[str]:
-        """The ids of those that have not ended."""
+        """The ids of runs that have not ended."""
         return list(self._tasks)
 
     def start(self, runs: Iterable[Run]) -> None:
@@ -59,22 +59,22 @@ class Runner:
             self._tasks[run.id] = asyncio.create_task(self._carry_out(run))
 
     async def catch_up(self) -> None:
-        """Writes down the ends that the state could not take when they came: until then their jobs look busy."""
+        """Records the outcomes that the state could not store before: until then their jobs look busy."""
         for ended in list(self._unwritten.values()):
             if await self._ask(self._settle, ended) is None:
                 return
             del self._unwritten[ended.id]
 
     def close(self) -> None:
-        """Nothing that waits will start."""
+        """Prevents waiting runs from starting."""
         self._is_closed = True
 
     async def stop(self) -> None:
-        """Asks every run to end, and makes those that do not."""
+        """Asks every run to stop, and kills those that do not."""
         await asyncio.gather(*(child.stop() for child in list(self._children.values())))
 
     async def ended(self) -> None:
-        """Waits until all have ended."""
+        """Waits until all runs have ended."""
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
@@ -84,12 +84,12 @@ class Runner:
             async with self._slots:
                 launch = self._launch_of(run.job)
                 if self._is_closed or launch is None:
-                    log.info("not started", reason="draining" if self._is_closed else "the job is gone")
+                    log.info("not started", reason="draining" if self._is_closed else "the job was removed")
                     await self._conclude(run, ExitCode.TERMINATED)
                 else:
                     await self._in_process(run, launch, log)
         except Exception as exc:  # noqa: BLE001 - one run's trouble must not end the daemon
-            self.trouble = f"runs cannot be started: {exc}"
+            self.trouble = f"cannot start runs: {exc}"
             log.error("not started", error=repr(exc))
             await self._conclude(run, ExitCode.FAILED)
         finally:
@@ -119,7 +119,7 @@ class Runner:
         return True
 
     async def _conclude(self, run: Run, code: int, outcome: str | None = None) -> str:
-        """Writes down how it ended, where the run has not done so itself. Returns the outcome that stands."""
+        """Records the outcome if the run has not done so itself. Returns the final outcome."""
         word = outcome or outcome_of(code)
         now = self._clock.now()
         ended = replace(run, outcome=word, exit_code=code, finished=now, seen=now)
@@ -129,7 +129,7 @@ class Runner:
         return stands or word
 
     def _settle(self, ended: Run) -> str:
-        """The outcome that stands: what the run's own process, or whoever gave it up, said first."""
+        """The final outcome: the first that the run's process, or a daemon that gave it up, has recorded."""
         known = self._history.get(ended.id)
         if known is None or self._history.end(replace(ended, started=known.started, progress=None)):
             return ended.outcome

@@ -1,4 +1,4 @@
-"""A daemon with everything around it: log, health, metrics, the status page."""
+"""Runs a daemon with its log, health checks, metrics and status page."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FRESH = 1.0
 
 
 def serve(path: Path) -> ExitCode:
-    """Runs the jobs of a configuration file until SIGTERM. Raises :class:`Error` when it cannot begin."""
+    """Runs the jobs of a configuration file until SIGTERM. Raises :class:`Error` if it cannot start."""
     return serve_work(lambda: read_work(path))
 
 
 def serve_work(read: Callable[[], Work]) -> ExitCode:
-    """As :func:`serve`; ``read`` is asked again at SIGHUP."""
+    """Like :func:`serve`; ``read`` is called again at SIGHUP."""
     log = configure_logs()
     asyncio.run(_serve(read, log))
     return ExitCode.DONE
@@ -40,7 +40,7 @@ def serve_work(read: Callable[[], Work]) -> ExitCode:
 
 async def _serve(read: Callable[[], Work], log: Any) -> None:
     daemon = Daemon(read, log)
-    # Those who look have a connection of their own: however many they are, the scheduler does not wait for them.
+    # Readers have their own connection: however many there are, the scheduler does not wait for them.
     history = History(daemon.config.state.place.look())
     web = _web(daemon, history, log)
     try:
@@ -52,14 +52,14 @@ async def _serve(read: Callable[[], Work], log: Any) -> None:
 
 
 def _web(daemon: Daemon, history: History, log: Any) -> Web | None:
-    """None when the usual address is taken: only one that somebody chose is worth failing for."""
+    """None if the default address is in use; only a configured one is an error."""
     dashboard = daemon.config.dashboard
     try:
         listening = bind(dashboard.listen)
     except ConfigError as exc:
         if "listen" in dashboard.model_fields_set:
             raise
-        log.warning("nothing is served", error=exc.message)
+        log.warning("status page not served", error=exc.message)
         return None
     host, port = listening.getsockname()[:2]
     log.info("serving", address=f"http://{f'[{host}]' if ':' in host else host}:{port}/")
@@ -70,7 +70,7 @@ def _web(daemon: Daemon, history: History, log: Any) -> Web | None:
 
 
 class Metrics:
-    """The metrics of a state, worked out at most once in a few seconds, however many ask."""
+    """The metrics of a state, computed at most once every few seconds, however often they are read."""
 
     def __init__(self, config: Callable[[], Config], history: History) -> None:
         self._config = config
@@ -79,7 +79,7 @@ class Metrics:
         self._text, self._until = b"", 0.0
 
     def text(self) -> tuple[bytes, str]:
-        """The body and its media type. Raises :class:`Error` while the state is away."""
+        """The body and its media type. Raises :class:`Error` while the state is unavailable."""
         with self._lock:
             if time.monotonic() >= self._until:
                 config = self._config()
@@ -91,7 +91,7 @@ class Metrics:
 
 
 def _dropped_lines() -> bytes:
-    """Of this daemon alone, as its log is its own."""
+    """The metric of dropped log lines, which is of this daemon only."""
     head = "# HELP keepstep_log_lines_dropped_total Log lines that could not be written.\n"
     kind = "# TYPE keepstep_log_lines_dropped_total counter\n"
     return f"{head}{kind}keepstep_log_lines_dropped_total {dropped_lines()}\n".encode()

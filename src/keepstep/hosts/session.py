@@ -1,4 +1,4 @@
-"""The identity that a run has on AWS, and until when: for people who cannot get a role to work. Never a key."""
+"""Describes the AWS identity of a run and its expiry, to debug roles. Never shows a key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keepstep.jobs.settings import CloudSettings
 
 
 def session_lines(settings: CloudSettings) -> Iterator[str]:
-    """The session in lines; or why there is none, and what to do."""
+    """Lines that describe the session, or say why there is none and what to do."""
     try:
         yield from asyncio.run(_session(settings))
     except Error as exc:
@@ -35,5 +35,7 @@ async def _session(settings: CloudSettings) -> list[str]:
     lines = [f"session: {await asyncio.to_thread(ask)}"]
     if credentials:
         until = credentials.expires_at
-        lines.append(f"session: credentials by {credentials.method}, " + (f"until {until}" if until else "no end"))
+        lines.append(
+            f"session: credentials by {credentials.method}, " + (f"until {until}" if until else "no expiry")
+        )
     return lines

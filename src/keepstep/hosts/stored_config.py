@@ -1,4 +1,4 @@
-"""A keepstep.toml that is an object in S3 or in OCI Object Storage, read with the identity of the host."""
+"""Reads a keepstep.toml from S3 or OCI Object Storage, with the identity of the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LIMIT = 1024 * 1024
 
 
 async def fetch(address: str) -> bytes:
-    """The object's content. Raises :class:`Error`; nothing is written anywhere."""
+    """The object's content. Raises :class:`Error`; writes nothing to disk."""
     folder, _, name = address.rpartition("/")
     if not name:
         raise ConfigError(
@@ -23,7 +23,7 @@ async def fetch(address: str) -> bytes:
         source = await store.open(Entry(name, 0, 0, ""), _LIMIT)
         try:
             if source.size > _LIMIT:
-                raise ConfigError(f"{address} is no keepstep.toml: it has {source.size} bytes")
+                raise ConfigError(f"{address} is not a keepstep.toml: it has {source.size} bytes")
             return bytes(source.first)
         finally:
             await source.close()

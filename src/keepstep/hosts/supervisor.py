@@ -1,4 +1,4 @@
-"""What systemd is told of a service: sd_notify(3). Without systemd nothing is said, and nothing fails."""
+"""Notifies systemd about the service: sd_notify(3). Without systemd it does nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 
 
 class Supervisor:
-    """Speaks to ``NOTIFY_SOCKET``, which children do not inherit."""
+    """Writes to ``NOTIFY_SOCKET``, which children do not inherit."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
         is_ours = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.interval = int(microseconds) / 2_000_000 if microseconds and is_ours else None
-        """Seconds between signs of life: half of what the watchdog allows. None without a watchdog."""
+        """Seconds between signs of life: half of the watchdog's limit. None without a watchdog."""
 
     def ready(self, status: str) -> None:
         self._say(f"READY=1\nSTATUS={status}")

@@ -1,9 +1,9 @@
-"""What a daemon answers over HTTP: whether it lives, whether it is ready, its metrics, the status page.
+"""Serves health, readiness, metrics and the status page of a daemon over HTTP.
 
-It is served by a thread of its own, so that it can still say so when the daemon itself is stuck. Whoever can reach
-the address cannot harm the jobs: connections are few, each has to get on with its request, and the oldest that does
-not is closed to make room. So half-open connections never use up the descriptors that runs need, and probes are
-answered while somebody opens thousands.
+It runs in a separate thread, so that it can still report when the daemon itself is stuck. Clients cannot harm the
+jobs: the number of connections is limited, each must make progress with its request, and the oldest that does not
+is closed to make room. So half-open connections never use up the descriptors that runs need, and probes are
+answered even while a client opens thousands.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from keepstep.errors import ConfigError, Error
 from keepstep.monitoring.listen import Listen
 
 _CONNECTIONS = 64
-"""Open at a time."""
+"""Maximum open connections."""
 _BACKLOG = 16
-"""Connections that are taken at once; asyncio takes as many before it looks at any of them."""
+"""Listen backlog; asyncio accepts as many at once before it handles any of them."""
 _REQUEST = 10.0
-"""Seconds for a request, its body included, to arrive."""
+"""Seconds for a request to arrive, including its body."""
 _RESPONSE = 60.0
-"""Seconds for a response to be made and taken, of a request that has arrived; streams are exempt."""
+"""Seconds for the response to a received request to be produced and read; streams are exempt."""
 _STREAMS = ("/live",)
 
 
 def application(
     health: Callable[[], str], readiness: Callable[[], str], metrics: Callable[[], tuple[bytes, str]]
 ) -> Starlette:
-    """``/healthz`` and ``/readyz`` answer 200, or 503 with the reason; ``/metrics`` as Prometheus reads it, or 503.
+    """``/healthz`` and ``/readyz`` return 200, or 503 with the reason; ``/metrics`` returns metrics, or 503.
 
     ``metrics`` returns the body and its media type; it may block.
     """
@@ -74,16 +74,16 @@ def bind(listen: str) -> socket.socket:
         return socket.create_server((place.host, place.port), family=family, backlog=_BACKLOG)
     except (OSError, ValueError) as exc:
         raise ConfigError(
-            f"cannot listen at {listen}: {exc}",
+            f"cannot listen on {listen}: {exc}",
             hint="set [dashboard] listen to a free address, such as 127.0.0.1:0",
         ) from exc
 
 
 class _Limited(H11Protocol):
-    """A connection that is closed when it does not get on, or when others need its place."""
+    """A connection that is closed if it makes no progress, or if others need its place."""
 
     open: dict[_Limited, None]
-    """Of one server, the oldest first; set by :class:`Web`."""
+    """The connections of one server, oldest first; set by :class:`Web`."""
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -103,7 +103,7 @@ class _Limited(H11Protocol):
         super().handle_events()
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            # The request is here; how long its answer may take is another matter.
+            # The request has arrived; its response has a separate limit.
             self._limit(_RESPONSE if self.scope.get("path") not in _STREAMS else None)
 
     def on_response_complete(self) -> None:
@@ -113,7 +113,7 @@ class _Limited(H11Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is no request that is being answered."""
+        """Whether no request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete or cycle.more_body
 

@@ -1,4 +1,4 @@
-"""What a daemon works on: a configuration that was found to be right, and how each of its jobs is started."""
+"""The work of a daemon: a valid configuration, and how to start each of its jobs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from keepstep.schedules.scheduler import Timing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A configuration as it was when it was read; runs see that, whatever becomes of the file."""
+    """A configuration as it was read; runs use that, even if the file changes."""
 
     config: Config
     snapshot: int
-    """Descriptor of a file in memory, with the text."""
+    """Descriptor of a file in memory that holds the text."""
     launches: dict[str, Launch] = field(default_factory=dict)
     exposure: str = ""
-    """What is wrong when others can read the secrets in the file."""
+    """A warning if others can read secrets in the file."""
 
     @property
     def timings(self) -> dict[str, Timing]:
@@ -49,7 +49,7 @@ def read_work(path: Path) -> Work:
 
 
 def work_of(text: bytes, *, called: str) -> Work:
-    """As :func:`read_work`, of a text that is in no file."""
+    """Like :func:`read_work`, for a text that is not in a file."""
     snapshot = os.memfd_create("keepstep.toml", os.MFD_CLOEXEC)
     os.write(snapshot, text)
     path = f"/dev/fd/{snapshot}"
@@ -63,7 +63,7 @@ def work_of(text: bytes, *, called: str) -> Work:
 
 
 def with_launch(work: Work, job: str, **changes: object) -> Work:
-    """The same work, one of its jobs started in another way."""
+    """The same work with another command for one job."""
     changed = replace(work.launches[job], **changes)  # type: ignore[arg-type]
     return replace(work, launches=work.launches | {job: changed})
 
