@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-.venv/.installed: requirements.lock pyproject.toml tools/venv.sh
+.venv/.installed: requirements.lock pyproject.toml localcloud/pyproject.toml tools/venv.sh
 	@tools/venv.sh $(PYTHON)
 	@touch $@
 
@@ -100,7 +100,8 @@ bench: venv  ## side by side with rclone, s5cmd and the aws CLI
 
 lock: venv  ## resolves requirements.lock anew
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+	  --generate-hashes --no-emit-index-url --no-emit-package keepstep-localcloud --no-header --no-annotate \
+	  -o requirements.lock
 
 clean:  ## forgets the virtual environment and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov

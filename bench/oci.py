@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import peers
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 
 @dataclass

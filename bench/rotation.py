@@ -19,9 +19,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from keepstep.localcloud.server import LocalCloud
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.credential import partner
+from keepstep_localcloud.server import LocalCloud
 from tests.database_servers.certificates import Authority
 from tests.database_servers.mariadb import MariadbServer, mariadb
 from tests.database_servers.postgres import PostgresServer, postgres

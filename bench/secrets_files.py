@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 LATENCY = 50
 """Milliseconds."""

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from keepstep.localcloud.aws import LocalAws
+from keepstep_localcloud.aws import LocalAws
 
 
 def main() -> None:

@@ -8,21 +8,23 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "src"
+ROOT = Path(__file__).parents[1]
+SOURCES = (ROOT / "src", ROOT / "localcloud" / "src")
 
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """Every module of the package, by its dotted name."""
+    """Every module of both packages, by its dotted name."""
     found = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(path.read_text())
+    for source in SOURCES:
+        for path in sorted(source.rglob("*.py")):
+            name = ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = ast.parse(path.read_text())
     return found
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Each import of the package's own modules: the module, and the name that is taken from it."""
+    """Each import of the packages' own modules: the module, and the name that is taken from it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
             for alias in node.names:

@@ -29,4 +29,4 @@ fi
 }
 export VIRTUAL_ENV="$PWD/.venv"
 .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
-.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable . --editable ./localcloud

@@ -21,8 +21,6 @@ from keepstep.audit.log import AuditLog, name_of
 from keepstep.clock import SystemClock
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.oci import OciIdentity
-from keepstep.localcloud.faults import Faults
-from keepstep.localcloud.server import LocalCloud
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
 from keepstep.stores.oci import OciStore
@@ -31,6 +29,8 @@ from keepstep.stores.s3 import S3Store
 from keepstep.stores.s3_client import S3Client
 from keepstep.vaults.address import SecretAddress
 from keepstep.vaults.aws_parameters import ParameterStoreVault
+from keepstep_localcloud.faults import Faults
+from keepstep_localcloud.server import LocalCloud
 from tests.audit.worlds import facts
 from tests.contract.conftest import _create_bucket
 from tests.servers import Aws, program

@@ -14,8 +14,8 @@ from keepstep.audit.verify import verify
 from keepstep.clock import SystemClock
 from keepstep.errors import ConfigError, Conflict, Corrupt, Error, NotFound, Transient
 from keepstep.stores.interface import Appendable, Store
-from keepstep.stores.memory import MemoryStore
-from keepstep.vaults.memory import MemoryVault
+from keepstep.testing.stores import MemoryStore
+from keepstep.testing.vaults import MemoryVault
 from tests.audit.worlds import KEY, World, edited, facts
 from tests.contract.conftest import StoreBackend, oci_cloud, pytest_generate_tests
 from tests.contract.conftest import backend as backend

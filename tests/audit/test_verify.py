@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from keepstep.audit.entry import read, sign
 from keepstep.audit.log import name_of
 from keepstep.audit.verify import chains_in
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
 from tests.audit.worlds import World, edited, facts, key_of
 
 KEYS = ["the first key of this log, 32 bytes", "the second key of it", "the third"]

@@ -11,9 +11,9 @@ from keepstep.audit.keys import Keyring
 from keepstep.audit.log import AuditLog, name_of
 from keepstep.audit.verify import Verification, verify
 from keepstep.secret import Secret
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
+from keepstep.testing.vaults import MemoryVault
 from keepstep.vaults.address import SecretAddress
-from keepstep.vaults.memory import MemoryVault
 
 KEY = SecretAddress("memory", "audit-key", text="memory:audit-key")
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keepstep.localcloud.focus import write_reports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.focus import write_reports
+from keepstep_localcloud.server import LocalCloud
 from tests.servers import Aws
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.cli.conftest import Edit, MainJob
 from tests.servers import Aws
 
@@ -73,7 +73,7 @@ def test_other_principals(main_job: MainJob, auth: str) -> None:
 
 def test_a_function_needs_no_setting(main_job: MainJob, tmp_path: Path) -> None:
     """A resource principal is found by the variables that the platform sets."""
-    from keepstep.localcloud.environment import read_exports
+    from keepstep_localcloud.environment import read_exports
 
     function = read_exports(main_job.cloud.directory / "oci" / "function.env")
     result = main_job.sync("--json", OCI_CLI_CONFIG_FILE=str(tmp_path / "none"), OCI_CLI_PROFILE=None, **function)

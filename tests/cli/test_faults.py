@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.cli.conftest import MainJob, Ran, new_job
 from tests.cli.test_pairs import Places
 from tests.servers import Aws, FaultProxy

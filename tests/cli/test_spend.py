@@ -16,7 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from keepstep.focus.reports import engine
-from keepstep.localcloud.focus import write_reports
+from keepstep_localcloud.focus import write_reports
 from tests.cli.inprocess import keepstep
 from tests.servers import Aws
 

@@ -27,7 +27,7 @@ from oci.circuit_breaker import NoCircuitBreakerStrategy
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 Answer = tuple[int, dict[str, str], bytes]
 Twist = Callable[[Answer], Answer | None]

@@ -18,7 +18,7 @@ from keepstep.clouds.oci import OciIdentity, OciSettings
 from keepstep.clouds.oci_keys import fingerprint
 from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.errors import ConfigError
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 TENANCY, USER = "ocid1.tenancy.oc1..t", "ocid1.user.oc1..u"
 

@@ -32,9 +32,9 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey
 from keepstep.errors import ConfigError, Corrupt, Denied, Error, Transient
-from keepstep.localcloud.certificates import make_chain
-from keepstep.localcloud.environment import read_exports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.certificates import make_chain
+from keepstep_localcloud.environment import read_exports
+from keepstep_localcloud.server import LocalCloud
 from tests.clouds.peers import Answer, Door, Twist, body, cut, door, late, ours, sdk_instance, sdk_resource, status
 from tests.clouds.test_oci_principals import pod as pod
 from tests.clouds.test_oci_principals import status as accepted

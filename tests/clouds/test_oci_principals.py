@@ -31,8 +31,8 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.errors import ConfigError, Corrupt, Denied, Error, Transient
-from keepstep.localcloud.environment import read_exports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.environment import read_exports
+from keepstep_localcloud.server import LocalCloud
 
 INSTANCE, RESOURCE, WORKLOAD = (
     OciSettings(auth=auth) for auth in ("instance_principal", "resource_principal", "oke_workload_identity")

@@ -22,7 +22,7 @@ from keepstep.clouds.oci_config import OciSettings
 from keepstep.clouds.oci_signing import SigningKey, sign
 from keepstep.clouds.oci_token import write_token
 from keepstep.errors import ConfigError, Transient
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 SESSION = OciSettings(auth="security_token", profile="SESSION")
 

@@ -20,7 +20,7 @@ from oci.auth.signers import SecurityTokenSigner
 from keepstep.clouds.http import HttpPool
 from keepstep.clouds.oci_signing import SigningKey, sign, sign_async
 from keepstep.clouds.workers import Workers
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 HOST = "objectstorage.eu-frankfurt-1.oraclecloud.com"
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

@@ -62,7 +62,10 @@ class Machine:
         """``keepstep`` and ``oci-secretsync``, as an installation has them."""
         for name, module in (("keepstep", "keepstep"), ("oci-secretsync", "keepstep.cli.oci_secretsync")):
             path = self.root / "usr-local-bin" / name
-            path.write_text(f'#!/bin/sh\nexport PYTHONPATH={OURS}/src\nexec {VENV}/bin/{PYTHON} -m {module} "$@"\n')
+            path.write_text(
+                f"#!/bin/sh\nexport PYTHONPATH={OURS}/src:{OURS}/localcloud/src\n"
+                f'exec {VENV}/bin/{PYTHON} -m {module} "$@"\n'
+            )
             path.chmod(0o755)
 
     def _visible(self) -> dict[Path, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.containers.podman import Podman
 from tests.secrets.hosts import CloudSecrets, Host
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.containers.systemd import REPOSITORY, Machine, analyze, machine
 from tests.secrets.hosts import CloudSecrets
 

@@ -13,14 +13,14 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.aws_chain import AwsSettings
-from keepstep.localcloud.server import LocalCloud
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Store
 from keepstep.stores.local import LocalStore
-from keepstep.stores.memory import MemoryStore
 from keepstep.stores.options import TransferOptions
 from keepstep.stores.s3 import S3Store
 from keepstep.stores.s3_client import S3Client
+from keepstep.testing.stores import MemoryStore
+from keepstep_localcloud.server import LocalCloud
 
 T = TypeVar("T")
 

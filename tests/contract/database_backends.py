@@ -19,8 +19,8 @@ from keepstep.cli.running import run
 from keepstep.databases.endpoint import Endpoint, trust
 from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Database, Login
-from keepstep.databases.memory import MemoryDatabase
 from keepstep.secret import Secret
+from keepstep.testing.databases import MemoryDatabase
 
 T = TypeVar("T")
 _long = pytest.mark.long

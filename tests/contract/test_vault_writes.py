@@ -17,13 +17,13 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.clouds.oci import OciIdentity
 from keepstep.errors import Conflict, Denied, Refused, Transient
-from keepstep.localcloud.server import LocalCloud
 from keepstep.secret import Secret
+from keepstep.testing.staging import MemoryLabels, MemoryRevisions
 from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.interface import Stage, Vault, VersionId
-from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
 from keepstep.vaults.oci_staging import OciVaultStages
 from keepstep.vaults.staging import LabelledVault, RevisedVault, SecretState
+from keepstep_localcloud.server import LocalCloud
 from tests.contract.vault_backends import AwsSide, OciWriter
 from tests.contract.vault_backends import _aws_side as _aws_side
 from tests.contract.vault_backends import _vault_cloud as _vault_cloud

@@ -15,12 +15,12 @@ import pytest
 from keepstep.cli.running import run
 from keepstep.clouds.aws import AwsIdentity
 from keepstep.clouds.oci import OciIdentity
-from keepstep.localcloud.server import LocalCloud
+from keepstep.testing.vaults import MemoryVault
 from keepstep.vaults.aws_parameters import ParameterStoreVault
 from keepstep.vaults.aws_secrets import SecretsManagerVault
 from keepstep.vaults.interface import Stage, Vault
-from keepstep.vaults.memory import MemoryVault
 from keepstep.vaults.oci import OciVault
+from keepstep_localcloud.server import LocalCloud
 from tests.servers import Aws
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.dashboard.chart import HEIGHT, bars
-from keepstep.localcloud.focus import write_reports
+from keepstep_localcloud.focus import write_reports
 from tests.dashboard.worlds import Place, Site
 from tests.servers import Aws
 

@@ -137,9 +137,16 @@ class Images:
 def _copy_context(folder: Path) -> None:
     """What the Containerfile copies, as it is now: whoever edits it meanwhile changes no image."""
     folder.mkdir()
-    for name in ("requirements.lock", "pyproject.toml", "README.md", "LICENSE", ".containerignore"):
+    for name in (
+        "requirements.lock",
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "LICENSE",
+        ".containerignore",
+    ):
         shutil.copy(REPOSITORY / name, folder)
-    for name in ("src", "deploy/container"):
+    for name in ("src", "localcloud", "deploy/container"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 

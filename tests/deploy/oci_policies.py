@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from keepstep.localcloud.permissions import GRANTS, NEEDS, VERBS, granted_by
-from keepstep.localcloud.policies import parse_statement
+from keepstep_localcloud.permissions import GRANTS, NEEDS, VERBS, granted_by
+from keepstep_localcloud.policies import parse_statement
 from tests.deploy.images import REPOSITORY
 
 Values = Mapping[str, str | Sequence[str]]

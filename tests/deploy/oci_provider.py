@@ -21,7 +21,7 @@ from tf.runner import run_provider
 from tf.types import Unknown
 from tf.utils import read_dynamic_value, to_dynamic_value
 
-from keepstep.localcloud.policies import parse_statement
+from keepstep_localcloud.policies import parse_statement
 
 SCHEMA = Path(__file__).with_name("oci_schema.json")
 HOME, AWAY = "us-ashburn-1", "eu-frankfurt-1"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from keepstep.clouds.http import Response
-from keepstep.localcloud.server import LocalCloud
 from keepstep.stores.s3_errors import error_of
+from keepstep_localcloud.server import LocalCloud
 from tests.database_servers.postgres import PostgresServer
 from tests.deploy.hcl import resources
 from tests.deploy.iam import S3_ACTIONS, Right, actions_in, documented, granted, in_the_code, observed, switched_on

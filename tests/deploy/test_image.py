@@ -85,10 +85,14 @@ def test_nothing_of_a_working_copy_is_built_in(store: Images, small: str) -> Non
         (store.context / name).parent.mkdir(exist_ok=True)
         (store.context / name).write_text("S3cr3t")
     tracked = subprocess.run(
-        ["git", "ls-files", "src", "deploy/container"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["git", "ls-files", "src", "localcloud", "deploy/container"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     wanted = {name for name in tracked.stdout.split() if (REPOSITORY / name).exists()}
-    more = {"requirements.lock", "pyproject.toml", "README.md", "LICENSE"}
+    more = {"requirements.lock", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE"}
     assert store.sees(small) == (wanted | more) - {"deploy/container/Containerfile"}
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from keepstep.localcloud.environment import read_exports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.environment import read_exports
+from keepstep_localcloud.server import LocalCloud
 
 _MOST = 150_000_000
 """Bytes of ``pip install 'keepstep[aws,oci]'`` in a fresh environment, pip itself included."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.deploy.base import minimal_debian
 from tests.deploy.test_oci_apply import applied, give, prepared, user_data
 from tests.deploy.test_packages import built as built

@@ -67,7 +67,7 @@ def test_the_wheel_has_the_package_alone(built: tuple[Path, Path]) -> None:
 
 def test_what_lies_in_a_working_copy_is_not_shipped(tmp_path: Path) -> None:
     """A wheel takes the package's files by type: no settings, keys or notes that somebody left in the folder."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     shutil.copytree(REPOSITORY / "src", tmp_path / "src")
     for name in (".env", "secrets.toml", "hosts/key.pem", "dashboard/templates/.x.html", "notes.txt"):

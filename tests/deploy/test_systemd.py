@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.containers.systemd import OURS, VENV, Machine, analyze, machine
 from tests.deploy.images import REPOSITORY
 
@@ -82,7 +82,8 @@ def _install_for_everybody(here: Machine) -> None:
     here.sh(f"mkdir -p /opt/python && mount --bind {base} /opt/python")
     packages = Path(sysconfig.get_paths()["purelib"]).relative_to(sys.prefix)
     (here.root / "usr-local-bin" / "keepstep").write_text(
-        f"#!/bin/sh\nexport PYTHONPATH={OURS}/src:{VENV}/{packages} LD_LIBRARY_PATH=/opt/python/lib\n"
+        f"#!/bin/sh\nexport PYTHONPATH={OURS}/src:{OURS}/localcloud/src:{VENV}/{packages}\n"
+        "export LD_LIBRARY_PATH=/opt/python/lib\n"
         f'exec /opt/python/bin/python{sys.version_info.major}.{sys.version_info.minor} -m keepstep "$@"\n'
     )
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keepstep.localcloud.aws import LocalAws
+from keepstep_localcloud.aws import LocalAws
 from tests.differential.compare import compare_plans, compare_results
 from tests.differential.tools import Tools
 from tests.differential.world import case, real_case

@@ -10,7 +10,7 @@ import awscli  # type: ignore[import-untyped]
 import pytest
 
 from keepstep.cli import main
-from keepstep.localcloud.aws import LocalAws
+from keepstep_localcloud.aws import LocalAws
 from tests.differential.compare import compare_plans, compare_results
 from tests.differential.tools import Tools, captured, new_bucket, put
 from tests.differential.world import NOW, case, real_case

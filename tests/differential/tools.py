@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keepstep.cli import main
-from keepstep.localcloud.aws.objects import find_bucket
+from keepstep_localcloud.aws.objects import find_bucket
 from tests.cli.conftest import Ran
 from tests.differential.world import Case, Object, Tree
 

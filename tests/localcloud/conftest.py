@@ -13,7 +13,7 @@ import pytest
 from oci.object_storage import ObjectStorageClient
 from oci.object_storage import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.rawclient import RawClient
 
 _numbers = itertools.count()

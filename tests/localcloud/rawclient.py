@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 TARGET = ["date", "(request-target)", "host"]
 BODY = [*TARGET, "content-length", "content-type", "x-content-sha256"]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepstep.localcloud.aws.body import S3Error
-from keepstep.localcloud.aws.listing import Listing
+from keepstep_localcloud.aws.body import S3Error
+from keepstep_localcloud.aws.listing import Listing
 
 KEYS = st.sets(st.text("ab/é\U0010ffff", min_size=1, max_size=5), max_size=12)
 TEXTS = st.text("ab/é\U0010ffff", max_size=3)

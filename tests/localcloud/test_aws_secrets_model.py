@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keepstep.localcloud.secretsmanager.model import MAX_VERSIONS, Secret, SecretsError, Version
-from keepstep.localcloud.secretsmanager.service import SecretsManager
+from keepstep_localcloud.secretsmanager.model import MAX_VERSIONS, Secret, SecretsError, Version
+from keepstep_localcloud.secretsmanager.service import SecretsManager
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from keepstep.errors import ConfigError
-from keepstep.localcloud.aws import LocalAws
+from keepstep_localcloud.aws import LocalAws
+from keepstep_localcloud.errors import ConfigError
 from tests.servers import Aws, local_aws
 
 FIRST_PART = bytes(5 << 20)

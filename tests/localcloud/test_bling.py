@@ -13,7 +13,7 @@ import pytest
 from oci.object_storage import ObjectStorageClient
 from oci.object_storage import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.conftest import object_storage
 
 REPORT = "FOCUS Reports/2026/09/18/0001000000123456-00001.csv.gz"

@@ -10,8 +10,8 @@ import pytest
 from oci.object_storage import ObjectStorageClient
 from oci.object_storage import models as m
 
-from keepstep.localcloud.identity import new_ocid
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.identity import new_ocid
+from keepstep_localcloud.server import LocalCloud
 
 
 def refusal(act: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[int, str]:

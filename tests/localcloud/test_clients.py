@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 BIN = Path(sys.executable).parent
 MIB = 1024 * 1024

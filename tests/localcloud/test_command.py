@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from keepstep import errors
 from keepstep.cli.localcloud import command
-from keepstep.errors import ConfigError
-from keepstep.localcloud.ports import RANGE, Ports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.errors import ConfigError
+from keepstep_localcloud.ports import RANGE, Ports
+from keepstep_localcloud.server import LocalCloud
 
 
 def test_it_says_ready_and_ends_with_zero(tmp_path: Path) -> None:
@@ -104,11 +105,11 @@ def test_a_folder_has_one_cloud(cloud: LocalCloud) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without uvicorn the command says what to install."""
-    for name in [name for name in sys.modules if name == "uvicorn" or name.startswith("keepstep.localcloud.")]:
+    for name in [name for name in sys.modules if name == "uvicorn" or name.startswith("keepstep_localcloud.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(command, ["--dir", str(tmp_path)])
-    assert isinstance(result.exception, ConfigError)
+    assert isinstance(result.exception, errors.ConfigError)
     assert (str(result.exception), result.exception.hint) == (
         "localcloud needs uvicorn",
         "pip install 'keepstep[demo]'",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.faults import Effect, Fault, Faults
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.faults import Effect, Fault, Faults
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.rawclient import RawClient
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from oci.object_storage import ObjectStorageClient
 from oci.object_storage import models as m
 
-from keepstep.localcloud.identity import Facts
-from keepstep.localcloud.objectstorage import ObjectStorage
-from keepstep.localcloud.objectstorage.listing import Query, after_prefix, page
-from keepstep.localcloud.objectstorage.spool import Received
-from keepstep.localcloud.server import LocalCloud
-from keepstep.localcloud.storage import Database
+from keepstep_localcloud.identity import Facts
+from keepstep_localcloud.objectstorage import ObjectStorage
+from keepstep_localcloud.objectstorage.listing import Query, after_prefix, page
+from keepstep_localcloud.objectstorage.spool import Received
+from keepstep_localcloud.server import LocalCloud
+from keepstep_localcloud.storage import Database
 
 NAMES = ["A", "a", "a/", "a//b", "a/b", "a/b/c", "a/d", "a0", "b/c", "e", "z", "é", "€", "\U0001f600", "\ue000"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from oci.object_storage import ObjectStorageClient
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.rawclient import RawClient, segment
 
 HOSTILE = [

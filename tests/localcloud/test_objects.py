@@ -14,7 +14,7 @@ import pytest
 from oci.object_storage import ObjectStorageClient
 from oci.object_storage import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 refused = oci.exceptions.ServiceError
 

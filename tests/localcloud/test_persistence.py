@@ -12,7 +12,7 @@ from pathlib import Path
 import oci
 from oci.object_storage import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.conftest import object_storage
 from tests.localcloud.rawclient import RawClient
 from tests.localcloud.test_uploads import Upload

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from keepstep.errors import ConfigError
-from keepstep.localcloud import vault
-from keepstep.localcloud.permissions import FAMILIES, GRANTS, NEEDS, VERBS, granted_by
-from keepstep.localcloud.policies import parse_policy, parse_statement
-from keepstep.localcloud.server import LocalCloud
 from keepstep.vaults.oci_errors import GRANTS as HINTS
+from keepstep_localcloud import vault
+from keepstep_localcloud.errors import ConfigError
+from keepstep_localcloud.permissions import FAMILIES, GRANTS, NEEDS, VERBS, granted_by
+from keepstep_localcloud.policies import parse_policy, parse_statement
+from keepstep_localcloud.server import LocalCloud
 
 oci = pytest.importorskip("oci")
 

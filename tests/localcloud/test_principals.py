@@ -24,11 +24,11 @@ from oci.auth.signers import (
 )
 from oci.object_storage import ObjectStorageClient
 
-from keepstep.localcloud.certificates import is_trusted, make_chain
-from keepstep.localcloud.environment import read_exports
-from keepstep.localcloud.identity import new_ocid
-from keepstep.localcloud.server import LocalCloud
-from keepstep.localcloud.tokens import Tokens
+from keepstep_localcloud.certificates import is_trusted, make_chain
+from keepstep_localcloud.environment import read_exports
+from keepstep_localcloud.identity import new_ocid
+from keepstep_localcloud.server import LocalCloud
+from keepstep_localcloud.tokens import Tokens
 from tests.localcloud.rawclient import RawClient
 
 

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from keepstep.localcloud.server import LocalCloud
-from keepstep.localcloud.signatures import parse
-from keepstep.localcloud.wire import ServiceError
+from keepstep_localcloud.server import LocalCloud
+from keepstep_localcloud.signatures import parse
+from keepstep_localcloud.wire import ServiceError
 from tests.localcloud.rawclient import BODY, TARGET, Draft, RawClient
 
 Spoil = Callable[[Draft], object]

@@ -15,7 +15,7 @@ import pytest
 from oci.object_storage import ObjectStorageClient, UploadManager
 from oci.object_storage import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 MIB = 1024 * 1024
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 pytestmark = pytest.mark.long
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keepstep.localcloud.vault.pages import page_of
-from keepstep.localcloud.wire import Principal, Request, ServiceError
+from keepstep_localcloud.vault.pages import page_of
+from keepstep_localcloud.wire import Principal, Request, ServiceError
 
 
 def listing(numbers: list[int], **query: str) -> tuple[list[int], str | None]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.vault import MemoryDocuments, Secrets, routes
-from keepstep.localcloud.wire import Principal, Request, Response, ServiceError
+from keepstep_localcloud.vault import MemoryDocuments, Secrets, routes
+from keepstep_localcloud.wire import Principal, Request, Response, ServiceError
 
 NOBODY = Principal("", "", "nobody")
 PENDING_DELETION: tuple[str, dict[str, str]] = ("ScheduleSecretDeletion", {})

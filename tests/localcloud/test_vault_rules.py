@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.vault import changes
-from keepstep.localcloud.vault.changes import Moment
-from keepstep.localcloud.vault.details import (
+from keepstep_localcloud.vault import changes
+from keepstep_localcloud.vault.changes import Moment
+from keepstep_localcloud.vault.details import (
     ChangeCompartmentDetails,
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
     parsed,
 )
-from keepstep.localcloud.vault.model import Secret
-from keepstep.localcloud.vault.retrieval import selected
-from keepstep.localcloud.wire import ServiceError
+from keepstep_localcloud.vault.model import Secret
+from keepstep_localcloud.vault.retrieval import selected
+from keepstep_localcloud.wire import ServiceError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REUSE = {"ruleType": "SECRET_REUSE_RULE"}

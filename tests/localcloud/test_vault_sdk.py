@@ -16,7 +16,7 @@ from oci.secrets import SecretsClient
 from oci.vault import VaultsClient, VaultsClientCompositeOperations
 from oci.vault import models as m
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 
 
 def content(text: str, **fields: str) -> Any:

@@ -12,16 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keepstep.localcloud.vault import changes
-from keepstep.localcloud.vault.changes import MAX_IN_USE, MAX_PENDING_DELETION, Moment
-from keepstep.localcloud.vault.details import (
+from keepstep_localcloud.vault import changes
+from keepstep_localcloud.vault.changes import MAX_IN_USE, MAX_PENDING_DELETION, Moment
+from keepstep_localcloud.vault.details import (
     CreateSecretDetails,
     ScheduleDeletionDetails,
     SecretContent,
     UpdateSecretDetails,
 )
-from keepstep.localcloud.vault.model import Secret
-from keepstep.localcloud.wire import ServiceError
+from keepstep_localcloud.vault.model import Secret
+from keepstep_localcloud.wire import ServiceError
 
 CONTENTS = st.integers(0, 40).map(lambda n: base64.b64encode(b"%d" % n).decode())
 NUMBERS = st.integers(1, 90)

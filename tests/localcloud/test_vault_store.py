@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.vault import changes
-from keepstep.localcloud.vault.details import (
+from keepstep_localcloud.vault import changes
+from keepstep_localcloud.vault.details import (
     CreateSecretDetails,
     ScheduleDeletionDetails,
     UpdateSecretDetails,
     parsed,
 )
-from keepstep.localcloud.vault.model import Secret
-from keepstep.localcloud.vault.store import MemoryDocuments, Secrets
-from keepstep.localcloud.wire import ServiceError
+from keepstep_localcloud.vault.model import Secret
+from keepstep_localcloud.vault.store import MemoryDocuments, Secrets
+from keepstep_localcloud.wire import ServiceError
 
 
 class SetClock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.localcloud.rawclient import TARGET, RawClient
 
 

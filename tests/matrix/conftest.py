@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests import store_servers
 from tests.matrix.capabilities import CAPABILITIES
 from tests.matrix.expectations import SERVERS, TESTED_APART

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from keepstep.errors import ConfigError
-from keepstep.localcloud.server import LocalCloud
 from keepstep.monitoring.channels import kind_of
 from keepstep.monitoring.oci_topic import topic_of
+from keepstep_localcloud.server import LocalCloud
 from tests.doctor.worlds import configure
 
 TOPIC = "ocid1.onstopic.oc1.eu-frankfurt-1.aaaa"

@@ -28,8 +28,8 @@ from keepstep.stores.address import Address
 from keepstep.stores.checksums import ALGORITHMS, MIB, PartsDigest, checksum, hasher, part_sizes, text_of
 from keepstep.stores.interface import Entry
 from keepstep.stores.local import LocalStore
-from keepstep.stores.memory import MemoryStore
 from keepstep.stores.options import TransferOptions
+from keepstep.testing.stores import MemoryStore
 from tests.objects.worlds import FaultyStore, Watcher, contents, examples, memory, raising
 
 CHECKSUM = Rules(Direction.COPY, contents=True)

@@ -14,7 +14,7 @@ from keepstep.objects.guard import Cap
 from keepstep.objects.plan import Direction, Rules
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Properties
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
 from tests.objects.worlds import (
     FaultyStore,
     FixedListing,

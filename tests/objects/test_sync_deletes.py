@@ -11,7 +11,7 @@ from keepstep.objects.filters import Filters, Rule
 from keepstep.objects.guard import Cap
 from keepstep.runs.report import Report
 from keepstep.stores.address import Address
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
 from tests.objects.worlds import (
     FaultyStore,
     contents,

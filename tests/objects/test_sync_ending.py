@@ -18,7 +18,7 @@ from keepstep.objects.guard import Cap
 from keepstep.objects.sync import Sync
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry, Page
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
 from tests.objects.worlds import (
     FaultyStore,
     FixedListing,

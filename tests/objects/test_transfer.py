@@ -19,8 +19,8 @@ from keepstep.objects.budget import Budget
 from keepstep.objects.transfer import MIB, PART_SIZE, Mover, Vanished, first_of, parts_in_flight
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Buffer, Entry, Properties
-from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
 from keepstep.stores.options import TransferOptions, type_of
+from keepstep.testing.stores import MemorySource, MemoryStore, MemoryUpload
 from tests.objects.worlds import FaultyStore, contents, examples, memory
 
 PART = 10

@@ -13,7 +13,7 @@ from keepstep.objects.journal import SyncJournal
 from keepstep.objects.transfer import MIB, PART_SIZE, Mover
 from keepstep.objects.trash import Trash
 from keepstep.stores.interface import Entry, Missing, Properties
-from keepstep.stores.memory import MemorySource, MemoryStore, MemoryUpload
+from keepstep.testing.stores import MemorySource, MemoryStore, MemoryUpload
 
 
 class Meter(Budget):

@@ -19,7 +19,7 @@ from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.address import Address
 from keepstep.stores.interface import EVERYTHING, Entry, Page, Span, Store
 from keepstep.stores.local import LocalStore
-from keepstep.stores.memory import MemoryStore
+from keepstep.testing.stores import MemoryStore
 
 T = TypeVar("T")
 

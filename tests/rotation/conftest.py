@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.database_servers.fixtures import authority as authority
 from tests.database_servers.fixtures import database_folder as database_folder
 from tests.database_servers.fixtures import mariadb_server as mariadb_server

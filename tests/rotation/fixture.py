@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from keepstep.databases.interface import Login
-from keepstep.databases.memory import MemoryDatabase
-from keepstep.localcloud.server import LocalCloud
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.tick import Tick
 from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Report, action_log
 from keepstep.secret import Secret
+from keepstep.testing.databases import MemoryDatabase
+from keepstep_localcloud.server import LocalCloud
 from tests.database_servers.mysql import MysqlServer
 from tests.database_servers.oracle import OracleServer
 from tests.database_servers.postgres import PostgresServer

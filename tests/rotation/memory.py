@@ -17,7 +17,6 @@ from typing import Any
 
 from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Database, Login, Session
-from keepstep.databases.memory import MemoryDatabase
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.pace import Pace
@@ -25,7 +24,8 @@ from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Tick
 from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Report, action_log
-from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
+from keepstep.testing.databases import MemoryDatabase
+from keepstep.testing.staging import MemoryLabels, MemoryRevisions
 from tests.rotation.null_watcher import Silence
 from tests.rotation.wiring import admin_of, member_of
 

@@ -13,8 +13,8 @@ from keepstep.errors import Conflict, ExitCode
 from keepstep.rotation.blob import build, keep_on_aws, keep_on_oci
 from keepstep.rotation.credential import Credential
 from keepstep.secret import Secret
+from keepstep.testing.staging import MemoryLabels, MemoryRevisions
 from keepstep.vaults.interface import SecretValue
-from keepstep.vaults.memory_staging import MemoryLabels, MemoryRevisions
 from tests.rotation.memory import MemoryScene
 from tests.rotation.null_watcher import Silence
 

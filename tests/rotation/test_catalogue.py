@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from keepstep.databases.interface import Answer, Login, LoginProbe
-from keepstep.databases.memory import MemoryDatabase
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.errors import Error, ExitCode, Transient
 from keepstep.rotation.changes import Strategy
@@ -27,8 +26,9 @@ from keepstep.rotation.pace import IN_USE, Pace, room_of
 from keepstep.rotation.passwords import fits, fresh_password
 from keepstep.rotation.tick import Tick
 from keepstep.secret import Secret
+from keepstep.testing.databases import MemoryDatabase
+from keepstep.testing.staging import MemoryRevisions
 from keepstep.vaults.interface import Stage, VersionId
-from keepstep.vaults.memory_staging import MemoryRevisions
 from keepstep.vaults.staging import SecretState, VersionInfo
 from tests.database_servers.certificates import Authority
 from tests.database_servers.postgres import PostgresServer

@@ -9,12 +9,12 @@ import pytest
 
 from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Login
-from keepstep.databases.memory import MemoryDatabase
 from keepstep.errors import Conflict, ExitCode
 from keepstep.rotation import failures
 from keepstep.rotation.changes import Strategy
 from keepstep.secret import Secret
-from keepstep.vaults.memory_staging import MemoryRevisions
+from keepstep.testing.databases import MemoryDatabase
+from keepstep.testing.staging import MemoryRevisions
 from tests.rotation.memory import ENGINES, USER, MemoryScene
 from tests.rotation.null_watcher import Silence
 

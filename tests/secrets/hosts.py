@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from keepstep.localcloud.faults import Faults
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.faults import Faults
+from keepstep_localcloud.server import LocalCloud
 
 _numbers = itertools.count()
 

@@ -22,7 +22,7 @@ from keepstep.runs.report import Action, Failure, Report
 from keepstep.secrets.apply import Apply
 from keepstep.secrets.plan import make_plan
 from keepstep.secrets.settings import SecretFile, SecretSet
-from keepstep.vaults.memory import MemoryVault
+from keepstep.testing.vaults import MemoryVault
 
 CHANGES = "write fchmod fchown chmod rename unlink mkdir rmdir symlink".split()
 OTHERS = "fsync close stat fstat listdir readlink".split()

@@ -10,7 +10,7 @@ from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.environment import chosen, environment_of, variable_of
 from keepstep.secrets.map import parse_map
 from keepstep.secrets.plan import make_plan
-from keepstep.vaults.memory import MemoryVault
+from keepstep.testing.vaults import MemoryVault
 
 
 @pytest.mark.parametrize(

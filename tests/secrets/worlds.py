@@ -11,7 +11,6 @@ from typing import Any
 
 from keepstep.clock import SystemClock
 from keepstep.containers.interface import Kind
-from keepstep.containers.memory import MemoryRecipients
 from keepstep.errors import Error
 from keepstep.runs.report import Action, Failure, Report, action_log
 from keepstep.secrets.ages import Ages
@@ -19,8 +18,9 @@ from keepstep.secrets.apply import Apply, ApplyOptions
 from keepstep.secrets.map import parse_map
 from keepstep.secrets.plan import make_plan
 from keepstep.secrets.settings import SecretFile, SecretSet
+from keepstep.testing.containers import MemoryRecipients
+from keepstep.testing.vaults import MemoryVault
 from keepstep.vaults.interface import SecretValue, Stage, Which
-from keepstep.vaults.memory import MemoryVault
 
 
 class Clock(SystemClock):

@@ -11,12 +11,12 @@ import pytest
 
 from keepstep.cli.running import run
 from keepstep.clouds.oci import OciIdentity, OciSettings
-from keepstep.localcloud.server import LocalCloud
 from keepstep.stores.address import Address
 from keepstep.stores.interface import Entry
 from keepstep.stores.oci import OciStore
 from keepstep.stores.oci_client import OciClient
 from keepstep.stores.options import TransferOptions
+from keepstep_localcloud.server import LocalCloud
 from tests.faultproxy import Fault, FaultProxy
 from tests.stores.twisted import few_attempts
 

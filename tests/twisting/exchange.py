@@ -38,7 +38,7 @@ class Request:
         """By S3's names; ``oci:ListObjects`` and the like where the path is one of OCI's Object Storage."""
         if self.path.startswith("/n/"):
             return _oci_operation(self)
-        from keepstep.localcloud.aws.operations import s3_operation
+        from keepstep_localcloud.aws.operations import s3_operation
 
         asked: Any = self
         return s3_operation(asked)

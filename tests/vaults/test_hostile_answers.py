@@ -18,10 +18,10 @@ from keepstep.clouds.oci import OciIdentity
 from keepstep.containers.docker import ContainerEngines
 from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import Error
-from keepstep.localcloud.server import LocalCloud
 from keepstep.vaults.aws_parameters import ParameterStoreVault
 from keepstep.vaults.aws_staging import SecretsManagerStages
 from keepstep.vaults.oci_staging import OciVaultStages
+from keepstep_localcloud.server import LocalCloud
 
 # At the recursion limit, where deep nesting ends, finalizers that happen to run fail too; pytest would report that.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

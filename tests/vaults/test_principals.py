@@ -9,7 +9,7 @@ import pytest
 
 from keepstep.jobs.assembly import Assembly
 from keepstep.jobs.settings import CloudSettings
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.clouds.test_oci_principals import Proxymux
 from tests.clouds.test_oci_principals import function as function
 from tests.clouds.test_oci_principals import pod as pod

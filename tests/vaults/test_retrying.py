@@ -9,8 +9,8 @@ import pytest
 
 from keepstep.clouds import retry
 from keepstep.errors import Denied, Transient
+from keepstep.testing.vaults import MemoryVault
 from keepstep.vaults.interface import SecretValue, Stage, Which
-from keepstep.vaults.memory import MemoryVault
 from keepstep.vaults.retrying import Retrying
 
 

@@ -38,8 +38,8 @@ def command(folder: Path | None) -> None:
     folder = _emptied((folder or _default_folder()).absolute())
     reports = folder / "reports"
     try:
-        from keepstep.localcloud.focus import write_reports
-        from keepstep.localcloud.server import LocalCloud
+        from keepstep_localcloud.focus import write_reports
+        from keepstep_localcloud.server import LocalCloud
     except ImportError as exc:
         raise ConfigError(f"the demo needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
     reports.mkdir()

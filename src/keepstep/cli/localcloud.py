@@ -49,8 +49,12 @@ def command(
     their SDKs use them:  . DIR/env
     """
     try:
-        from keepstep.localcloud.serve import Settings, serve
+        from keepstep_localcloud.errors import ConfigError as Unusable
+        from keepstep_localcloud.serve import Settings, serve
     except ImportError as exc:
         raise ConfigError(f"localcloud needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
     settings = Settings(folder, port, aws_port, any_key, federation_ca, bling, aws=not no_aws, policy=policy)
-    serve(settings, ready=lambda: click.echo("ready"))
+    try:
+        serve(settings, ready=lambda: click.echo("ready"))
+    except Unusable as exc:
+        raise ConfigError(str(exc), hint=exc.hint) from exc

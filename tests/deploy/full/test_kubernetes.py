@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from keepstep.localcloud.focus import write_reports
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.focus import write_reports
+from keepstep_localcloud.server import LocalCloud
 from tests.database_servers.postgres import PostgresServer
 from tests.deploy.images import Images
 from tests.deploy.manifests import of_kind, ours, pods, rendered

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.localcloud.server import LocalCloud
+from keepstep_localcloud.server import LocalCloud
 from tests.deploy.images import Images
 from tests.deploy.waiting import until
 from tests.servers import Aws, program, running, wait_until

@@ -1,0 +1,1 @@
+"""pytest's fixture ``local_cloud``: one local cloud for the session."""

@@ -1,5 +1,0 @@
-"""A local AWS: see :class:`LocalAws`. moto is imported when it starts."""
-
-from keepstep.localcloud.aws.local import LocalAws
-
-__all__ = ["LocalAws"]
