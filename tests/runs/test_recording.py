@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.errors import Error, Locked, Transient
+from keepstep.errors import ConfigError, Error, ExitCode, Locked, Transient
 from keepstep.runs import recording as module
 from keepstep.runs.history import History
 from keepstep.runs.recording import CAUSE, RUN, Recording
@@ -160,3 +160,28 @@ def test_a_full_disk_is_an_error_that_passes(tmp_path: Path) -> None:
         history.database.close()
     finally:
         subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_an_error_that_passes_by_a_fresh_report_is_the_runs_end(tmp_path: Path) -> None:
+    """A report that was begun, and knows of nothing yet, does not make a success of a run that an error ended."""
+    history = History(place_of(f"sqlite:///{tmp_path}/state.db").open())
+    cases: list[tuple[BaseException, str, int]] = [
+        (ConfigError("there is no map file"), "misconfigured", 5),
+        (Error("refused"), "failed", 1),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (RuntimeError("a bug"), "crashed", -1),
+        (SystemExit(0), "done", 0),
+    ]
+    for error, outcome, code in cases:
+        with pytest.raises(type(error)), Recording("a", "secrets", history) as recording:
+            work(recording)
+            raise error
+        run = history.get(recording.run.id)
+        assert run and (run.outcome, run.exit_code) == (outcome, code)
+    with pytest.raises(Error), Recording("a", "secrets", history) as recording:
+        work(recording)
+        assert recording.report
+        recording.report.exit_code = ExitCode.MISCONFIGURED
+        raise Error("refused")
+    assert recording.run.outcome == "misconfigured"
+    history.database.close()

@@ -52,7 +52,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         )
         recording.report = report
         interrupted = run(_tick(work, report, lines, options))
-    report.exit_code = interrupted or late_signal() or report.exit_code
+        report.exit_code = interrupted or late_signal() or report.exit_code
     if options["as_json"]:
         report.write_json(sys.stdout)
         sys.stdout.flush()

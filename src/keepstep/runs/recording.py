@@ -49,7 +49,10 @@ _HANDED_IN = 100
 
 
 class Recording(AbstractContextManager["Recording"]):
-    """Records one run. Set ``report`` as soon as there is one; an :class:`Error` that is raised is recorded too."""
+    """Records one run. Set ``report`` as soon as there is one; an :class:`Error` that is raised is recorded too.
+
+    A run that an exception ended is never recorded as a success, whatever its report says.
+    """
 
     def __init__(
         self,
@@ -140,7 +143,7 @@ class Recording(AbstractContextManager["Recording"]):
 
     def _conclude(self, error: BaseException | None) -> None:
         report, now = self.report, self._clock.now()
-        code = report.exit_code if report else _code_of(error)
+        code = (report and report.exit_code) or _code_of(error)
         outcome = outcome_of(code)
         if outcome == "terminated" and time.monotonic() >= float(os.environ.get(DEADLINE, "inf")):
             outcome = "overdue"
