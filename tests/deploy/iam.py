@@ -113,7 +113,7 @@ _PLACES = {
     "local.parameter": "salt",
     "admin_secret_arn": "others",
     "aws_s3_bucket.audit": "audit",
-    "aws_s3_bucket.reports": "reports",
+    "local.bucket_arn": "reports",
 }
 """What the tests call the things that modules name."""
 

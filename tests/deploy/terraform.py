@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -75,6 +76,22 @@ def without_providers(tmp_path: Path) -> Terraform:
     settings = tmp_path / "terraform.rc"
     settings.touch()
     return Terraform(program, folder, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1"})
+
+
+def variables_alone(module: str, tmp_path: Path) -> Terraform:
+    """Its variables, with its example's values, and the locals that follow from them: no provider has to start."""
+    tool = without_providers(tmp_path)
+    shutil.copy(FOLDER / module / "variables.tf", tool.folder)
+    shutil.copy(FOLDER / module / "terraform.tfvars.example", tool.folder / "terraform.tfvars")
+    lines = [
+        line
+        for path in sorted((FOLDER / module).glob("*.tf"))
+        for block in re.findall(r"^locals \{\n(.*?)^\}", path.read_text(), re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"^  \w+ +=.*", block, re.MULTILINE)
+        if not re.search(r"\baws_|\boci_|\bdata\.|local\.(arn|region|account)\b|[{(\[]$", line)
+    ]
+    (tool.folder / "locals.tf").write_text("\n".join(["locals {", *lines, "}", ""]))
+    return tool
 
 
 def terraform(module: str, tmp_path: Path) -> Terraform:

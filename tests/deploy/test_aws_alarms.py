@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +15,7 @@ import pytest
 
 from tests.deploy.aws_rules import matches, selected
 from tests.deploy.hcl import resources
-from tests.deploy.terraform import terraform
+from tests.deploy.terraform import variables_alone
 from tests.hosts.test_container import COMMAND, Container
 from tests.servers import Aws
 
@@ -202,9 +201,7 @@ _SCHEDULES = [
 
 def test_deadline_and_silence_follow_the_schedule(tmp_path: Path) -> None:
     """A run ends before the next one comes, and somebody is told after two that did not succeed."""
-    tool = terraform("aws-sync", tmp_path)
-    shutil.copy(tool.folder / "terraform.tfvars.example", tool.folder / "terraform.tfvars")
-    tool.run("init", "-input=false")
+    tool = variables_alone("aws-sync", tmp_path)
     for schedule, period, deadline, silence in _SCHEDULES:
         more = {} if period is None else {"period_minutes": str(period)}
         asked = "jsonencode([local.deadline_minutes, local.silence_hours])"

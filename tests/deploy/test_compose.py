@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +71,11 @@ def test_there_is_time_to_end(services: dict[str, dict[str, Any]]) -> None:
 
 
 def test_the_folder_is_the_mount() -> None:
-    """What the containers share is the tmpfs of deploy/systemd."""
+    """What the containers share is the tmpfs of deploy/systemd; programs that are not root get to their files."""
     unit = (REPOSITORY / "deploy" / "systemd" / "run-secrets.mount").read_text()
-    assert "Where=/run/secrets\nType=tmpfs\n" in unit
+    assert "Where=/run/secrets\nType=tmpfs\nOptions=mode=0711," in unit
+
+
+def test_docker_sees_as_little_as_buildah() -> None:
+    """Docker's builder reads a file of another name, and that is the same: no secret of the clone is sent."""
+    assert (REPOSITORY / ".dockerignore").readlink() == Path(".containerignore")

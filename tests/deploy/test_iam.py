@@ -17,7 +17,7 @@ from tests.database_servers.postgres import PostgresServer
 from tests.deploy.hcl import resources
 from tests.deploy.iam import S3_ACTIONS, Right, actions_in, documented, granted, in_the_code, observed, switched_on
 from tests.deploy.images import REPOSITORY
-from tests.deploy.terraform import terraform
+from tests.deploy.terraform import variables_alone
 from tests.rotation.conftest import clouds as clouds
 from tests.rotation.conftest import rotation_cloud as rotation_cloud
 from tests.rotation.conftest import session_clouds as session_clouds
@@ -144,7 +144,7 @@ def test_secrets(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     clouds.aws.client("ssm").put_parameter(Name=f"/{name}", Value="d", Overwrite=True)
     with observed(monkeypatch) as compared:
         called(clouds, tmp_path, "secrets", "drift", "s")
-    assert actions(applied | compared) == documented("docs/secrets.md", "Who we are")
+    assert actions(applied | compared) == documented("docs/secrets.md", "Identity")
     with observed(monkeypatch) as looked:
         called(clouds, tmp_path, "doctor")
     assert actions(looked) <= actions(applied) | documented("docs/doctor.md", "Rights")
@@ -229,10 +229,7 @@ def test_a_sync_is_examined(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.
 
 def test_options_are_recognized(tmp_path: Path) -> None:
     """Terraform finds the options in ``sync_params``, however they are written, and the image's repository."""
-    tool = terraform("aws-sync", tmp_path)
-    example = (tool.folder / "terraform.tfvars.example").read_text()
-    (tool.folder / "terraform.tfvars").write_text(example)
-    tool.run("init", "-input=false")
+    tool = variables_alone("aws-sync", tmp_path)
     asked = "[local.has_contents, local.has_acl, local.trash, local.repository, local.deadline_minutes]"
     cases: dict[str, list[Any]] = {
         "": [False, False, None],

@@ -59,7 +59,7 @@ def project(store: Images, image: str, moto: Aws, tmp_path: Path) -> Iterator[Pr
     """As shipped but for addresses: images, the host's folder of secrets, no engine's socket, a local AWS."""
     folder = tmp_path / f"compose-{uuid.uuid4().hex[:6]}"
     shutil.copytree(FOLDER, folder)
-    (folder / "run").mkdir(mode=0o755)
+    (folder / "run").mkdir(mode=0o711)
     name = folder.name
     moto.client("secretsmanager").create_secret(Name=name, SecretString="The Value")
     moto.client("s3").create_bucket(Bucket=name)
