@@ -30,7 +30,7 @@ def markdown(rows: Sequence[Row], *, head: bool = True) -> str:
 
 
 def write(rows: Sequence[Row], docs: Path, machine: str) -> None:
-    """Replaces what stands between the marks in performance.md, and draws the chart beside it."""
+    """Replaces what stands between the marks in performance.md, and draws the chart next to it."""
     page = docs / "performance.md"
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)

@@ -1,4 +1,4 @@
-"""Secrets to files: keepstep beside the script that it replaces, which starts ``oci`` once for each secret.
+"""Secrets to files: keepstep next to the script that it replaces, which starts ``oci`` once for each secret.
 
 ``python -m bench.secrets_files [COUNT...]``. A local OCI answers each request after 50 ms; each run begins with no
 files. Wall time and the client's own CPU time (user and system, of all its processes); not the server's. The

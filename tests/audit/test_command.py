@@ -209,7 +209,7 @@ def test_what_is_missing_is_said(backend: StoreBackend) -> None:
 
 
 def test_nothing_there_is_broken(backend: StoreBackend) -> None:
-    """An address that no job writes to and that has no entry is no log."""
+    """An address that no job writes to and that has no entry is not a log."""
     done = backend.verify(backend.log, "--key", f"aws-ssm:{backend.key}")
     assert done.returncode == 1
     assert "there is no audit log at" in done.stderr

@@ -64,7 +64,7 @@ def test_rfc_8785_sorts_by_utf_16() -> None:
 @settings(deadline=None)
 @given(tables, st.data())
 def test_no_byte_is_free(facts: dict[str, Any], data: st.DataObject) -> None:
-    """An entry with any one byte changed is no entry, or its signature does not hold."""
+    """An entry with any one byte changed is not an entry, or its signature does not hold."""
     whole_entry = bytearray(entry(facts).data)
     at = data.draw(st.integers(0, len(whole_entry) - 1))
     whole_entry[at] ^= data.draw(st.integers(1, 255))

@@ -1,4 +1,4 @@
-"""Writing a log: it only grows, in one line, whoever writes, and whatever goes wrong on the way."""
+"""Writing a log: it only grows, in one line, anybody who writes, and whatever goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_newest_key_signs() -> None:
 
 
 def test_a_key_version_that_is_gone_is_told() -> None:
-    """Entries whose key is no version of the secret any more are named as signed with a foreign key."""
+    """Entries whose key is not a version of the secret any more are named as signed with a foreign key."""
 
     async def main() -> None:
         world = World()
@@ -168,7 +168,7 @@ def test_a_key_version_that_is_gone_is_told() -> None:
 
 
 def test_an_empty_key_signs_nothing() -> None:
-    """An empty secret is the user's to mend; nothing is written with it."""
+    """An empty secret is the user's to fix; nothing is written with it."""
 
     async def main() -> None:
         world = World()

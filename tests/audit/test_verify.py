@@ -178,7 +178,7 @@ def test_one_edit_is_one_problem(count: int, data: st.DataObject) -> None:
 
 
 def test_a_copied_entry_is_named() -> None:
-    """An entry copied behind the last one stands in a place that is not its own."""
+    """An entry copied after the last one stands in a place that is not its own."""
 
     async def main() -> None:
         world = await written(3)
@@ -203,7 +203,7 @@ def test_without_an_anchor_a_cut_end_is_not_seen() -> None:
 
 
 def test_an_old_key_does_not_come_back() -> None:
-    """Whoever has a key that the log has left can append nothing that is believed."""
+    """Anybody who has a key that the log has left can append nothing that is believed."""
 
     async def main() -> None:
         world = await written(4, rotations=(3,))
@@ -245,7 +245,7 @@ def test_a_holder_of_the_key_is_seen_by_the_anchor() -> None:
 
 
 def test_strays_and_broken_anchors_are_named() -> None:
-    """An object that is no entry is named by its address, and an anchor that was edited by its number."""
+    """An object that is not an entry is named by its address, and an anchor that was edited by its number."""
 
     async def main() -> None:
         world = await written(3)
@@ -428,7 +428,7 @@ def test_a_change_of_keys_is_signed_by_both() -> None:
 
 
 def test_logs_are_found_beneath_a_folder() -> None:
-    """Each job has a folder; what is no entry makes none."""
+    """Each job has a folder; what is not an entry makes none."""
     store = MemoryStore("root")
     for key in (
         "a/0000000001.json",

@@ -28,7 +28,7 @@ from keepstep.clouds.http import HttpPool, Timeouts
 from keepstep.errors import Error
 
 MEMORY = 600 * 1024 * 1024
-"""Bytes of address space beside what the interpreter has when it begins."""
+"""Bytes of address space besides what the interpreter has when it begins."""
 MOST = 4 * 1024 * 1024
 """Bytes that the caller takes."""
 
@@ -142,7 +142,7 @@ class _Invalid(Exception):
 
 
 def meaning(case: Case) -> tuple[int, bytes] | None:
-    """Status and body, or None where the bytes are no whole answer."""
+    """Status and body, or None where the bytes are not a whole answer."""
     rest = case.raw
     try:
         while True:

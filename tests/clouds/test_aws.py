@@ -247,7 +247,7 @@ WRONG = [
         "together",
     ),
     ({}, "[default]\naws_access_key_id = AKIA\n", "missing: aws_secret_access_key", "together"),
-    ({}, "[default\n", "the AWS configuration cannot be read: Unable to parse config file", "mend that file"),
+    ({}, "[default\n", "the AWS configuration cannot be read: Unable to parse config file", "fix that file"),
     ({}, "[default]\ncredential_process = /bin/false\n", "from custom-process", ""),
     (
         {"AWS_PROFILE": "sso"},
@@ -324,13 +324,15 @@ def test_an_sts_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Any, 
     identity = AwsIdentity(AwsSettings(role_arn=("arn:aws:iam::1:role/r",)))
     for answer in ((502, "<html>Bad Gateway"), "<html>Welcome to the hotel"):
         server.answers["/"] = answer
-        with pytest.raises(Transient, match=r"AWS could not answer|could not be had: the answer is not AWS's"):
+        with pytest.raises(
+            Transient, match=r"AWS could not answer|cannot get AWS credentials: the answer is not AWS's"
+        ):
             run(identity.credentials())
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.replace("http:", "https:"))
     with pytest.raises(ConfigError, match="AWS could not be trusted"):
         run(AwsIdentity(identity.settings).credentials())
     server.close()
-    with pytest.raises(Transient, match="could not be had"):
+    with pytest.raises(Transient, match="cannot get AWS credentials"):
         run(identity.credentials())
 
 

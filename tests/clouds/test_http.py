@@ -360,7 +360,7 @@ def test_a_cut_answer_is_never_a_short_one(run: Run, cut: tuple[bytes, str], is_
     ids=lambda value: ascii(value[:40]),
 )
 def test_garbage_is_a_passing_fault(run: Run, garbage: bytes) -> None:
-    """What is no HTTP, or HTTP that contradicts itself, is refused as a whole."""
+    """What is not HTTP, or HTTP that contradicts itself, is refused as a whole."""
 
     async def work(pool: HttpPool, server: Server) -> None:
         with pytest.raises(Transient):
@@ -832,7 +832,7 @@ def test_a_tunnel_to_the_wrong_server_is_noticed(
 
 @pytest.mark.parametrize("address", ["https://proxy", "socks5://proxy:1", "http://", "http://proxy:99999"])
 def test_what_is_no_proxy_is_a_mistake(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """An address that is no HTTP proxy's is not used in another way than it was meant."""
+    """An address that is not an HTTP proxy's is not used in another way than it was meant."""
     monkeypatch.setenv("https_proxy", address)
     with pytest.raises(ConfigError, match="HTTPS_PROXY is not the address of an HTTP proxy"):
         HttpPool("https://example.com")

@@ -140,7 +140,7 @@ def test_documents_are_not_compressed(coding: str) -> None:
 
 
 def test_metadata_is_bytes() -> None:
-    """What users stored beside an object comes as it is, in whatever encoding; so do headers that nobody reads."""
+    """What users stored next to an object comes as it is, in whatever encoding; so do headers that nobody reads."""
     raw = HEAD + b"x-amz-meta-a: caf\xe9\r\nserver: \xff\r\ncontent-type: a/\xff\r\ncontent-length: 0\r\n\r\n"
     headers = ask(answering(raw))[0].headers
     assert headers["x-amz-meta-a"].encode("utf-8", "surrogateescape") == b"caf\xe9"

@@ -86,7 +86,7 @@ MINUTES = 300
             },
             None,
         ),
-        # a store that keeps the line open with blanks while it puts an object together; not for ever
+        # a store that keeps the line open with blanks while it puts an object together; not forever
         (
             {
                 "size": 300,

@@ -1,4 +1,4 @@
-"""Which requests go through a proxy: row by row, and what curl does beside it."""
+"""Which requests go through a proxy: row by row, and what curl does next to it."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_metadata_service_of_ones_own(monkeypatch: pytest.MonkeyPatch, variabl
 
 
 def test_a_proxy_that_is_none_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SOCKS proxy in ALL_PROXY is not taken for an HTTP proxy, nor passed over."""
+    """A SOCKS proxy in ALL_PROXY is not taken for an HTTP proxy, nor skipped."""
     monkeypatch.setenv("all_proxy", "socks5h://proxy.example:1080")
     with pytest.raises(ConfigError, match="ALL_PROXY is not the address of an HTTP proxy"):
         proxy_for("https", "example.com")

@@ -150,8 +150,8 @@ ODD: list[tuple[str, Twist, type[Error], str]] = [
     ("cert.pem", status(404), ConfigError, "no instance principal: the metadata service answered 404"),
     ("cert.pem", status(401), ConfigError, "no instance principal: the metadata service answered 401"),
     ("key.pem", status(503), Transient, "cannot get the instance principal: the metadata service answered 503"),
-    ("cert.pem", body(HTML), ConfigError, "identity/cert.pem of the metadata service is no certificate"),
-    ("cert.pem", body(b""), ConfigError, "identity/cert.pem of the metadata service is no certificate"),
+    ("cert.pem", body(HTML), ConfigError, "identity/cert.pem of the metadata service is not a certificate"),
+    ("cert.pem", body(b""), ConfigError, "identity/cert.pem of the metadata service is not a certificate"),
     ("intermediate.pem", body(HTML), ConfigError, "identity/intermediate.pem of the metadata service is no"),
     ("key.pem", body(HTML), ConfigError, r"the private key of the instance \(identity/key.pem\) is not PEM"),
     ("key.pem", elliptic, ConfigError, r"the private key of the instance \(identity/key.pem\) is not an RSA key"),
@@ -255,7 +255,7 @@ def test_regions_have_short_names_too(opened: Door, told: str, meant: str) -> No
 
 
 def test_metadata_of_version_1_alone(opened: Door) -> None:
-    """Neither asks it unless it is named: a 404 at /opc/v2 is no instance principal."""
+    """Neither asks it unless it is named: a 404 at /opc/v2 is not an instance principal."""
     opened.for_ever["pem"] = status(404)
     with pytest.raises(ConfigError, match="the metadata service answered 404"):
         ours("instance_principal")

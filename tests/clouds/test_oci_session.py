@@ -129,7 +129,7 @@ def test_a_run_outlives_its_token(
 
 
 def test_somebody_else_refreshed_it(session: Session, clock: Any, run: Callable[..., Any]) -> None:
-    """A token file that is written anew on disk is read within seconds, also through a link."""
+    """A token file that is written again on disk is read within seconds, also through a link."""
     real = session.file.rename(session.file.with_name("real"))
     session.file.symlink_to(real)
 
@@ -193,7 +193,7 @@ def test_a_token_that_cannot_be_written_back(session: Session, clock: Any, run: 
 
 
 def test_a_failed_write_leaves_nothing_behind(nobodys_machine: Path) -> None:
-    """When the file cannot be replaced, no temporary file with the token stays beside it."""
+    """When the file cannot be replaced, no temporary file with the token stays next to it."""
     (nobodys_machine / "token").mkdir()
     with pytest.raises(OSError, match="directory"):
         write_token(str(nobodys_machine / "token"), "hush")

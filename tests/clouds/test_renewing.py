@@ -89,7 +89,7 @@ def test_a_young_value_is_not_looked_at(clock: Any, run: Callable[..., Any]) -> 
 
 
 def test_the_last_minute_waits_for_a_new_value(clock: Any, run: Callable[..., Any]) -> None:
-    """A value with seconds to live is not given out when a new one can be had."""
+    """A value with seconds to live is not given out when a new one can be obtained."""
     desk = Desk()
 
     async def work() -> int:

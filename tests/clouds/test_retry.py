@@ -153,5 +153,5 @@ def test_times_are_microseconds_since_1970(text: str, expected: int) -> None:
     ],
 )
 def test_http_dates(text: str | None, expected: int | None) -> None:
-    """A Last-Modified header is exact to the second; what is no date is no time, and no crash."""
+    """A Last-Modified header is exact to the second; what is not a date is no time, and no crash."""
     assert http_microseconds(text) == expected

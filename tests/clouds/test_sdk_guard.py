@@ -253,7 +253,7 @@ def test_services_are_asked_through_the_proxy(
 
 
 def test_addresses_are_raced_for_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """urllib3 connects where our own client does, in threads and beside an event loop."""
+    """urllib3 connects where our own client does, in threads and next to an event loop."""
     import urllib3
 
     sdk_guard.guard()

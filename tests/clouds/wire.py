@@ -110,7 +110,7 @@ async def serving(handler: Handler, *, tls: ssl.SSLContext | None = None) -> Asy
 
 
 def answering(*answers: bytes) -> Handler:
-    """Answers each request of a connection with the next of these, the last one for ever."""
+    """Answers each request of a connection with the next of these, the last one forever."""
 
     async def handler(peer: Peer) -> None:
         left = list(answers)

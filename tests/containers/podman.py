@@ -29,7 +29,7 @@ while :; do sleep 0.05; done"""
 
 
 class Podman:
-    """Containers share the folder ``told``, in which each writes what it is told into a file of its name."""
+    """Containers share the folder ``told``, in which each writes what it receives into a file of its name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Podman:
             absent("Podman", f"it cannot work here: {exc}")
 
     def start(self, name: str, *options: str) -> str:
-        """A running container that writes what it is told; returns when its traps are set."""
+        """A running container that writes what it receives; returns when its traps are set."""
         script = _LISTENER.format(name=name)
         volume = f"{self.told}:/told"
         self.run("run", "-d", "--name", name, "-v", volume, *options, IMAGE, "/bin/sh", "-c", script)

@@ -38,7 +38,7 @@ def test_the_variables_choose(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_them_every_usual_socket_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Docker's and Podman's, root's and our own; what is no socket is none."""
+    """Docker's and Podman's, root's and our own; what is not a socket is none."""
     for name in ("DOCKER_HOST", "CONTAINER_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")

@@ -67,7 +67,7 @@ def test_what_cannot_be_signalled_from_inside_is_said(engine: Podman, lack: str)
 
 
 def test_containers_are_signalled_by_label(engine: Podman) -> None:
-    """Every running container with the label is told, by key and by key and value."""
+    """Every running container with the label is notified, by key and by key and value."""
     engine.start("a", "--label", "tier=web")
     engine.start("b", "--label", "tier=web")
     engine.start("c", "--label", "tier=db")
@@ -82,7 +82,7 @@ def test_containers_are_signalled_by_label(engine: Podman) -> None:
 
 
 def test_a_container_is_restarted(engine: Podman) -> None:
-    """``restart`` starts the container anew."""
+    """``restart`` starts the container again."""
     engine.start("web")
     tell([engine.socket], Kind.CONTAINER, "web", RESTART)
     engine.wait_for("web", "up", times=2)
@@ -117,7 +117,7 @@ def test_an_engine_that_is_away(engine: Podman, tmp_path: Path) -> None:
     dead = f"unix://{tmp_path}/dead"
     with pytest.raises(Transient, match="does not answer"):
         tell([dead], Kind.CONTAINER, "web", "SIGHUP")
-    with pytest.raises(Transient, match="no container engine is here"):
+    with pytest.raises(Transient, match="no container engine was found"):
         tell([], Kind.CONTAINER, "web", "SIGHUP")
     with pytest.raises(Transient):
         tell([engine.socket, dead], Kind.CONTAINER, "web", "SIGHUP")

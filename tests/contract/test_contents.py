@@ -66,7 +66,8 @@ def test_clouds_tell_the_md5_of_what_was_put_whole(backend: StoreBackend) -> Non
 
 @pytest.mark.backends("s3-moto", "oci")
 def test_stored_checksums_are_told(backend: StoreBackend) -> None:
-    """A checksum that an upload asked the store to keep is told with the object, and none of another object."""
+    """A checksum that an upload asked the store to keep is reported with the object, and never that of another
+    object."""
     options = TransferOptions(tells_contents=True, checksum_algorithm="SHA256")
     sha256 = b64encode(hashlib.sha256(DATA).digest()).decode()
 
@@ -81,7 +82,7 @@ def test_stored_checksums_are_told(backend: StoreBackend) -> None:
 
 
 def test_nothing_is_told_of_what_is_not_there(backend: StoreBackend) -> None:
-    """An object that is gone has no checksums, and that is no error: whoever reads it is told."""
+    """An object that is gone has no checksums, and that is not an error: anybody who reads it is told."""
 
     async def work(store: Store) -> None:
         assert await store.checksums(Entry("gone", 1, 0, "0" * 32)) == {}

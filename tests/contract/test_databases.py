@@ -379,7 +379,7 @@ def test_silence_ends(database_ground: DatabaseBackend) -> None:
 
 @remote
 def test_a_configuration_that_cannot_work(database_ground: DatabaseBackend) -> None:
-    """A CA file that is not there is the user's to mend: ConfigError, not an answer."""
+    """A CA file that is not there is the user's to fix: ConfigError, not an answer."""
     login = database_ground.user()
 
     async def work(database: Database) -> None:

@@ -67,7 +67,7 @@ async def entry_of(store: Store, key: str) -> Entry:
 
 
 def test_empty_folder_lists_nothing(backend: StoreBackend) -> None:
-    """A folder without objects has a listing without keys, and it is no error."""
+    """A folder without objects has a listing without keys, and it is not an error."""
     assert backend.run(listed).keys == []
 
 
@@ -158,7 +158,8 @@ def test_folders_and_names_that_continue_theirs_are_in_one_order(backend: StoreB
 @pytest.mark.backends("memory", "local", "s3-moto", "s3-ministack", "oci")  # the others keep objects as files
 @pytest.mark.parametrize("key", HOSTILE, ids=ascii)
 def test_any_key_is_kept_byte_for_byte_or_refused(backend: StoreBackend, key: str) -> None:
-    """A key is text and nothing else: the clouds keep every one of them, a folder refuses what is no file name."""
+    """A key is text and nothing else: the clouds keep every one of them, a folder refuses what is not a file
+    name."""
 
     async def work(store: Store) -> None:
         if backend.refuses(key):
@@ -177,7 +178,7 @@ def test_any_key_is_kept_byte_for_byte_or_refused(backend: StoreBackend, key: st
 
 @pytest.mark.backends("local", "s3-moto", "s3-seaweedfs", "oci")
 def test_prefixes_are_folders_of_their_own(backend: StoreBackend) -> None:
-    """A store sees what is beneath its prefix, with keys relative to it, and nothing beside it."""
+    """A store sees what is beneath its prefix, with keys relative to it, and nothing next to it."""
 
     async def work(whole: Store, inner: Store) -> None:
         for key in ("p/in", "p/deep/er", "p2/out", "q"):

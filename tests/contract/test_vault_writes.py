@@ -141,7 +141,7 @@ def test_a_token_with_other_content_is_a_conflict(labels: Labels) -> None:
 
 
 def test_putting_the_same_again_changes_nothing(labels: Labels) -> None:
-    """The same id with the same content is no error; a label that was taken off does not come back by it."""
+    """The same id with the same content is not an error; a label that was taken off does not come back by it."""
     new = VersionId(token())
     labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
     assert labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))

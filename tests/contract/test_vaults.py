@@ -154,7 +154,7 @@ def test_nobody_there_is_transient(vault_ground: VaultBackend, monkeypatch: pyte
 
 @remote
 def test_wrong_keys_are_no_outage(vault_ground: VaultBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials at all are the user's to mend: authenticate raises ConfigError, before any secret."""
+    """No credentials at all are the user's to fix: authenticate raises ConfigError, before any secret."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OCI_CLI_CONFIG_FILE"):
         monkeypatch.delenv(variable, raising=False)
     vault_ground.renew()

@@ -53,7 +53,7 @@ class VaultBackend:
     missing: str = "no-such-secret"
 
     def renew(self) -> None:
-        """Later questions come from an identity that reads the environment anew."""
+        """Later questions come from an identity that reads the environment again."""
         fresh: dict[str, Callable[[], Vault]] = {
             "oci-vault": lambda: OciVault(OciIdentity()),
             "aws-sm": lambda: SecretsManagerVault(AwsIdentity()),

@@ -164,7 +164,7 @@ _ACCEPT = b"\0\x2d\0\0\2\0\0\0" + (319).to_bytes(2, "big") + bytes(35)
     ids=["nothing", "many", "seven", "after it accepted", "one after it accepted"],
 )
 def test_an_empty_packet_ends_a_login_to_oracle(tmp_path: Path, words: bytes) -> None:
-    """The driver alone takes it out of what has arrived for ever; the login fails, as with any other nonsense.
+    """The driver alone takes it out of what has arrived forever; the login fails, as with any other nonsense.
 
     It is tried in a process of its own, which can be ended where a thread that stands still cannot.
     """

@@ -97,7 +97,8 @@ def test_libpq_s_variables_weaken_nothing(
 
 
 def test_the_words_of_postgres_are_understood() -> None:
-    """Each refusal by its words; several addresses have several lines; what is not understood is no rejection."""
+    """Each refusal by its words; several addresses have several lines; what is not understood is not a
+    rejection."""
     of = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: FATAL:  '
     rows = {
         of + 'password authentication failed for user "u"': Answer.REJECT,
@@ -169,7 +170,7 @@ def test_mariadb_s_own_memory_of_passwords(mariadb_server: MariadbServer) -> Non
 
 
 def test_no_password_in_plain_text(tmp_path: Path, authority: Authority) -> None:
-    """F21: a server that offers no TLS is a TLS error, and is told nothing."""
+    """F21: a server that offers no TLS is a TLS error, and receives nothing."""
     with mariadb(tmp_path, authority, tls=False) as server:
         probe = run(MysqlDatabase(server.endpoint).probe(server.admin))
         assert probe.answer is Answer.TLS_ERROR
@@ -259,7 +260,7 @@ def test_a_descriptor_cannot_weaken_tls(form: str, oracle_server: OracleServer) 
 
 
 def test_a_name_without_a_wallet_is_a_mistake(oracle_server: OracleServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An alias that no tnsnames.ora knows is the user's to mend, with a hint."""
+    """An alias that no tnsnames.ora knows is the user's to fix, with a hint."""
     monkeypatch.delenv("TNS_ADMIN", raising=False)
     with pytest.raises(ConfigError) as refusal:
         OracleDatabase("app_high", trust(oracle_server.endpoint))

@@ -330,7 +330,7 @@ def test_too_many_connections_is_a_right_password(server: MysqlServer) -> None:
 
 
 def test_one_failure_locks(mysql_server: MysqlServer, mariadb_server: MariadbServer) -> None:
-    """Where a single failed login locks an account that is told, and what to do about it; it blocks nothing."""
+    """Where a single failed login locks an account that is reported, and what to do about it; it blocks nothing."""
     limited = "PASSWORD HISTORY 4 FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1"
     mysql_server.add_user("touchy", FIRST, limits=limited)
     mariadb_server.add_user("touchy", FIRST)

@@ -200,7 +200,7 @@ def test_a_partner_with_fewer_rights(server: PostgresServer) -> None:
 
 @both
 def test_many_missing_rights_are_counted(server: PostgresServer) -> None:
-    """A partner that lacks hundreds of rights is told so in a message of some lines."""
+    """A partner that lacks hundreds of rights is reported in a message of a few lines."""
     for name in ("twin_a", "twin_b"):
         server.add_user(name, FIRST)
     server.execute("CREATE SCHEMA crowd")

@@ -244,7 +244,7 @@ def test_a_broken_wallet_is_found(at: Callable[..., dict[str, Check]], tmp_path:
     """What is no wallet fails by name."""
     (tmp_path / "wallet.zip").write_bytes(b"PK no zip")
     checks = at(timedelta(), engine="oracle", dsn="localhost:1/x", wallet=str(tmp_path / "wallet.zip"))
-    assert checks["database"].verdict is Verdict.FAIL and "no zip file" in checks["database"].text
+    assert checks["database"].verdict is Verdict.FAIL and "not a zip file" in checks["database"].text
     assert checks["wallet"].verdict is Verdict.UNKNOWN and checks["second-rotator"].verdict is Verdict.OK
 
 

@@ -113,7 +113,7 @@ def resume(place: Place) -> str | None:
     assert place.read("in/large.bin") == LARGE
     assert left(place) == []
     assert sent in (1, 3)
-    return None if sent == 1 else "the upload was begun again"
+    return None if sent == 1 else "the upload was started again"
 
 
 @capability("--delete")
@@ -230,7 +230,7 @@ def metadata(place: Place) -> str | None:
 
 @capability("copies on the server")
 def copies(place: Place) -> str | None:
-    """Between two buckets of the store the bytes do not pass through here, small or in parts."""
+    """Between two buckets of the store the bytes do not pass through this machine, small or in parts."""
     files = {**FILES, "large.bin": LARGE}
     place.put(files)
     other = place.new()

@@ -10,7 +10,7 @@ TESTED_APART = ("s3rver", "ceph")
 """Those of ``make test-stores``."""
 
 _NO_SIGNATURES = "does not check signatures"
-_PATHS = "keeps objects as files: refuses names that are no paths"
+_PATHS = "keeps objects as files: refuses names that are not paths"
 _NO_SSE_C = "ignores the user's key; objects are reported as failed, and removed"
 _NO_SSE = "does not encrypt; objects are reported as failed, and removed"
 
@@ -33,7 +33,7 @@ LACKS: dict[str, dict[str, str]] = {
     "localbucket": {
         "wrong_secret": _NO_SIGNATURES,
         "odd_keys": _PATHS,
-        "resume": "does not list parts: a killed upload is begun again",
+        "resume": "does not list parts: a killed upload is started again",
         "metadata": "forgets headers and metadata; said, with exit code 2",
         "tags": "has none",
         "customer_key": _NO_SSE_C,
@@ -55,7 +55,7 @@ LACKS: dict[str, dict[str, str]] = {
     },
     "s3rver": {
         "wrong_secret": _NO_SIGNATURES,
-        "resume": "does not list parts: a killed upload is begun again",
+        "resume": "does not list parts: a killed upload is started again",
         "odd_keys": _PATHS + "; keepstep skips names with control characters, which break its listings",
         "order": "cannot list in pages: no more than 1,000 objects (InternalError, with Node.js 20)",
         "copies": "looks for names with `+` under others: those pass through keepstep",

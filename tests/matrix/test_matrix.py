@@ -10,7 +10,7 @@ from tests.matrix.recording import record
 
 
 def test_every_store(place: Place, capability: str) -> None:
-    """A store does what it is listed with; what it cannot do is told, and costs nothing that was there."""
+    """A store does what it is listed with; what it cannot do is reported, and costs nothing that was there."""
     said = CAPABILITIES[capability][1](place)
     record(place.name, capability, said)
     expected = LACKS.get(place.name, {}).get(capability)

@@ -73,7 +73,8 @@ def test_a_run_tells_the_truth(twisted: Twisted, moto: Aws, tmp_path: Path, mode
     ],
 )
 def test_a_copy_goes_another_way(twisted: Twisted, moto: Aws, tmp_path: Path, mode: str, said: str) -> None:
-    """Between buckets of a store that does not copy, or knows no tags, everything arrives, and it is said once."""
+    """Between buckets of a store that does not copy, or knows no tags, everything arrives, and it is reported
+    once."""
     world = World(moto, tmp_path)
     ran = world.sync(twisted(mode), world.full, world.address)
     assert ran.code == 0, ran.err

@@ -84,7 +84,7 @@ def test_what_is_under_a_folder_that_cannot_be_listed(hole: str, is_guarded: boo
 
 @pytest.mark.parametrize("size", [0, 5])
 def test_a_name_whose_object_alone_cannot_be_read_hides_nothing(size: int) -> None:
-    """A file that is known to be one, empty or not, is no folder."""
+    """A file that is known to be one, empty or not, is not a folder."""
     data = Page(["data"], [size], [0], [""], {0: "permission denied"})
     listing = FixedListing([data, page_of([Entry("z", 1, 0)])])
     assert reasons(listing, listed("data", "data/1", "z")) == {"data/1": Reason.TARGET_ONLY}

@@ -48,7 +48,7 @@ class World:
         """Likewise, for which keys checksums were asked for."""
 
     def sync(self, **changed: Any) -> Report:
-        """One run; :attr:`opened` and :attr:`asked` begin anew."""
+        """One run; :attr:`opened` and :attr:`asked` begin again."""
         self.opened, self.asked = [], []
         return asyncio.run(self._sync(**changed))
 
@@ -287,7 +287,7 @@ def test_of_a_file_and_an_object_the_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_is_a_failure_and_overwrites_nothing(tmp_path: Path) -> None:
-    """A passing fault while comparing is told; the next run finishes."""
+    """A passing fault while comparing is reported; the next run finishes."""
     from keepstep.errors import Transient
 
     source, target = memory({"key": b"1"}), memory({"key": b"2"})

@@ -15,7 +15,8 @@ UPLOAD = Begun("a key \n ü", "token", "state", 5)
 
 
 def test_an_upload_is_found_by_the_next_run_and_forgotten_when_it_ends(tmp_path: Path) -> None:
-    """A later run of the same pair finds what was begun, of this key and no other, until it is said to be over."""
+    """A later run of the same pair finds what was started, of this key and no other, until it is reported to be
+    over."""
     first = SyncJournal(tmp_path / "state", "a", "b")
     assert first.begin(UPLOAD)
     assert first.abandoned() == []
@@ -111,7 +112,8 @@ def test_what_was_proved_equal_is_found_by_range(tmp_path: Path) -> None:
 
 
 def test_digests_of_files_are_anybodys(tmp_path: Path) -> None:
-    """Whichever pair a file was read for; in another state, or under a tag that is no state, nothing is known."""
+    """Whichever pair a file was read for; in another state, or under a tag that is not a state, nothing is
+    known."""
     ours, other = SyncJournal(tmp_path, "a", "b"), SyncJournal(tmp_path, "a", "c")
     ours.note_digest(OLD, "md5")
     ours.note_digest("v1", "md5")
@@ -153,7 +155,7 @@ def test_what_the_run_itself_wrote_is_relied_on(tmp_path: Path) -> None:
 
 
 def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
-    """A run that is killed loses a few hundred of them at the most."""
+    """A run that is killed loses a few hundred of them at most."""
     ours = SyncJournal(tmp_path, "a", "b")
     for n in range(1200):
         ours.note_equal(f"{n:04}", "1", "2")
@@ -164,7 +166,7 @@ def test_many_facts_are_on_disk_before_the_end(tmp_path: Path) -> None:
 
 
 def test_parts_that_could_not_be_removed_stay_noted(tmp_path: Path) -> None:
-    """An upload that is given up and still there is found by later runs until it is gone, beside a newer one."""
+    """An upload that is given up and still there is found by later runs until it is gone, next to a newer one."""
     first = SyncJournal(tmp_path, "a", "b")
     first.begin(UPLOAD)
     first.leave(UPLOAD.key, UPLOAD.token)

@@ -110,7 +110,8 @@ def test_killed_at_any_moment_nothing_is_torn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_end(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """SIGTERM, SIGINT: what is in flight is finished, nothing else begun, no litter; the next run does the rest."""
+    """SIGTERM, SIGINT: what is in flight is finished, nothing else started, no litter; the next run does the
+    rest."""
     world = World(tmp_path)
     for n in range(1500):
         world._write(f"many/{n}", b"x")

@@ -83,7 +83,7 @@ DISORDERLY = {
     "from page to page": [["a", "c"], ["b", "d"]],
     "repeated from page to page": [["a", "b"], ["b", "c"]],
     "the empty key repeated": [[""], [""]],
-    "the same page for ever": [["a", "b"], ["a", "b"]],
+    "the same page forever": [["a", "b"], ["a", "b"]],
 }
 
 

@@ -52,7 +52,7 @@ TABLE = {
         entry(1, 0, "x", A + "-1"),
         Reason.CONTENTS_UNKNOWN,
     ),
-    "contents, one tag that is no MD5": (SUM, entry(1, 0, "v1"), entry(1, 0, "v1"), Reason.CONTENTS_UNKNOWN),
+    "contents, one tag that is not an MD5": (SUM, entry(1, 0, "v1"), entry(1, 0, "v1"), Reason.CONTENTS_UNKNOWN),
     "contents, nothing known": (SUM, entry(1, 0), entry(1, 0), Reason.CONTENTS_UNKNOWN),
     "exact, download, sizes differ": (EXACT, entry(1, 5), entry(2, 5), Reason.SIZE_DIFFERS),
     "exact, download, older": (EXACT, entry(1, 4), entry(1, 5), Reason.TIMES_DIFFER),

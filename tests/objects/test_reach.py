@@ -53,7 +53,7 @@ def rules_of(text: str) -> list[Rule]:
     ],
 )
 def test_what_no_rule_can_reach_is_left_out(rules: str, inside: str, outside: str) -> None:
-    """Keys that begin as no rule allows are in no span; those beside them are."""
+    """Keys that begin as no rule allows are in no span; those next to them are."""
     spans = reach(rules_of(rules))
     assert all(is_in(spans, key) for key in inside.split())
     assert not any(is_in(spans, key) for key in outside.split())

@@ -1,4 +1,4 @@
-"""Whole runs on memory and on folders: what moves, what fails, and how it is told."""
+"""Whole runs on memory and on folders: what moves, what fails, and how it is reported."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_folders_of_this_machine(tmp_path: Path) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_one_objects_trouble_does_not_stop_the_others(error: Exception, code: ExitCode) -> None:
-    """An object that fails is told with its hint and leads to exit 1, one that cannot be held to exit 2."""
+    """An object that fails is reported with its hint and leads to exit 1, one that cannot be held to exit 2."""
     target = FaultyStore(MemoryStore())
     target.before["put"] = raising(error, "bad")
     report, watcher = synced(memory({"a": b"1", "bad": b"1", "z": b"1"}), target)
@@ -180,7 +180,7 @@ def test_objects_that_cannot_be_read_are_skipped_with_their_reason() -> None:
 
 
 def test_names_that_are_no_keys_are_skipped_by_name_unless_excluded() -> None:
-    """A name that is not UTF-8 is a warning each and exit 2; what is out of scope is passed over in silence."""
+    """A name that is not UTF-8 is a warning each and exit 2; what is out of scope is skipped in silence."""
     source = FaultyStore(memory({"a": b"1"}))
     source.unrepresentable_names += [
         ("bad\\xff", "its name is not UTF-8"),

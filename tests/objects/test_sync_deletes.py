@@ -31,7 +31,7 @@ def outcome(report: Report) -> tuple[int, ExitCode]:
 
 
 def test_matrix_a_page_of_the_listing_fails() -> None:
-    """Page 2 of either listing cannot be had: what is certain is copied, nothing is deleted, exit 1."""
+    """Page 2 of either listing cannot be obtained: what is certain is copied, nothing is deleted, exit 1."""
     for error in (Transient("500"), Denied("403"), Error("what")):
         source = FaultyStore(memory({f"k{n:04}": b"new!" for n in range(0, 3000, 2)}, page_size=500))
         source.list_error, source.list_error_after = error, 1
@@ -253,7 +253,8 @@ def test_what_may_be_a_copy_of_an_unreadable_name_is_kept() -> None:
 
 
 def test_a_name_at_the_target_that_cannot_be_deleted_is_said() -> None:
-    """With --delete a name at the target that is no key is named, and the run is not done; without it none is."""
+    """With --delete a name at the target that is not a key is named, and the run is not done; without it none
+    is."""
     for delete, code in ((True, ExitCode.SKIPPED), (False, ExitCode.DONE)):
         target = FaultyStore(memory({"a": b"1"}))
         target.unrepresentable_names.append(("bad\\xff", "its name is not UTF-8"))

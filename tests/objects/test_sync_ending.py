@@ -63,7 +63,7 @@ class EndlessListing(FixedListing):
 
 
 def test_stop_finishes_what_is_in_flight_and_begins_nothing_new() -> None:
-    """Objects under way arrive whole, no other is begun, nothing is deleted, and the report says interrupted."""
+    """Objects under way arrive whole, no other is started, nothing is deleted, and the report says interrupted."""
     source = memory({f"k{n:03}": b"1" for n in range(200)})
     target = FaultyStore(memory({"z": b"1"}))
     begun: list[str] = []

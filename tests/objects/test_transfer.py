@@ -248,7 +248,7 @@ def test_bytes_wait_for_their_turn_once(size: int, charged: int) -> None:
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (3, 3), (100, 8), (None, 8)])
 def test_parts_in_flight(jobs: int | None, most: int) -> None:
-    """They are as many as pay, eight at the most, and no more than ``--jobs``."""
+    """They are as many as pay, eight at most, and no more than ``--jobs``."""
     source, target = memory({"key": bytes(3000)}), MemoryStore()
     active = peak = 0
 
@@ -317,7 +317,7 @@ def test_other_errors_are_not_repeated(error: Error) -> None:
 
 
 def test_what_is_gone_at_the_source_has_vanished() -> None:
-    """An object that was listed and is gone is told apart from a target that is missing."""
+    """An object that was listed and is gone is reported apart from a target that is missing."""
     faulty = FaultyStore(memory({"key": b"1"}))
     _failing(faulty, "open", NotFound("gone", hint="look"))
     with pytest.raises(Vanished, match="gone") as caught:

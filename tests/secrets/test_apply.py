@@ -41,7 +41,7 @@ def test_exit_codes(world: World) -> None:
 
 
 def test_an_empty_map_is_done(world: World) -> None:
-    """Nothing to do is no failure."""
+    """Nothing to do is not a failure."""
     assert world.run() == 0
 
 
@@ -62,7 +62,7 @@ def test_an_action_names_path_and_origin(world: World) -> None:
 
 
 def test_one_notice_for_a_container_with_many_files(world: World) -> None:
-    """However many of its files changed, a container is told once; nothing changed, nothing told."""
+    """However many of its files changed, a container is notified once; nothing changed, nobody notified."""
     lines = [world.line(name, "0600", "web", "HUP") for name in ("a", "b", "c")]
     assert world.run(*lines) == 3
     assert world.told == ["web SIGHUP"]
@@ -90,7 +90,7 @@ def test_two_signals_are_two_notices(world: World) -> None:
 
 
 def test_a_missing_container_is_a_warning_and_is_told_later(world: World) -> None:
-    """The file is there, the exit code as usual, and once the container runs it is told, without a change."""
+    """The file is there, the exit code as usual, and once the container runs it is notified, without a change."""
     line = world.line("a", "", "late", "HUP")
     assert world.run(line) == 3
     assert [warning for warning in world.lines.warnings if "container late: SIGHUP is still due" in warning]
@@ -231,7 +231,7 @@ def test_a_missing_file_has_no_age(world: World) -> None:
 
 
 def test_a_set_waits_for_all_of_its_secrets(world: World) -> None:
-    """When one file of a set cannot be had none of it is switched."""
+    """When one file of a set cannot be obtained none of it is switched."""
     files = [{"name": "crt", "secret": "aws-sm:a"}, {"name": "key", "secret": "aws-sm:b"}]
     group = {"path": str(world.root / "tls"), "file": files, "notify": [{"container": "web", "signal": "HUP"}]}
     assert world.run_job(sets=[group]) == 3
@@ -276,7 +276,7 @@ def test_a_dry_run_does_nothing(world: World) -> None:
 
 
 def test_files_on_a_disk_are_pointed_out(world: World) -> None:
-    """A folder that is no tmpfs is named once, however many files are in it."""
+    """A folder that is not tmpfs is named once, however many files are in it."""
     descriptor = os.open(world.root, os.O_RDONLY)
     is_on_disk = is_in_memory(descriptor) is False
     os.close(descriptor)
@@ -361,7 +361,7 @@ def test_a_time_in_the_future_makes_no_file_young(
 
 
 def test_ages_survive_what_is_broken(root: Path) -> None:
-    """A state file that cannot be read is begun anew, and one that cannot be written harms nobody."""
+    """A state file that cannot be read is started again, and one that cannot be written harms nobody."""
     path = root / "ages.json"
     for broken in ("", "nonsense", "[]", '{"confirmed": {"x": "y"}}', '{"confirmed": 3}'):
         path.write_text(broken)

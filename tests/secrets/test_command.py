@@ -92,7 +92,7 @@ def test_no_map(host: Host) -> None:
 
 
 def test_a_job_of_the_configuration(host: Host, vault: CloudSecrets) -> None:
-    """What the map cannot say: a template of two secrets, several places, a set, and a map beside them."""
+    """What the map cannot say: a template of two secrets, several places, a set, and a map next to them."""
     db, key = vault.create('{"user": "app", "password": "S3cr3t"}'), vault.create("KEY")
     host.write_map(host.line(db, "db-password"))
     with (host.folder / "keepstep.toml").open("a") as config:

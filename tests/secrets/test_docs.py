@@ -40,7 +40,7 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
 
 
 def test_every_recipe_is_in_the_table() -> None:
-    """Each recipe has its row, with what is told and what that means, and there are no others."""
+    """Each recipe has its row, with what is notified and what that means, and there are no others."""
     rows = re.findall(r"^\| `([a-z]+)` \| (SIG[A-Z0-9]+|restart|nothing) \| (.*) \|$", TEXT, re.MULTILINE)
     assert {(name, what, meaning.replace("`", "")) for name, what, meaning in rows} == {
         (name, recipe.what or "nothing", recipe.meaning) for name, recipe in RECIPES.items()

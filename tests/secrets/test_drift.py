@@ -89,7 +89,7 @@ def test_a_wrong_mode_is_noted(world: World) -> None:
 
 
 def test_nothing_is_changed(world: World) -> None:
-    """Looking does not make, mend or sweep anything."""
+    """Looking does not make, fix or sweep anything."""
     before = sorted(world.root.iterdir())
     drift(world, world.line("a"), f"aws-sm:a,{world.root}/deeper/a")
     assert sorted(world.root.iterdir()) == before

@@ -38,7 +38,7 @@ def environment(*lines: str, names: dict[str, str] | None = None, **secrets: byt
 
 
 def test_values_are_exact() -> None:
-    """Bytes arrive as they are, line breaks at the end and bytes that are no text included."""
+    """Bytes arrive as they are, line breaks at the end and bytes that are not text included."""
     made = environment("aws-sm:a,/r/a", "aws-sm:b#f,/r/b", a=b"\xff x\n\n", b=b'{"f": "v"}')
     assert made == {b"A": b"\xff x\n\n", b"B": b"v"}
 
@@ -83,7 +83,7 @@ def test_one_name_for_two_secrets() -> None:
 
 
 def test_half_of_the_secrets_is_none() -> None:
-    """A bad line, or a secret that cannot be had, is an error that says which."""
+    """A bad line, or a secret that cannot be obtained, is an error that says which."""
     with pytest.raises(Error, match="m line 2"):
         environment("aws-sm:a,/r/a", "nonsense", a=b"1")
     with pytest.raises(NotFound, match="fetch aws-sm:b failed"):

@@ -23,7 +23,7 @@ def test_the_program_has_the_secrets(host: Host, vault: CloudSecrets) -> None:
 
 
 def test_half_of_the_secrets_is_none(host: Host, vault: CloudSecrets) -> None:
-    """A secret that cannot be had stops the program from starting, and is named."""
+    """A secret that cannot be obtained stops the program from starting, and is named."""
     missing = f"ocid1.vaultsecret.oc1.iad.{'a' * 60}"
     host.write_map(host.line(vault.create("x"), "x"), host.line(missing, "y"))
     started = host.folder / "started"

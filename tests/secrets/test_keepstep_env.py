@@ -41,7 +41,7 @@ def test_there_is_a_shell() -> None:
 
 
 def test_values_are_exact(shell: list[str], root: Path) -> None:
-    """Newlines at the end, quotes, expansions and bytes that are no text arrive as they are."""
+    """Newlines at the end, quotes, expansions and bytes that are not text arrive as they are."""
     values = {
         "plain": b"x",
         "empty": b"",

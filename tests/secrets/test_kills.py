@@ -59,7 +59,7 @@ def killer() -> Iterator[Killer]:
 
 
 class Listener:
-    """A process that counts how often it is told."""
+    """A process that counts how often it is signalled."""
 
     def __init__(self, folder: Path) -> None:
         self._told = folder / "told"

@@ -69,11 +69,11 @@ def test_good_lines(line: str, mode: int, notice: Notice | None) -> None:
         (f"{OCID},/run/", "absolute"),
         (f"{OCID},", "absolute"),
         (f"{OCID},/run/x\0y", "NUL"),
-        (f"{OCID},/run/..data", "kept for our own"),
-        (f"{OCID},/run/x,rw", "no file mode"),
-        (f"{OCID},/run/x,4755", "no file mode"),
-        (f"{OCID},/run/x,0688", "no file mode"),
-        (f"{OCID},/run/x,0600,web,BOGUS", "no signal"),
+        (f"{OCID},/run/..data", "reserved for keepstep's own"),
+        (f"{OCID},/run/x,rw", "is not a file mode"),
+        (f"{OCID},/run/x,4755", "is not a file mode"),
+        (f"{OCID},/run/x,0688", "is not a file mode"),
+        (f"{OCID},/run/x,0600,web,BOGUS", "is not a signal"),
         (f'"{OCID},/run/x', "unexpected end"),
         (f'"{OCID}"x,/run/x', "expected after"),
     ],
@@ -91,12 +91,12 @@ def test_bad_lines_are_named_and_stop_nobody(line: str, says: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", "# x\n", "   \t\n", "  # indented\r\n", "\ufeff# with a mark\n"])
 def test_nothing_to_do(text: str) -> None:
-    """Blank lines and comments, indented or not, are no lines."""
+    """Blank lines and comments, indented or not, are not lines."""
     assert parse_map(text.encode()) == Map()
 
 
 def test_a_byte_order_mark_and_bytes_that_are_no_text() -> None:
-    """Editors' marks are passed over; a path may have any bytes but NUL."""
+    """Editors' marks are skipped; a path may have any bytes but NUL."""
     found = parse_map(b"\xef\xbb\xbf" + OCID.encode() + b",/run/caf\xe9\n")
     assert [row.path.encode("utf-8", "surrogateescape") for row in found.rows] == [b"/run/caf\xe9"]
 
@@ -122,7 +122,7 @@ def test_the_default_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_map_that_cannot_be_read(tmp_path: Path) -> None:
-    """A missing map, and a folder in its place, are the user's to mend."""
+    """A missing map, and a folder in its place, are the user's to fix."""
     with pytest.raises(ConfigError, match="no map file"):
         read_map(tmp_path / "x.csv")
     with pytest.raises(ConfigError, match="cannot read"):

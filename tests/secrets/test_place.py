@@ -66,7 +66,7 @@ def test_what_is_equal_is_not_touched(root: Path) -> None:
 
 
 def test_a_change_is_a_new_file(root: Path) -> None:
-    """Whoever has the old file open keeps reading it, to the end."""
+    """Anybody who has the old file open keeps reading it, to the end."""
     target = one(root / "x")
     place(target, [b"old value"])
     with (root / "x").open("rb") as reader:

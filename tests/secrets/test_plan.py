@@ -134,7 +134,7 @@ def test_a_template_of_the_settings() -> None:
 
 
 def test_a_line_that_notifies_nobody() -> None:
-    """A line without a container is delivered, and nobody is told."""
+    """A line without a container is delivered, and nobody is notified."""
     [target] = of_map(f"{A},/run/x").targets
     assert target.notices == ()
 
@@ -158,12 +158,13 @@ def test_unknown_people() -> None:
         for what in ("owner", "group")
     ]
     messages = [mistake.error.message for mistake in make_plan(files=files).mistakes]
-    assert messages == ["there is no user no-such-name here", "there is no group no-such-name here"]
+    missing = ["there is no user no-such-name", "there is no group no-such-name"]
+    assert messages == [f"{text} on this machine" for text in missing]
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_recipes(recipe: str) -> None:
-    """Each named recipe is what its server is told; where nothing has to be said nothing is."""
+    """Each named recipe is the signal that its server expects; where none is needed none is sent."""
     file = SecretFile.model_validate(
         {"path": "/run/x", "secret": A, "notify": [{"container": "c", "recipe": recipe}]}
     )

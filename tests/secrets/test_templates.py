@@ -159,7 +159,7 @@ def test_an_error_names_the_line() -> None:
         render("a\nb\n{{ db.nothing }}\n", db=DATABASE)
     with pytest.raises(ConfigError, match=r"^template, line 2: nobody is not among the secrets of this template$"):
         render("a\n{{ nobody }}", db=DATABASE)
-    with pytest.raises(ConfigError, match=r"^template, line 1: aws-sm:binary is no text"):
+    with pytest.raises(ConfigError, match=r"^template, line 1: aws-sm:binary is not text"):
         render("{{ binary }}", binary=b"\xff")
 
 

@@ -9,7 +9,7 @@ from tests.faultproxy import GONE, LoopbackProxy, Streams, read_head
 
 
 class AwsFront(LoopbackProxy):
-    """A proxy for ``HTTPS_PROXY``: whoever asks for a way to AWS gets one to ``upstream``, by TLS."""
+    """A proxy for ``HTTPS_PROXY``: anybody who asks for a way to AWS gets one to ``upstream``, by TLS."""
 
     def __init__(self, upstream: str, context: ssl.SSLContext) -> None:
         super().__init__(upstream)

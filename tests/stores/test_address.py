@@ -149,7 +149,7 @@ def test_objects_are_shown_where_they_are(address: Address, key: str, shown: str
     ],
 )
 def test_addresses_of_other_tools(text: str, meant: str | None) -> None:
-    """They are refused with what was probably meant, and are no folders unless they are written as paths."""
+    """They are refused with what was probably meant, and are not folders unless they are written as paths."""
     if meant is None:
         assert parse(text).kind == "local"
         return

@@ -145,7 +145,7 @@ def test_it_is_found_out_once_a_run() -> None:
 
 
 class Pages:
-    """Answers with these pages, in turn, from the first one when there is no token; with the last one for ever."""
+    """Answers with these pages, in turn, from the first one when there is no token; with the last one forever."""
 
     def __init__(self, *pages: tuple[list[str], str | None]) -> None:
         self.pages = pages
@@ -166,10 +166,10 @@ class Pages:
 
 
 LOOPS = {
-    "one page for ever": [(["a", "b"], "t")],
+    "one page forever": [(["a", "b"], "t")],
     "one page, new tokens": [(["a", "b"], "t1"), (["a", "b"], "t2"), (["a", "b"], "t3"), (["a", "b"], "t4")],
-    "a token for ever": [(["a"], "t"), (["b"], "t"), (["b"], "t")],
-    "empty pages for ever": [([], "t")],
+    "a token forever": [(["a"], "t"), (["b"], "t"), (["b"], "t")],
+    "empty pages forever": [([], "t")],
     "two empty pages in turn": [([], "t1"), ([], "t2")] * 2000,
 }
 

@@ -97,7 +97,7 @@ def upload(root: Path, key: str, data: bytes) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder beside which there is something that must not change."""
+    """A folder next to which there is something that must not change."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "x").write_bytes(b"untouched")
     (tmp_path / "x").write_bytes(b"untouched")
@@ -375,7 +375,7 @@ def test_an_aborted_upload_leaves_nothing(place: Path) -> None:
 
 
 def test_cancelled_calls_hold_nothing(place: Path) -> None:
-    """Whoever is cancelled while a file is opened or begun leaves no descriptor and no temporary file behind."""
+    """Whoever is cancelled while a file is opened or started leaves no descriptor and no temporary file behind."""
     (place / "f").write_bytes(bytes(100))
     before = _descriptors()
 
@@ -426,7 +426,7 @@ def test_time_and_mode(place: Path) -> None:
 
 
 def test_an_existing_file_is_replaced_not_written_into(place: Path) -> None:
-    """Another name of the old file keeps the old contents, and whoever has it open reads on undisturbed."""
+    """Another name of the old file keeps the old contents, and anybody who has it open reads on undisturbed."""
     (place / "f").write_bytes(b"old contents")
     os.link(place / "f", place / "same")
     with (place / "f").open("rb") as reader:
@@ -556,7 +556,7 @@ def test_a_read_only_device(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    """Missing permission is told with the file's name, for writing and for deleting."""
+    """A missing permission is reported with the file's name, for writing and for deleting."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "there").write_bytes(b"1")
     (tmp_path / "root").chmod(0o500)
@@ -749,7 +749,7 @@ def test_a_writer_whose_file_was_swept_at_birth_makes_another(place: Path) -> No
 
 
 def test_two_stores_write_into_one_folder(place: Path) -> None:
-    """The same keys written by two runs at once end as one of the two, whole, with nothing beside."""
+    """The same keys written by two runs at once end as one of the two, whole, with nothing next to it."""
 
     async def work(one: LocalStore, two: LocalStore) -> None:
         await asyncio.gather(

@@ -81,7 +81,7 @@ def test_a_folder_of_them(tmp_path: Path) -> None:
 
 
 def test_names_of_other_origin_are_named(tmp_path: Path) -> None:
-    """A file that is there under a name that this never writes is passed over and named, not taken for a key."""
+    """A file that is there under a name that this never writes is skipped and named, not taken for a key."""
     (tmp_path / "100%").touch()
     (tmp_path / "100%25").touch()
 

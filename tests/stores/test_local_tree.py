@@ -95,7 +95,7 @@ def test_a_walk_that_is_left_closes_its_descriptors(tmp_path: Path) -> None:
     assert descriptors() == before
 
 
-# what is no file
+# what is not a file
 
 
 def test_a_missing_source_is_an_error_and_a_missing_target_is_empty(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_an_unreadable_root_is_an_error(tmp_path: Path) -> None:
         ("ü" * 128, "a part is longer than 255 bytes"),
         ("d" * 300 + "/f", "a part is longer than 255 bytes"),
         ("bad\udcff", "a part is not UTF-8"),
-        (".keepstep-0123456789abcdef.part", "the name is kept for unfinished files"),
+        (".keepstep-0123456789abcdef.part", "the name is reserved for unfinished files"),
     ],
     ids=lambda value: ascii(value)[:24],
 )
@@ -295,7 +295,7 @@ def test_keys_that_can_be_files(key: str) -> None:
 
 
 def test_printable_shows_what_is_there() -> None:
-    """Text stays as it is; what would move the cursor, or is no text, is escaped."""
+    """Text stays as it is; what would move the cursor, or is not text, is escaped."""
     assert printable("naïve/日本 🦆") == "naïve/日本 🦆"
     assert printable("a\x1b[2Jb\n\udcff\u202e") == "a\\x1b[2Jb\\x0a\\xff\\xe2\\x80\\xae"
 

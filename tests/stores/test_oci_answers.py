@@ -74,7 +74,7 @@ def test_a_body_whose_md5_does_not_come_back_is_sent_again(twisted_oci: TwistedO
 
 
 def test_a_commit_of_other_parts_is_noticed(twisted_oci: TwistedOci) -> None:
-    """A commit that answers with another digest than that of the parts that were sent is no success."""
+    """A commit that answers with another digest than that of the parts that were sent is not success."""
 
     def other(answer: Answer) -> Answer:
         answer.headers["opc-multipart-md5"] = "1B2M2Y8AsgTpgAmY7PhCfg==-2"
@@ -166,7 +166,7 @@ def test_only_object_not_found_means_gone(full: TwistedOci, status: int, code: s
 
 
 def test_what_is_gone_already_counts_as_deleted(full: TwistedOci) -> None:
-    """Objects that somebody else removed meanwhile are no failures, whatever the batch says of them."""
+    """Objects that somebody else removed meanwhile are not failures, whatever the batch says of them."""
     assert full.run(lambda store: store.delete(["a", "never there"])) == {}
     assert {"a"}.isdisjoint(full.keys())
 
@@ -224,7 +224,7 @@ def test_a_bit_that_flips_on_its_way_up_is_noticed(twisted_oci: TwistedOci, oper
 def test_the_cheapest_stored_checksum_is_compared(
     twisted_oci: TwistedOci, algorithm: str, times: int | None
 ) -> None:
-    """An object with another checksum beside its MD5: that one is compared, and notices a flipped bit."""
+    """An object with another checksum next to its MD5: that one is compared, and notices a flipped bit."""
     twisted_oci.run(
         lambda store: store.put("key", LARGE, NOTHING), options=TransferOptions(checksum_algorithm=algorithm)
     )

@@ -85,7 +85,7 @@ def test_anything_else_is_no_page(body: bytes) -> None:
 
 
 def test_names_with_half_a_character_are_strays() -> None:
-    """They are no keys of anything; the others come."""
+    """They are not keys of anything; the others come."""
     listed = parse(page(item(name="p/a\ud800"), item(name="p/b"), item(name="p/\udfffc")), "p/", has_digests=False)
     assert listed.page.keys == ["b"]
     assert [name for name, _ in listed.unrepresentable_names] == ["a\\ud800", "\\udfffc"]

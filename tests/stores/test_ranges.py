@@ -141,7 +141,7 @@ def test_spans_are_cut_out_of_the_whole(
 def test_a_broken_page_ends_the_listing_there(
     keys: list[str], page_size: int, seed: int, data: st.DataObject
 ) -> None:
-    """A page that cannot be had is an error, after all that comes before it and nothing that comes behind."""
+    """A page that cannot be obtained is an error, after all that comes before it and nothing that comes behind."""
     keys = sorted(set(keys))
     source = Keys(keys, page_size=page_size, seed=seed)
     if keys:

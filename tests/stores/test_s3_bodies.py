@@ -273,7 +273,7 @@ def test_unsigned_bodies_that_are_refused_later_are_signed(bucket: Bucket) -> No
 
 @on("moto")
 def test_a_refusal_of_both_ways_is_told(bucket: Bucket) -> None:
-    """Who may not write is told so, in whichever way the body was sent."""
+    """A user who may not write is told so, in whichever way the body was sent."""
     bucket.proxy.add(match=r"^PUT \S*/\.keepstep-", times=None, drop="x-amz-content-sha256")
     denied = b"<Error><Code>AccessDenied</Code></Error>"
     bucket.proxy.add(match=r"^PUT \S*/user", times=None, status=403, body=denied)

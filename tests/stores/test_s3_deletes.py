@@ -65,7 +65,7 @@ def test_a_cut_answer_is_asked_for_again(full: TwistedBucket) -> None:
 
 
 def test_an_error_is_of_its_key_alone(full: TwistedBucket) -> None:
-    """Of a batch with refusals the others are deleted, and a key that was gone already is no failure."""
+    """Of a batch with refusals the others are deleted, and a key that was gone already is not a failure."""
     full.twist("DeleteObjects", status=200, body=result(error("b/c"), error("ü", "NoSuchKey")))
     failures = deleted(full)
     assert list(failures) == ["b/c"]
@@ -104,7 +104,8 @@ REFUSALS: list[tuple[int, bytes]] = [
 
 @pytest.mark.parametrize(("status", "body"), REFUSALS)
 def test_a_store_without_batches_deletes_one_by_one(full: TwistedBucket, status: int, body: bytes) -> None:
-    """No DeleteObjects: single deletes do it, that is said once, and the store is not asked again in this run."""
+    """No DeleteObjects: single deletes do it, that is reported once, and the store is not asked again in this
+    run."""
     full.twist("DeleteObjects", status=status, body=body)
 
     async def work(store: S3Store) -> tuple[dict[str, Error], dict[str, Error], list[str]]:

@@ -85,7 +85,7 @@ def test_no_other_name_becomes_part_of_a_host(region: str) -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, *range(520, 528)])
 def test_faults_of_servers_and_proxies_pass(status: int) -> None:
-    """They are repeated, whoever answers."""
+    """They are repeated, anybody who answers."""
     response = answer(status, "<html>a gateway's page</html>")
     assert isinstance(error_of(response, "GetObject", "b", "k"), Transient)
     assert isinstance(oci_errors.error_of(response, "GetObject", "n", "b", "k", grantee="g"), Transient)
@@ -185,9 +185,12 @@ def test_the_region_that_a_store_wants_is_signed(keys: Callable[[str], None], re
             ),
             "AuthorizationHeaderMalformed: we call it nowhere-1; the answer names no region",
         ),
-        (raw(302, "", "location: http://elsewhere.example/b"), "sends us to http://elsewhere.example/b"),
-        (raw(307, "", "location: http://elsewhere.example/b é"), "sends us to http://elsewhere.example/b%20%C3%A9"),
-        (raw(308, "<html>moved</html>", "location: /other"), "sends us to /other"),
+        (raw(302, "", "location: http://elsewhere.example/b"), "redirects to http://elsewhere.example/b"),
+        (
+            raw(307, "", "location: http://elsewhere.example/b é"),
+            "redirects to http://elsewhere.example/b%20%C3%A9",
+        ),
+        (raw(308, "<html>moved</html>", "location: /other"), "redirects to /other"),
     ],
 )
 def test_a_store_that_sends_us_elsewhere_says_so_at_once(

@@ -1,4 +1,4 @@
-"""Pages of ListObjectsV2: whatever was rendered is read back, and what is no page is never taken for one."""
+"""Pages of ListObjectsV2: whatever was rendered is read back, and what is not a page is never taken for one."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_archived_objects_are_unfit_until_they_are_restored(variant: str) -> Non
     }
 
 
-# what is no page
+# what is not a page
 
 PAGE = rendered([Entry(f"key{n}", n, 0, "abc") for n in range(5)], token="next")
 
@@ -275,8 +275,8 @@ GARBAGE = {
 
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
 def test_garbage_is_a_passing_fault(body: bytes) -> None:
-    """What is no listing, or half of one, is an error that may pass, never a crash and never an empty page."""
-    with pytest.raises(Transient, match="is no listing"):
+    """What is not a listing, or half of one, is an error that may pass, never a crash and never an empty page."""
+    with pytest.raises(Transient, match="is not a listing"):
         parse(body, "")
 
 

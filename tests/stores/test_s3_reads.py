@@ -368,7 +368,7 @@ def test_what_a_gateway_packs_on_the_way_is_not_the_object(twisted: TwistedBucke
 
 
 def no_md5(answer: Answer) -> Answer:
-    """ETags of 32 hex digits that are no MD5s, as gateways have them that encrypt."""
+    """ETags of 32 hex digits that are not MD5s, as gateways have them that encrypt."""
     if "etag" in answer.headers:
         tag = answer.headers["etag"].strip('"')
         answer.headers["etag"] = f'"{hashlib.md5(tag.encode()).hexdigest()}"'
@@ -383,7 +383,7 @@ def no_md5(answer: Answer) -> Answer:
 
 @pytest.mark.parametrize("others", [0, 3])
 def test_etags_that_are_no_md5s_hinder_nobody(twisted: TwistedBucket, others: int) -> None:
-    """Reads and writes work, contents are what they are, and the store's way is said once."""
+    """Reads and writes work, contents are what they are, and the store's way is reported once."""
     keys = ["key", *(f"other{number}" for number in range(others))]
     for key in keys:
         twisted.put(key, SMALL + key.encode())
@@ -405,7 +405,8 @@ def test_etags_that_are_no_md5s_hinder_nobody(twisted: TwistedBucket, others: in
 
 
 def test_a_single_byte_under_an_etag_that_is_no_md5(twisted: TwistedBucket) -> None:
-    """A lone object of one byte is read though its ETag is of something else, and the store's way is said once."""
+    """A lone object of one byte is read though its ETag is of something else, and the store's way is reported
+    once."""
     twisted.put("key", b"x")
     twisted.proxy.add(times=None, rewrite=no_md5, drop="if-match")
     entry = twisted.entry("key")

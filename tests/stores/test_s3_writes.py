@@ -262,7 +262,7 @@ def plain_etag(answer: Answer) -> Answer:
 
 
 def test_etags_need_not_be_hex_for_a_lost_answer(twisted: TwistedBucket) -> None:
-    """Parts whose ETags are no hex digits, and a lost answer to the end of the upload: the object settles it."""
+    """Parts whose ETags are not hex digits, and a lost answer to the end of the upload: the object settles it."""
 
     def complete(answer: Answer) -> Answer | None:
         return None

@@ -121,7 +121,7 @@ def test_what_is_no_listing_is_repeated_and_then_an_error(
 ) -> None:
     """A page that a proxy puts in the way, or one that cannot be right, is asked for again; then it is an error."""
     proxy = twisted(mode)
-    with pytest.raises(Transient, match="is no listing"):
+    with pytest.raises(Transient, match="is not a listing"):
         seen(proxy).list()
     assert len(proxy.requests) == 4
 
@@ -168,7 +168,7 @@ def test_a_refusal_for_another_reason_is_told_as_it_was(
 def test_parts_without_an_end_are_given_up(
     twisted: Twisted, moto: Aws, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upload whose parts are listed for ever is removed, and its object sent from the start."""
+    """An upload whose parts are listed forever is removed, and its object sent from the start."""
     for name, value in moto.env.items():
         monkeypatch.setenv(name, value)
     proxy = twisted("parts-repeated")

@@ -73,7 +73,7 @@ def test_oci_refusals(status: int, code: str, kind: type[Error], hint: str) -> N
 
 
 def test_a_proxys_page_is_told_as_it_is() -> None:
-    """An answer that is no JSON is shown in its first words."""
+    """An answer that is not JSON is shown in its first words."""
     error = error_of(Response(502, {}, b"<html>Bad Gateway"), "x", operation="GetSecretBundle", grantee="g")
     assert isinstance(error, Transient)
     assert "Bad Gateway" in str(error)
@@ -84,7 +84,7 @@ def test_a_proxys_page_is_told_as_it_is() -> None:
     [b"no json", b"{}", b'{"secretBundleContent": null}', b'{"secretBundleContent": {"content": "S3cr3t*"}}'],
 )
 def test_an_answer_without_content_is_corrupt(body: bytes) -> None:
-    """What is no bundle with base64 is never taken for a secret, and is not repeated in the error."""
+    """What is not a bundle with base64 is never taken for a secret, and is not repeated in the error."""
     with pytest.raises(Corrupt) as refusal:
         _value(Response(200, {}, body), "x")
     assert "S3cr3t" not in repr(refusal.value.__cause__) + str(refusal.value)

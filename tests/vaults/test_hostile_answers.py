@@ -222,7 +222,7 @@ def test_a_refusal_that_is_something_else(status: int, liar: Liar) -> None:
 )
 @pytest.mark.parametrize("kind", [Kind.CONTAINER, Kind.LABEL])
 def test_an_engine_that_is_something_else(kind: Kind, body: bytes, liar: Liar) -> None:
-    """What is no container engine makes a notice that is still due, never a traceback."""
+    """What is not a container engine makes a notice that is still due, never a traceback."""
     liar.body = body
     engines = ContainerEngines(lambda: [liar.url.replace("http", "tcp")])
 

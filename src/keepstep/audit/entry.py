@@ -99,7 +99,7 @@ def read(data: bytes) -> AuditEntry:
         if canonical(_fields(entry) | {"mac": entry.mac}) == data:
             return entry
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
-        raise Corrupt("it is no entry of an audit log") from exc
+        raise Corrupt("it is not an entry of an audit log") from exc
     raise Corrupt("it is not written as keepstep writes entries")
 
 

@@ -30,7 +30,7 @@ class Keyring:
         """Id of the key that signs now; empty before it was asked for."""
 
     async def current(self) -> AuditKey:
-        """What new entries are signed with, asked anew. Raises what the vault raises, and :class:`ConfigError`."""
+        """The key that signs new entries, fetched again. Raises what the vault raises, and :class:`ConfigError`."""
         key = _key(await self._vault.get(self.address.name), self.address)
         self._known[key.id] = key
         self.newest = key.id
@@ -55,7 +55,7 @@ class Keyring:
             try:
                 key = _key(await self._vault.get(self.address.name, version.id), self.address)
             except (ConfigError, NotFound):
-                continue  # a version that cannot be had is no key: the entries that name it will say so
+                continue  # a version that cannot be obtained is not a key: the entries that name it will say so
             if ended and key.id != self.newest and key.id not in self._ended:
                 self._ended[key.id] = ended
             self._known[key.id] = key

@@ -1,7 +1,7 @@
 """An audit log that can only grow: ``<job>/<sequence>.json`` in a bucket of either cloud.
 
 Every entry is put with ``If-None-Match: *``, so of two writers who have seen the same last entry one is refused,
-looks again and goes behind the other: a chain cannot fork. Where the log has an anchor, each entry's hash is put in
+looks again and goes after the other: a chain cannot fork. Where the log has an anchor, each entry's hash is put in
 the other cloud as well, in the same way, so that the log cannot lose its end without that being seen.
 """
 
@@ -29,12 +29,12 @@ ANCHOR = "anchor"
 """The fact of an entry that says where its anchor is."""
 _NAME = re.compile(r"([0-9]{10})\.json")
 _ATTEMPTS = 20
-_HINT = "keepstep audit verify says what is wrong; a log that is broken is kept as it is and begun anew elsewhere"
+_HINT = "keepstep audit verify says what is wrong; keep a broken log as it is, and start a new one elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """What the next entry goes behind, and the key that signs it."""
+    """The entry that the next one follows, and the key that signs it."""
 
     sequence: int
     hash: str
@@ -65,7 +65,7 @@ class AuditLog:
     """The log of one job, for one task at a time; any number of processes may write to it.
 
     ``log`` and ``anchor`` are bound to the job's folders, and ``chain`` is the job's name. ``warn`` hears of an
-    anchor that could not be cast: the entry itself is safe, and the next one casts the anchor behind both.
+    anchor that could not be written: the entry itself is safe, and the next one is anchored for both.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class AuditLog:
         self._tail: _Tail | None = None
 
     async def append(self, kind: str, facts: Mapping[str, Any]) -> AuditEntry:
-        """Puts an entry behind the last one; it is stored when this returns. Not to be repeated: it appends again.
+        """Appends an entry; it is stored when this returns. Not to be repeated: it appends again.
 
         ``facts`` hold text, whole numbers, truth values, None, lists and tables of them, and no secret. Raises
-        what store and vault raise, :class:`~keepstep.errors.Corrupt` when the last entry is none of ours, and
+        what store and vault raise, :class:`~keepstep.errors.Corrupt` when the last entry is not this log's, and
         :class:`~keepstep.errors.Conflict` when other writers were faster each time.
         """
         nonce = uuid.uuid4().hex
@@ -105,7 +105,8 @@ class AuditLog:
         raise Conflict(f"{self._log.address}: other writers were faster each time")
 
     async def last(self) -> AuditEntry | None:
-        """The last entry there is now, or None. Raises :class:`~keepstep.errors.Corrupt` when it is not ours."""
+        """The last entry there is now, or None. Raises :class:`~keepstep.errors.Corrupt` when it is not this
+        log's."""
         stored = await _last_of(self._log)
         return await self._read(stored) if stored else None
 
@@ -144,7 +145,7 @@ class AuditLog:
         )
         signed = sign(entry, tail.key, tail.former)
         if len(signed.data) > LIMIT:
-            raise ValueError(f"an audit entry has {LIMIT} bytes at the most")
+            raise ValueError(f"an audit entry has {LIMIT} bytes at most")
         return signed
 
     async def _cast(self, entry: AuditEntry, key: AuditKey) -> None:
@@ -172,7 +173,7 @@ async def fetch(store: Store, stored: Entry) -> bytes:
 
 
 async def _created(store: Appendable, name: str, data: bytes) -> bool:
-    """Whether the object with this name is now ours; the answer to an earlier try may have been lost."""
+    """Whether the object with this name is the entry put here; the answer to an earlier try may have been lost."""
     try:
         await store.create(name, data, "application/json")
         return True

@@ -2,7 +2,7 @@
 
 | what was done to the log | what is found |
 |---|---|
-| an entry was edited | ``changed``: its signature does not match, or it is no entry any more |
+| an entry was edited | ``changed``: its signature does not match, or it is not an entry any more |
 | entries were deleted, anywhere but at the end | ``missing``: their numbers |
 | the last entries were cut off | ``missing``: the numbers that the anchor holds; without an anchor nothing |
 | all entries were deleted | ``missing``: the numbers that the anchor holds; without an anchor nothing |
@@ -79,7 +79,7 @@ class Verification:
 
     @property
     def is_anchored(self) -> bool:
-        """The anchor holds the last entry, so none is missing behind it."""
+        """The anchor holds the last entry, so none is missing after it."""
         return bool(self.entries) and self.anchored >= self.entries
 
     @property
@@ -176,7 +176,9 @@ async def _listed(store: Store, verdict: Verification) -> dict[int, Entry]:
             if sequence := sequence_of(key):
                 found[sequence] = page.entry(number)
             else:
-                verdict.blame(0, "stray", f"{store.address.of(key)} is no entry, and keepstep did not put it there")
+                verdict.blame(
+                    0, "stray", f"{store.address.of(key)} is not an entry, and keepstep did not put it there"
+                )
     return found
 
 
@@ -229,7 +231,7 @@ async def _checked(
 async def _signed(
     sequence: int, data: bytes | Corrupt, noun: str, keyring: Keyring, verdict: Verification
 ) -> AuditEntry | None:
-    """What was signed with one of our keys, wherever it stands."""
+    """Entries signed with a key of this log, wherever they are."""
     changed, foreign = ("anchor", "anchor") if noun == "anchor" else ("changed", "foreign")
     try:
         if isinstance(data, Corrupt):
@@ -240,7 +242,7 @@ async def _signed(
         return None
     key = await keyring.get(entry.key)
     if key is None:
-        text = f"{noun} {sequence} is signed with key {entry.key}, which is no version of {keyring.address}"
+        text = f"{noun} {sequence} is signed with key {entry.key}, which is not a version of {keyring.address}"
         verdict.blame(sequence, foreign, text)
         return None
     if not is_signed_by(entry, key):

@@ -44,7 +44,7 @@ class AwsIdentity:
         return None if self.settings.no_sign_request else await self._renewing.get()
 
     async def refresh(self, stale: AwsCredentials | None = None) -> AwsCredentials | None:
-        """Resolves everything anew, after a service refused ``stale`` as expired or unknown.
+        """Resolves everything again, after a service refused ``stale`` as expired or unknown.
 
         Any number of requests that were refused together cause one resolution.
         """

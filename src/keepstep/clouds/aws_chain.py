@@ -33,7 +33,7 @@ class AwsSettings:
 def open_session(settings: AwsSettings) -> Any:
     """A ``botocore.session.Session`` that knows the profile and the region; nothing is asked over a network.
 
-    AWS_REGION is honoured beside botocore's AWS_DEFAULT_REGION, and goes before it, as in every other AWS SDK.
+    AWS_REGION is honoured next to botocore's AWS_DEFAULT_REGION, and goes before it, as in every other AWS SDK.
     """
     from keepstep.clouds import aws_sdk
 

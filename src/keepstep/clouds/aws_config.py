@@ -1,4 +1,4 @@
-"""What the AWS configuration says beside credentials: region, CA, the S3 block, and where buckets are."""
+"""What the AWS configuration says next to credentials: region, CA, the S3 block, and where buckets are."""
 
 from __future__ import annotations
 

@@ -41,14 +41,14 @@ def translated(profile: str, *, role: str = "", caller: str = "", external_id: s
             raise error from exc
         if isinstance(exc, boto.SSLError):
             raise ConfigError(f"AWS could not be trusted: {exc}", hint="name your CA in AWS_CA_BUNDLE") from exc
-        raise Transient(f"AWS credentials could not be had: {too_much(exc) or exc}") from exc
+        raise Transient(f"cannot get AWS credentials: {too_much(exc) or exc}") from exc
     except ResponseParserError as exc:
-        raise Transient("AWS credentials could not be had: the answer is not AWS's (a proxy?)") from exc
+        raise Transient("cannot get AWS credentials: the answer is not AWS's (a proxy?)") from exc
     except boto.BotoCoreError as exc:
         raise unanswered(exc, profile) from exc
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # not "from exc": the text of these may quote what was answered
-        raise Transient("AWS credentials could not be had: the answer holds none (a proxy, or no AWS?)") from None
+        raise Transient("cannot get AWS credentials: the answer holds none (a proxy, or no AWS?)") from None
     except EOFError as exc:
         raise ConfigError(
             f"the AWS profile {profile} asks for an MFA code, and there is nobody to type it",
@@ -77,9 +77,7 @@ def unanswered(exc: Any, profile: str) -> Error:
             hint="list the profiles with: aws configure list-profiles; name one in AWS_PROFILE or --profile",
         )
     if isinstance(exc, boto.ConfigParseError):
-        return ConfigError(
-            f"the AWS configuration cannot be read: {exc}", hint="mend that file: aws configure list"
-        )
+        return ConfigError(f"the AWS configuration cannot be read: {exc}", hint="fix that file: aws configure list")
     if isinstance(exc, boto.PartialCredentialsError):
         return ConfigError(
             f"half of the AWS credentials is missing: {exc.kwargs['cred_var']} (source: {exc.kwargs['provider']})",
@@ -87,7 +85,7 @@ def unanswered(exc: Any, profile: str) -> Error:
         )
     if isinstance(exc, boto.SSOError | boto.TokenRetrievalError):
         return ConfigError(
-            f"the SSO session of the AWS profile {profile} has expired or was never begun",
+            f"the SSO session of the AWS profile {profile} has expired or was never started",
             hint=f"run: aws sso login --profile {profile}",
         )
     if isinstance(exc, boto.LoginError):

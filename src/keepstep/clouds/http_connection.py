@@ -33,7 +33,7 @@ _PIECE = 256 * 1024
 _MOST = 32 * 1024 * 1024
 """Bytes of an answer, where the caller says nothing."""
 _MOST_ERROR = 1024 * 1024
-"""Bytes of an answer that is no success, whatever the caller says."""
+"""Bytes of an answer that is not success, whatever the caller says."""
 _MOST_AROUND = 64 * 1024
 """Bytes before, between and after the body. AWS and OCI send less than 8 KiB of headers."""
 _AROUND_A_BYTE = 2
@@ -89,7 +89,7 @@ class Response:
 
     @property
     def document(self) -> bytes | bytearray:
-        """The body of an answer that is no object's contents."""
+        """The body of an answer that is not an object's contents."""
         assert not isinstance(self.body, memoryview)
         return self.body
 

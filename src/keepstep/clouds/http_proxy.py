@@ -1,6 +1,6 @@
 """The proxy that the environment asks for, between us and an origin: one reading of it for every client.
 
-As curl reads it (``curl(1)``, "ENVIRONMENT"), with what users of Go's and Python's clients expect beside: ports in
+As curl reads it (``curl(1)``, "ENVIRONMENT"), with what users of Go's and Python's clients expect next to: ports in
 NO_PROXY. One difference: metadata services, which hand out credentials, and this machine itself are never asked
 through a proxy, whatever the variables say.
 """
@@ -21,7 +21,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _METADATA = frozenset(
     ipaddress.ip_address(text) for text in ("fd00:ec2::254", "fd00:ec2::23", "fd00:c1::a9fe:a9fe")
 )
-"""Of AWS and OCI, beside the link-local ones: instance, pod identity; instance."""
+"""Of AWS and OCI, next to the link-local ones: instance, pod identity; instance."""
 _METADATA_URLS = (
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",

@@ -66,7 +66,7 @@ class OciIdentity:
         return await self._renewing.get()
 
     async def refresh(self, stale: SigningKey | None = None) -> SigningKey:
-        """A key fetched anew, after a service answered 401 to ``stale``.
+        """A key fetched again, after a service answered 401 to ``stale``.
 
         Any number of requests that were refused together cause one fetch.
         """

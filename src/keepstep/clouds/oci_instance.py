@@ -152,7 +152,7 @@ def _certificates(pem: bytes, name: str) -> list[x509.Certificate]:
             return found
     except ValueError:
         pass
-    raise ConfigError(f"no instance principal: identity/{name} of the metadata service is no certificate")
+    raise ConfigError(f"no instance principal: identity/{name} of the metadata service is not a certificate")
 
 
 def _public_key(certificate: x509.Certificate) -> object:

@@ -74,7 +74,7 @@ def bare(key: RSAPublicKey) -> str:
 
 
 def fingerprint(key: RSAPublicKey) -> str:
-    """As OCI shows it beside an API key: MD5 of the DER form, hexadecimal in pairs with colons."""
+    """As OCI shows it next to an API key: MD5 of the DER form, hexadecimal in pairs with colons."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.md5(der, usedforsecurity=False).digest().hex(":")
 

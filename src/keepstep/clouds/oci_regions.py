@@ -142,7 +142,7 @@ def _is_address(text: str) -> bool:
 
 
 def _described() -> Iterator[tuple[str, str, str]]:
-    """Short name, region and domain of regions that the user describes; what is broken is passed over."""
+    """Short name, region and domain of regions that the user describes; what is broken is skipped."""
     for described in (*_from_file(), _parsed(os.environ.get("OCI_REGION_METADATA", ""))):
         if isinstance(described, dict):
             keys = ("regionKey", "regionIdentifier", "realmDomainComponent", "realmKey")

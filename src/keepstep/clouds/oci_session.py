@@ -34,7 +34,7 @@ _MOST = 256 * 1024
 
 
 class SessionToken:
-    """The token file of a profile, and the key beside it. For one thread at a time."""
+    """The token file of a profile, and the key next to it. For one thread at a time."""
 
     def __init__(self, settings: OciSettings, clock: Clock) -> None:
         self._settings = settings

@@ -56,7 +56,7 @@ def sign(
     content_type: str = "application/json",
     is_host_signed: bool = True,
 ) -> list[HeaderPair]:
-    """The headers to add, names in lower case; ``host`` and ``content-length`` are sent beside them.
+    """The headers to add, names in lower case; ``host`` and ``content-length`` are sent next to them.
 
     ``target`` is the raw path and query as sent, ``host`` the value of the host header, ``now`` aware. A body that
     is given is signed with its hash, type and length, as POST, PUT and PATCH must (``b""`` when they have none).

@@ -66,7 +66,7 @@ def session_key_of(
 def expiry(token: str, name: str) -> datetime:
     """When a JWT ends, UTC. ``name`` is where it came from.
 
-    Raises :class:`ConfigError` when it is no JWT or says no end.
+    Raises :class:`ConfigError` when it is not a JWT or says no end.
     """
     if (claims := claims_of(token)) is None:
         raise ConfigError(f"{name} holds no session token", hint="a token has three parts with dots between")

@@ -9,7 +9,7 @@ import socket
 import aiohappyeyeballs
 
 _HEAD_START = 0.25
-"""Seconds that an address has to itself before the next one is tried beside it (RFC 8305, section 5)."""
+"""Seconds that an address has to itself before the next one is tried next to it (RFC 8305, section 5)."""
 
 
 async def raced(host: str, port: int) -> socket.socket:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 5.0
 """Seconds for which a value is given out without looking at its age again."""
 _LAST_MINUTE = timedelta(seconds=60)
-"""A value with less life than this is not given out while a newer one can be had (the SDKs' own margin)."""
+"""A value with less life than this is not given out while a newer one can be obtained (the SDKs' own margin)."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -76,7 +76,7 @@ class Renewing(Generic[T]):
         return await self._look(value)
 
     async def renew(self, stale: T | None = None) -> T:
-        """A value fetched anew, for a service that refused ``stale``.
+        """A value fetched again, for a service that refused ``stale``.
 
         When ``stale`` has been replaced meanwhile the replacement is returned and nothing is fetched, so that
         any number of requests refused together cause one fetch.
@@ -130,7 +130,7 @@ class Renewing(Generic[T]):
         flight.set_result(value)
 
     def _accept(self, value: T) -> None:
-        """A value whose end does not move is asked for ever less often, not every few seconds."""
+        """A value whose end does not move is asked forever less often, not every few seconds."""
         self._due_at = self._wait_at = _NEVER
         if value.expires_at is not None:
             left = max(value.expires_at - self._clock.now(), timedelta(0))

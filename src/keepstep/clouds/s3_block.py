@@ -46,13 +46,13 @@ def size_of(text: str) -> int:
     """Bytes: ``8MB`` and ``8MiB`` are 8 * 1024 * 1024, as for the AWS CLI. Raises ``ValueError``."""
     found = _SIZE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"{text!r} is no size")
+        raise ValueError(f"{text!r} is not a size")
     power = _POWERS.get((found[2] or "").lower(), 0)
     return int(found[1]) * int(1024**power)
 
 
 def _rate(text: str) -> int:
-    """Bytes a second; what is no plain number ends in ``B/s``."""
+    """Bytes a second; what is not a plain number ends in ``B/s``."""
     try:
         rate = size_of(text.removesuffix("/s")) if text.isdecimal() or text.endswith("B/s") else 0
     except ValueError:

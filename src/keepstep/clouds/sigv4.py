@@ -168,7 +168,7 @@ def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
 def _canonical_headers(headers: Iterable[HeaderPair], values: dict[str, str]) -> tuple[str, str]:
     """The signed names joined by ``;``, and the canonical lines, each ended by a line feed.
 
-    ``values`` are signed beside the headers, as they are.
+    ``values`` are signed next to the headers, as they are.
     """
     for name, value in headers:
         lower = name.lower()

@@ -29,8 +29,9 @@ _TIMEOUT = 60
 class ContainerEngines:
     """Finds running containers by name or label, and signals or restarts them.
 
-    ``find`` gives the addresses of the engines (``unix://…``, ``tcp://…``) when it is needed. Only what runs is
-    told: a container that starts later reads the new file anyway, and one that was stopped is not started.
+    ``find`` gives the addresses of the engines (``unix://…``, ``tcp://…``) when it is needed. Only running
+    containers are notified: a container that starts later reads the new file anyway, and one that was stopped is
+    not started.
     """
 
     def __init__(self, find: Callable[[], list[str]] = addresses) -> None:
@@ -55,7 +56,7 @@ class ContainerEngines:
             )
         remarks = []
         for container in found:
-            with _translated(f"the container that is told of {notice}"):
+            with _translated(f"the container to notify of {notice}"):
                 remarks += _remarks(container, notice, files)
             with _translated(f"container {container.name}"):
                 if notice.what == RESTART:
@@ -71,7 +72,7 @@ class ContainerEngines:
         addresses = self._find()
         if not addresses:
             hint = "start Docker or podman.socket, or name the engine in DOCKER_HOST"
-            away = Transient("no container engine is here", hint=hint)
+            away = Transient("no container engine was found", hint=hint)
         for address in addresses:
             try:
                 with _translated(f"the container engine at {address}"):
@@ -122,7 +123,7 @@ def _description(notice: Notice) -> str:
 
 
 def _remarks(container: Any, notice: Notice, files: Collection[str]) -> list[str]:
-    """A file that is mounted by itself stays the old one inside until the container starts anew."""
+    """A file that is bind-mounted by itself stays the old one inside until the container restarts."""
     if notice.what == RESTART:
         return []
     mounted = {mount.get("Source") for mount in container.attrs.get("Mounts") or ()}
@@ -171,7 +172,7 @@ def _host_config(container: Any) -> dict[str, Any]:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """The SDK's errors as ours; ``requests`` is what it speaks through."""
+    """Translates the SDK's errors; it speaks through ``requests``."""
     import requests
     from docker.errors import APIError, DockerException
     from docker.errors import NotFound as Missing

@@ -7,7 +7,7 @@ import stat
 
 
 def addresses() -> list[str]:
-    """Of the engines to ask. The variables choose one; without them every socket that is there, root's and ours.
+    """The sockets of the engines. The variables choose one; without them all that exist, root's and the user's.
 
     DOCKER_HOST is Docker's and CONTAINER_HOST Podman's ("podman-remote", ``docker context``).
     """

@@ -1,4 +1,4 @@
-"""Whoever has to be told that a file changed: containers, systemd units, processes with a pid file."""
+"""The recipients of notices that a file changed: containers, systemd units, processes with a pid file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RELOAD = "reload"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Notice:
-    """What one recipient is told. Two of the same content are one notice. Prints for people."""
+    """What one recipient is sent. Two of the same content are one notice. Prints for people."""
 
     kind: Kind
     whom: str
@@ -37,13 +37,13 @@ class Notice:
 
 
 class Recipient(Protocol):
-    """Safe for many tasks of one event loop. Telling somebody twice does no harm, and is what happens in doubt."""
+    """Safe for many tasks of one event loop. A notice may be delivered twice, which is harmless."""
 
     async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
         """Delivers the notice; ``files`` are the paths that it is about. Returns remarks that people should read.
 
-        Raises :class:`NotFound` when nobody is there who could be told now, :class:`Transient` when the engine is
-        away, :class:`Denied` when we may not speak to it; the notice then is still due.
+        Raises :class:`NotFound` when no recipient is running, :class:`Transient` when the engine is
+        away, :class:`Denied` when access to it is refused; the notice is then still due.
         """
         ...
 

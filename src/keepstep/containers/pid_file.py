@@ -14,7 +14,7 @@ from keepstep.containers.signals import signal_number
 from keepstep.errors import Denied, Error, NotFound
 
 _MOST = 32
-"""Bytes; a process number has ten digits at the most."""
+"""Bytes; a process number has ten digits at most."""
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _SLACK = 2.0
 """Seconds by which the clocks of files and processes may differ."""
@@ -23,8 +23,8 @@ _SLACK = 2.0
 class PidFiles:
     """Signals the process that a pid file names, if it is still the one that wrote it.
 
-    Whoever writes the file chooses which process root signals. So one that anybody can write is refused, and one
-    that belongs to somebody else may name a process of theirs only.
+    Anybody who writes the file chooses which process root signals. So one that anybody can write is refused, and
+    one that belongs to somebody else may name a process of theirs only.
     """
 
     async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:

@@ -16,7 +16,7 @@ def signal_name(text: str) -> str:
     name = word if word.startswith("SIG") else f"SIG{word}"
     if name in signal.Signals.__members__ or (_REALTIME.fullmatch(name) and _is_in_range(name)):
         return name
-    raise ValueError(f"{text!r} is no signal")
+    raise ValueError(f"{text!r} is not a signal")
 
 
 def signal_number(name: str) -> int:
@@ -31,7 +31,7 @@ def signal_number(name: str) -> int:
 
 def _of_number(number: int, text: str) -> str:
     if not 1 <= number <= signal.SIGRTMAX:
-        raise ValueError(f"{text!r} is no signal")
+        raise ValueError(f"{text!r} is not a signal")
     try:
         return signal.Signals(number).name
     except ValueError:

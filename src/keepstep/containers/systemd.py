@@ -36,7 +36,7 @@ class SystemdUnits:
         try:
             process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
         except FileNotFoundError as exc:
-            raise NotFound(f"there is no {self._systemctl} here", hint="units are for hosts with systemd") from exc
+            raise NotFound(f"{self._systemctl} is not installed", hint="units are for hosts with systemd") from exc
         except OSError as exc:
             raise Error(f"cannot run {self._systemctl}: {exc.strerror}") from exc
         try:

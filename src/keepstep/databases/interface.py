@@ -1,4 +1,4 @@
-"""What every database can do for a rotation, whatever its engine. Adapters stand beside this file, one each.
+"""What every database can do for a rotation, whatever its engine. Adapters stand next to this file, one each.
 
 Two roles speak to a database. A *probe* logs in as the credential and says how the database answered. A *session*
 is one connection of the administrator, or of the credential itself where there is no administrator: it holds the
@@ -165,7 +165,7 @@ class Session(Protocol):
         Looks for rights that this session lacks, a server that only reads, an account that is missing, locked,
         expired, has no password to change, or that clients cannot use without a certificate. ``like`` is another
         user whose grants, roles, default roles and settings ``username`` has to have too: the partner of an
-        alternating pair. Empty where nothing is in the way; what this session may not look at is no finding, or
+        alternating pair. Empty where nothing is in the way; what this session may not look at is not a finding, or
         one that does not block.
         """
         ...

@@ -22,7 +22,7 @@ _LIMITS = {
     "max_user_connections": "MAX_USER_CONNECTIONS",
     "max_statement_time": "MAX_STATEMENT_TIME",
 }
-"""Columns of MySQL in this order, the last one but MariaDB's alone; 0 is no limit."""
+"""Columns of MySQL in this order, the last one but MariaDB's alone; 0 is not a limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ _LOST = (
 
 
 def code_of(exc: BaseException) -> tuple[str, str]:
-    """``ORA-01017`` or ``DPY-4011``, and the words; both empty for what is no error of the driver's."""
+    """``ORA-01017`` or ``DPY-4011``, and the words; both empty for what is not an error of the driver's."""
     details: Any = exc.args[0] if exc.args else None
     code = str(getattr(details, "full_code", ""))
     lines = str(getattr(details, "message", "")).splitlines() or [""]

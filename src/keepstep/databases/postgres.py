@@ -199,7 +199,7 @@ class PostgresSession:
 
     @contextmanager
     def _deadline(self) -> Iterator[None]:
-        """Cuts the connection of a server that does not answer: psycopg alone would wait for ever."""
+        """Cuts the connection of a server that does not answer: psycopg alone would wait forever."""
         cut = asyncio.get_running_loop().call_later(self._patience, _cut, self._wire)
         try:
             yield

@@ -93,7 +93,7 @@ def _rights(survey: PostgresSurvey) -> Iterator[Finding]:
         yield Finding(what, f"ALTER ROLE {survey.me} CREATEROLE")
     if survey.wants_admin_option and not survey.is_his_admin:
         yield Finding(
-            f"{survey.name}: the administrator {survey.me} is no administrator of {survey.username}",
+            f"{survey.name}: the administrator {survey.me} is not an administrator of {survey.username}",
             f"GRANT {survey.him} TO {survey.me} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
         )
     if survey.he_replicates and not survey.wants_admin_option:

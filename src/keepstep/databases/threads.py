@@ -25,5 +25,5 @@ class DriverThread:
         return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
     def end(self) -> None:
-        """After what was begun. Never waits."""
+        """After what was started. Never waits."""
         self._pool.shutdown(wait=False)

@@ -75,7 +75,7 @@ class Wallet:
 
 
 def read_wallet(content: bytes, password: Secret | None = None) -> Wallet:
-    """A zip or a PEM file, or either in base64 as secrets hold what is no text. Raises :class:`ConfigError`."""
+    """A zip or a PEM file, or either in base64 as secrets hold what is not text. Raises :class:`ConfigError`."""
     content = _decoded(content)
     if not content.startswith(b"PK"):
         return _checked(Wallet(Secret(content), password))
@@ -83,7 +83,7 @@ def read_wallet(content: bytes, password: Secret | None = None) -> Wallet:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             files = {os.path.basename(name): _member(archive, name) for name in archive.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as exc:
-        raise ConfigError("the wallet is no zip file that can be read", hint=_HINT) from exc
+        raise ConfigError("the wallet is not a zip file that can be read", hint=_HINT) from exc
     names = _names(files.get("tnsnames.ora", b"").decode("utf-8", "replace"))
     if "ewallet.pem" in files:
         return _checked(Wallet(Secret(files["ewallet.pem"]), password, names))

@@ -1,4 +1,4 @@
-"""What a run did, told to its report and to whoever watches."""
+"""Records what a run did, in its report and for its observer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from keepstep.stores.address import Address
 
 
 class Observer(Protocol):
-    """Somebody who watches a run: the terminal, a page. Calls come from the event loop and must be quick."""
+    """Receives the events of a run, for the terminal or a page. Calls come from the event loop and must return
+    quickly."""
 
     def planned(self, objects: int, size: int) -> None:
-        """So many more objects and bytes will move."""
+        """Adds to the objects and bytes that will move."""
         ...
 
     def moved(self, size: int) -> None:
-        """So many more bytes have arrived; a negative number when they have to be sent again."""
+        """Adds bytes that have arrived; the number is negative when they have to be sent again."""
         ...
 
     def did(self, action: Action) -> None: ...
@@ -29,7 +30,7 @@ class Observer(Protocol):
 
 
 class ActionRecorder:
-    """Keeps a report and tells an observer, in one breath."""
+    """Records every event in the report and passes it on to the observer."""
 
     def __init__(self, report: Report, observer: Observer, source: Address, target: Address) -> None:
         self.report = report
@@ -83,17 +84,17 @@ class ActionRecorder:
         self._record(action)
 
     def skipped(self, action: Action, why: str) -> None:
-        """Counts, and is warned of: the run cannot end with 0."""
+        """Counts and warns of a skipped object: the run cannot end with 0."""
         self.warn(f"skipped {action.source}: {why}")
         self.did(Action("skip", action.source, action.target, action.size, why))
 
     def passed_over(self, action: Action, why: str) -> None:
-        """Left alone because an option asks for it: nothing is wrong with that."""
+        """Records an object that an option excludes: this is not a failure."""
         self.report.counts["unchanged"] += 1
         self._record(Action("skip", action.source, action.target, action.size, why))
 
     def skipped_name(self, name: str, why: str, place: Address | None = None) -> None:
-        """A name at the source, or another place, that is no key, printable."""
+        """Reports a name that cannot be a key, in printable form, at the source or at ``place``."""
         self.warn(f"skipped {(place or self._source).of(name)}: {why}")
         self.report.counts["skip"] += 1
 

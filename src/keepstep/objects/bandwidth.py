@@ -11,7 +11,7 @@ _CREDIT = 0.25
 
 @dataclass
 class Bandwidth:
-    """So many bytes a second; whoever comes waits until those before and they themselves could be through."""
+    """Limits the rate in bytes per second: each caller waits until earlier ones and its own bytes fit."""
 
     rate: float
     """Bytes a second."""

@@ -1,4 +1,4 @@
-"""Two listings, planned block by block, with what cannot be seen of them in mind."""
+"""Plans two listings block by block, taking into account what cannot be read of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from keepstep.stores.interface import Page
 async def plans(
     rules: Rules, source: Side, target: Side, comparison: Comparison, *, explain: bool, is_guarded: bool = True
 ) -> AsyncGenerator[tuple[Page, Page, BlockPlan], None]:
-    """For consecutive intervals of keys, what source and target have there and what is to become of it.
+    """Yields, for consecutive intervals of keys, the pages of source and target and the plan for them.
 
-    Faults do not raise: they stand in the side's ``error``. ``is_guarded``: where the hole at the source is all of
-    it, what is only at the target is planned to be deleted all the same; the guard withholds it, with the number.
+    Errors do not raise: they are recorded in the side's ``error``. ``is_guarded``: if the source cannot be read at
+    all, keys that exist only at the target are still planned for deletion; the guard withholds them and counts
+    them.
     """
     unsure: list[str] = []
     async with aclosing(merge_join(source, target)) as blocks:
@@ -40,6 +41,6 @@ async def plans(
 
 
 def _ahead_of(prefixes: list[str], *block: Page) -> list[str]:
-    """Those of the prefixes that keys behind this block may still have."""
+    """The prefixes that keys after this block may still start with."""
     last = max((page.keys[-1] for page in block if page), default="")
     return [prefix for prefix in prefixes if prefix > last or last.startswith(prefix)]

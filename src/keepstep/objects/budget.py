@@ -40,7 +40,7 @@ class Budget:
             raise
 
     def _wake(self) -> None:
-        """Grants what is free to those who came first; those who no longer wait fall out here."""
+        """Grants free memory in the order of arrival, and drops requests that were cancelled."""
         while self._waiters:
             size, future = self._waiters[0]
             if not future.done():

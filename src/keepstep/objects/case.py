@@ -49,7 +49,7 @@ class CaseGuard:
                 hint="rename one of the objects, or leave it out: --exclude, --case-conflict skip",
             )
         if is_conflict:
-            verb = "passed over" if self._policy is OnConflict.SKIP else "downloaded all the same"
+            verb = "skipped" if self._policy is OnConflict.SKIP else "downloaded anyway"
             self._warn(f"{key} is {verb}: a file whose name differs only in case is there, or is being downloaded")
         if is_conflict and self._policy is OnConflict.SKIP:
             return False

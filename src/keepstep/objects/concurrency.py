@@ -30,7 +30,7 @@ _REST, _LONGEST_REST = 6, 24
 _RECOVERY = 12
 """Windows before it is tried again once a store objected."""
 _OVERHEAD = 32 * 1024
-"""Bytes that an object counts for beside its own."""
+"""Bytes that an object counts for besides its own."""
 
 
 class Pacer:
@@ -123,7 +123,7 @@ class Concurrency:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (rank, next(self._arrivals), future))
         try:
-            await future  # whoever wakes us has counted us in: nobody can come in between
+            await future  # anybody who wakes us has counted us in: nobody can come in between
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self.leave()

@@ -17,7 +17,7 @@ from keepstep.stores.interface import Entry, Store
 
 _BATCH = 1000
 _ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
-"""In the printable form of a name, what stands for a byte, or half a character, that is no text."""
+"""In the printable form of a name, what stands for a byte, or half a character, that is not text."""
 _ANYTHING = r"(?:[^\x00-\x7f]|[?_]|%[0-9A-Fa-f]{2}|\\[xu][0-9a-f]{2,4})?"
 """What other tools may have made of it: another character, a sign in its place, an escape, or nothing."""
 
@@ -121,7 +121,7 @@ def _entry(line: str) -> Entry:
 
 
 def _likeness(names: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:
-    """Matches keys that a name may have become whose bytes were no text; those are escaped in it."""
+    """Matches keys that a name may have become whose bytes were not text; those are escaped in it."""
     patterns = [_ANYTHING.join(map(re.escape, _ESCAPE.split(name))) for name in names if _ESCAPE.search(name)]
     return re.compile("|".join(patterns), re.DOTALL).fullmatch if patterns else None
 

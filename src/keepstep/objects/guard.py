@@ -74,7 +74,7 @@ def object_to(
     if uncertified:
         return Objection(
             f"{deletes} deletes withheld: the listing of the {uncertified} is not complete",
-            "mend what is reported above and run again",
+            "fix what is reported above and run again",
             is_refusal=False,
         )
     if not source_in_scope and not allow_empty_source:

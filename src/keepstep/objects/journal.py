@@ -2,7 +2,7 @@
 
 Large transfers that it could not finish, how far a source that only grows has been read, which objects were proved
 equal, and the MD5s of files. One SQLite file in the state folder. Losing it loses nothing but work: a transfer then
-starts anew, everything is listed, and what listings do not tell is read once more.
+starts from the beginning, everything is listed, and what listings do not tell is read once more.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Begun(NamedTuple):
-    """An upload that was begun and not ended."""
+    """An upload that was started and not ended."""
 
     key: str
     token: str
@@ -93,7 +93,7 @@ class SyncJournal:
         return self._do(sql, self._pair, *upload, time.time(), create=True) is not None
 
     def find(self, key: str) -> Begun | None:
-        """The upload that was begun for this key and not ended."""
+        """The upload that was started for this key and not ended."""
         return next(iter(self._uploads("key = ?", key)), None)
 
     def end(self, key: str) -> None:
@@ -284,6 +284,6 @@ def _upgrade(database: sqlite3.Connection) -> None:
 
 
 def _file_of(tag: str) -> str:
-    """``device-inode``; empty when the tag is no state of a file."""
+    """``device-inode``; empty when the tag is not a state of a file."""
     parts = tag.split("-")
     return "-".join(parts[:2]) if len(parts) == 5 else ""

@@ -1,7 +1,7 @@
-"""Two ordered listings, walked side by side in blocks: each block holds everything both sides have in an interval.
+"""Joins two ordered listings block by block: each block holds everything both sides have in an interval of keys.
 
-Memory holds a few pages, however many keys there are. A listing that breaks ends the walk at the last key of
-which both sides are certain.
+Memory holds a few pages, however many keys there are. A listing that fails ends the join at the last key that both
+sides are certain of.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AHEAD = 2
 
 @dataclass(slots=True)
 class Side:
-    """One listing on its way through the walk, reduced to what is in scope."""
+    """One of the two listings, reduced to the keys in scope."""
 
     listing: Listing
     name: str
@@ -42,7 +42,7 @@ class Side:
 
     @property
     def errors(self) -> Sequence[Error]:
-        """All that is to be told, each once."""
+        """All errors of the listing, each once."""
         return list(
             dict.fromkeys(
                 [*(error for _, error in self.unreadable_prefixes), *([self.error] if self.error else [])]
@@ -55,14 +55,14 @@ class Side:
 
     @property
     def is_certified(self) -> bool:
-        """True when every page came, in order, and no part in scope was passed over."""
+        """True when every page came, in order, and no part in scope was skipped."""
         return self.has_ended and not self.is_faulty
 
 
 async def merge_join(source: Side, target: Side) -> AsyncGenerator[tuple[Page, Page], None]:
     """Yields pairs of pages, ordered, that hold what is in scope of the same interval of keys.
 
-    Faults do not raise: they end the walk, and stand in the side's ``error``.
+    Errors do not raise: they end the join and are recorded in the side's ``error``.
     """
     async with _Ahead(source) as left, _Ahead(target) as right:
         while True:
@@ -79,7 +79,7 @@ async def merge_join(source: Side, target: Side) -> AsyncGenerator[tuple[Page, P
 
 
 class _Ahead:
-    """Fetches pages of one side while others are worked on."""
+    """Prefetches the pages of one side."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -97,7 +97,7 @@ class _Ahead:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def fill(self) -> None:
-        """Takes the next page in hand, unless there is one, or none to come."""
+        """Makes the next page current, unless there already is a current page or the listing has ended."""
         if self.bound is None and not self._side.has_ended:
             fetched = await self._queue.get()
             if fetched is None:
@@ -106,7 +106,7 @@ class _Ahead:
                 self._page, self.bound = fetched
 
     def take_until(self, bound: str) -> Page:
-        """Cuts off everything up to and including ``bound``, which is not beyond this side's own."""
+        """Returns the keys up to and including ``bound``, which is at most this side's own, and keeps the rest."""
         page = self._page
         if self.bound is None or bound == self.bound:
             self._page, self.bound = Page(), None
@@ -127,13 +127,13 @@ class _Ahead:
                     await self._queue.put((side.filters.select(page), last))
         except Error as exc:
             side.error = exc
-        except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like the end of the listing
+        except Exception as exc:  # noqa: BLE001 - an internal error must not look like the end of the listing
             side.error = Error(f"internal error while listing the {side.name}: {exc!r}", hint="please report this")
         await self._queue.put(None)
 
 
 def _check_order(page: Page, last: str | None, name: str) -> None:
-    """Comparing unordered listings would delete what is there: it is better to stop."""
+    """Comparing unordered listings would delete existing objects, so the run stops instead."""
     if not page.is_ordered or (last is not None and page.keys[0] <= last):
         raise Corrupt(
             f"the {name} lists its keys out of order, or repeats some",

@@ -33,7 +33,7 @@ class Pipeline:
             self._planner.cancel()
 
     async def run(self, plan: Callable[[Put], Coroutine[Any, Any, None]], do: Do) -> None:
-        """Returns when all is done. A fault of ours in one of the tasks ends them all, and raises."""
+        """Returns when all is done. An internal error in one of the tasks ends them all and raises."""
         queue: _Queue = asyncio.Queue(2 * self._slots.most)
         try:
             async with asyncio.TaskGroup() as group:

@@ -4,8 +4,9 @@
 the target is              then
 =========================  ========================================================================================
 apart from the source      nothing
-a folder of the source     it is left out of the source, and it is said: each run would copy the last one's copies
-the folder that holds it   with ``--delete`` the run is refused unless the filters leave the source out; without,
+a folder of the source     it is left out of the source, and it is reported: each run would copy the last one's
+copies the folder that holds it   with ``--delete`` the run is refused unless the filters leave the source out;
+without,
                            what would be written into the source is skipped by name
 =========================  ========================================================================================
 """

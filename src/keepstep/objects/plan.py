@@ -34,7 +34,7 @@ at both               otherwise                      nothing: ``same size, not n
 An ETag may be an MD5 or not, without a listing telling which (encryption by KMS makes it none): two that are alike
 and look like an MD5 prove that the contents are the same; two that differ prove nothing.
 
-A key whose state at one side is unknown (that listing has a hole there) is left alone: what could not be seen at
+A key whose state at one side is unknown (its prefix cannot be read) is left alone: what could not be seen at
 the target is not overwritten, and what could not be seen at the source is not taken for deleted.
 """
 

@@ -27,7 +27,7 @@ from keepstep.runs.report import Action, Failure, Report
 from keepstep.stores.interface import Lapse, OnSent, Store
 
 _HOPELESS = 32
-"""So many refusals in a row mean that the rest would be refused too."""
+"""After this many refusals in a row the rest would be refused too."""
 
 
 class Sync:
@@ -269,7 +269,7 @@ class Sync:
             self._account.warn(f"what an interrupted run left behind could not be removed: {exc.message}")
 
     def _account_for(self, side: Side, store: Store) -> None:
-        """A listing that broke is a failure of the run, and so is each hole in it."""
+        """A listing that failed is a failure of the run, and so is each prefix that cannot be read."""
         for error in side.errors:
             self._account.fail(Failure.of("list", error, source=str(store.address)))
 

@@ -1,4 +1,5 @@
-"""What a place holds, in one number: so a later run sees whether it still holds what an earlier one left there."""
+"""Summarises a target in one number, so that a later run sees whether it still holds what an earlier one left
+there."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _BITS = 128
 
 @dataclass
 class TargetState:
-    """A sum over keys and sizes, in any order; two places of one sum hold the same keys of the same sizes."""
+    """A sum over keys and sizes in any order; targets of equal sums hold the same keys of the same sizes."""
 
     count: int = 0
     total: int = 0
@@ -41,7 +42,7 @@ class TargetState:
 
 @dataclass
 class ListedTarget:
-    """A listing that has been read to its end: its sum, and again, as a listing, what the spans hold of it."""
+    """A listing that was read to its end: its sum and, as a listing, the part of it within the spans."""
 
     state: TargetState = field(default_factory=TargetState)
     unreadable_prefixes: list[tuple[str, Error]] = field(default_factory=list)
@@ -54,7 +55,7 @@ class ListedTarget:
 
 
 async def read_target(listing: Listing, filters: Filters, spans: Sequence[Span]) -> ListedTarget | None:
-    """Reads a whole listing, and keeps in memory only the pages that the spans reach; None when it is not whole."""
+    """Reads a whole listing and keeps only the pages that the spans reach; None when it is incomplete."""
     found = ListedTarget()
     try:
         async for page in listing:

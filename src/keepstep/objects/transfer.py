@@ -34,7 +34,7 @@ _SMALLEST_PART = {"local": 1, "s3": 5 * MIB, "oci": 10 * MIB}
 _LARGEST_WHOLE = 64 * MIB
 """Bytes of an object in one piece, whatever threshold is asked for: it is held in memory."""
 _FIRST_PARTS, _MOST_PARTS_AT_ONCE = 4, 8
-"""Parts of all objects together that are in flight at first, and at the most."""
+"""Parts of all objects together that are in flight at first, and at most."""
 _GAIN, _MISSES = 1.25, 1
 """Twice as many parts need twice the memory: they must make it this much faster, and at once."""
 _MANY = 4
@@ -42,7 +42,7 @@ _MANY = 4
 _GLANCE = 64 * 1024
 """Bytes."""
 _TRANSPORT = 512 * 1024
-"""Bytes that a connection holds beside an object's own: those that are being encrypted or decrypted."""
+"""Bytes that a connection holds besides an object's own: those that are being encrypted or decrypted."""
 _ATTEMPTS = 3
 _RANKS = itertools.count()
 """Of objects that travel in parts, in the order in which they begin."""
@@ -61,7 +61,7 @@ def _with_transport(size: int) -> int:
 
 
 class Vanished(NotFound):
-    """The object was listed, and is no longer at the source."""
+    """The object was listed but is no longer at the source."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ class Mover:
     target: Store
     budget: Budget
     on_bytes: Callable[[int], None]
-    """Told of every part that has arrived, in bytes; of a negative number when those have to be sent again."""
+    """Called with the bytes of every part that has arrived; the number is negative when they have to be sent
+    again."""
     part_size: int = PART_SIZE
     options: TransferOptions = field(default_factory=TransferOptions)
     bandwidth: Bandwidth | None = None
-    """How fast bytes may travel through here; None: as fast as they can."""
+    """The bandwidth limit; None means no limit."""
     parts: Concurrency = field(default_factory=lambda: parts_in_flight(None, lambda: 0))
     """How many parts are in flight."""
     journal: SyncJournal | None = None
@@ -86,8 +87,8 @@ class Mover:
         """Brings one object to the target and returns its size in bytes.
 
         ``on_sent`` is called, maybe more than once, when no store is busy with it any more and only a device is.
-        Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left behind at the target,
-        but parts of a large object that the journal knows of; repeating is safe.
+        Raises :class:`Vanished`, and what the stores raise. After a failure nothing is left at the target
+        except parts of a large object that the journal knows of; repeating is safe.
         """
         self.target.admit(entry.key)
         for _ in range(_ATTEMPTS - 1):
@@ -246,7 +247,7 @@ class _Attempt:
             raise Vanished(exc.message, hint=exc.hint) from exc
 
     async def _send_parts(self, source: Source, part_size: int, numbers: Sequence[int]) -> None:
-        """Several at a time. Objects that began earlier go first, so that few are begun and not whole."""
+        """Several at a time. Objects that began earlier go first, so that few are started and not whole."""
         remaining, parts = iter(numbers), self._mover.parts
         rank = next(_RANKS)
 

@@ -21,7 +21,7 @@ class Trash:
     mover: Mover
     """From the target to the trash."""
     jobs: int | None = None
-    """Objects in flight, where that is not left to us."""
+    """Maximum concurrent objects; None means automatic."""
 
     async def keep(self, entry: Entry) -> None:
         """Returns when the object is in the trash, whole; an object that is gone by now needs no keeping."""

@@ -43,7 +43,7 @@ class VerifyOptions:
     jobs: int | None = None
     """Pairs that are looked at at a time; None: as many as make the run fast."""
     bandwidth: int | None = None
-    """Bytes a second that are read at the most."""
+    """Maximum bytes read per second."""
     memory: int = 192 * MIB
     """Bytes of objects in memory at a time."""
     keep_actions: bool = False

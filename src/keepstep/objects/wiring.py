@@ -43,11 +43,11 @@ class SyncOptions:
     transfer: TransferOptions = field(default_factory=TransferOptions)
     """What every object is to become."""
     bandwidth: int | None = None
-    """Bytes a second that may travel through here."""
+    """Bandwidth limit in bytes per second."""
     case_conflict: OnConflict = OnConflict.IGNORE
     """Of downloads."""
     ignores_archived: bool = False
-    """Whether archived objects are passed over without a word."""
+    """Whether archived objects are skipped silently."""
     pace: ListingPace | None = None
     """Of a source that only grows: how much of it is listed, and how often all of it."""
     keep_actions: bool = False

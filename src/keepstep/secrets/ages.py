@@ -14,7 +14,7 @@ _LEEWAY = timedelta(minutes=5)
 
 
 class Ages:
-    """Kept as JSON in ``path``, by file; without a path nothing is kept. What cannot be read is begun anew."""
+    """Kept as JSON in ``path``, by file; without a path nothing is kept. What cannot be read is started again."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

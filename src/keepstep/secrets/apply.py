@@ -1,4 +1,4 @@
-"""One run: every target brought in step, and everybody told who has to know.
+"""One run: every target brought in step, and every recipient notified.
 
 All secrets are fetched at once, and each target is placed as soon as its own are there.
 """
@@ -125,7 +125,8 @@ class Apply:
         self._telling.note(target, placed.due)
 
     async def _unfetched(self, target: Target, error: Error) -> None:
-        """The last file stays. A vault that is away is no failure while the file is younger than ``max_stale``."""
+        """The last file stays. A vault that is away is not a failure while the file is younger than
+        ``max_stale``."""
         text, age = error.message, self._age(target)
         if age is not None:
             text += f"; {target.path} stays as it was {in_words(age)} ago"
@@ -150,7 +151,7 @@ class Apply:
         await self._note_debts(target)
 
     async def _note_debts(self, target: Target) -> None:
-        """What earlier runs owe is delivered also when the secret cannot be had now."""
+        """What earlier runs owe is delivered also when the secret cannot be obtained now."""
         if target.notices and not self._options.dryrun:
             self._telling.note(target, await asyncio.to_thread(still_due, target))
 
@@ -173,7 +174,7 @@ class Apply:
 
 
 def _unforeseen(exc: Exception) -> Error:
-    """A fault of ours: where it is, and nothing of what the exception says, which may quote a secret."""
+    """An internal error: where it is, and nothing of what the exception says, which may quote a secret."""
     [*_, frame] = traceback.extract_tb(exc.__traceback__)
     place = f"{Path(frame.filename).name}, line {frame.lineno}"
     return Error(f"internal error: {type(exc).__name__} in {place}", hint="please report this")

@@ -22,7 +22,7 @@ _MODE = re.compile(r"(0o)?[0-7]{1,4}")
 def mode_of(text: str) -> int:
     """A file's mode in octal: ``0600``, ``640``. Raises ``ValueError``."""
     if not _MODE.fullmatch(text) or int(text.removeprefix("0o"), 8) > 0o777:
-        raise ValueError(f"{text!r} is no file mode; write it in octal, as 0600")
+        raise ValueError(f"{text!r} is not a file mode; write it in octal, as 0600")
     return int(text.removeprefix("0o"), 8)
 
 
@@ -34,7 +34,7 @@ def path_of(text: str) -> str:
     if ".." in parts or "\0" in text or parts[-1] == ".":
         raise ValueError("the path must not have .. or NUL in it")
     if parts[-1].startswith((".keepstep-", "..keepstep-", "..data")):
-        raise ValueError("the name is kept for our own files")
+        raise ValueError("the name is reserved for keepstep's own files")
     return "/" + "/".join(part for part in parts if part not in ("", "."))
 
 

@@ -1,4 +1,4 @@
-"""Values in environment files, quoted so that whoever reads the file gets them back.
+"""Values in environment files, quoted so that anybody who reads the file gets them back.
 
 Shells, systemd (``EnvironmentFile=``), Docker Compose and python-dotenv share the syntax and differ in what they do
 with backslashes, dollars and quotes. A value is written in single quotes where its readers take those literally,
@@ -24,7 +24,7 @@ class _Reader(NamedTuple):
     """What has to be escaped by a backslash within double quotes; a backslash before anything else of
     :data:`_SPECIAL` would be kept."""
     is_holdable: Callable[[str], bool] = lambda text: True
-    """Whether a value can be had from this reader at all."""
+    """Whether a value can be obtained from this reader at all."""
 
 
 _SPECIAL = '\\"$`'

@@ -11,9 +11,9 @@ from keepstep.vaults.interface import SecretValue, Stage, Vault, Version, Which
 
 
 class Fetcher:
-    """Asks ``vaults``, by kind. Who we are is found out once for each before anything is asked of it.
+    """Asks ``vaults``, by kind. Each vault resolves its identity once, before the first request.
 
-    Raises what the vaults raise; when we are nobody in a vault every secret of it fails for that reason, at once.
+    Raises what the vaults raise; without credentials for a vault every secret of it fails at once, for that reason.
     """
 
     def __init__(self, vaults: Mapping[str, Vault], jobs: int = 32) -> None:
@@ -23,13 +23,13 @@ class Fetcher:
         self._values: dict[tuple[SecretKey, Which], asyncio.Task[SecretValue]] = {}
 
     async def value(self, key: SecretKey, which: Which = Stage.CURRENT) -> SecretValue:
-        """One version of a secret; whoever asks for the same one shares the answer, also a failure."""
+        """One version of a secret; anybody who asks for the same one shares the answer, also a failure."""
         if (key, which) not in self._values:
             self._values[key, which] = asyncio.create_task(self._fetch(key, which))
         return await asyncio.shield(self._values[key, which])
 
     async def values(self, deliveries: Iterable[Delivery]) -> Values:
-        """The CURRENT version of all that they are made of. An error says which address could not be had."""
+        """The CURRENT version of all that they are made of. An error says which address could not be obtained."""
         values = {}
         for delivery in deliveries:
             for source in delivery.content.sources:
@@ -58,7 +58,7 @@ class Fetcher:
     async def _entered(self, kind: str) -> Vault:
         vault = self._vaults.get(kind)
         if vault is None:
-            raise ConfigError(f"there is no vault of the kind {kind} here")
+            raise ConfigError(f"there is no vault of the kind {kind}")
         if kind not in self._entries:
             self._entries[kind] = asyncio.create_task(_enter(vault))
         await asyncio.shield(self._entries[kind])

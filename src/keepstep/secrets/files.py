@@ -1,7 +1,7 @@
 """One file as it is found and replaced: whole under its name, or as it was before.
 
 The new content is written under a name of its own, gets owner and mode on its descriptor, reaches the device, and
-takes the old one's place in one step (rename(2)). Whoever has the old one open keeps it.
+takes the old one's place in one step (rename(2)). Anybody who has the old one open keeps it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def replace(folder: int, name: str, content: bytes, attributes: FileAttributes, 
 
 
 def write(descriptor: int, content: bytes, attributes: FileAttributes) -> None:
-    """Content, owner and mode, all of it on the device. Nobody but us can open the file before the mode is set."""
+    """Content, owner and mode, all of it on the device. No other user can open the file before the mode is set."""
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -1,4 +1,5 @@
-"""The way to a file: every folder on it is opened from the one above, and nobody else may have a hand in it.
+"""The way to a file: every folder on it is opened from the one above, and a path that another user controls is
+refused.
 
 A folder that others can write is refused; a sticky one such as ``/tmp`` may be passed, but not hold the file. Links
 on the way are followed where root owns the link and nobody else can write its folder (``/var/run``), and refused
@@ -28,7 +29,7 @@ _MOST_LINKS = 40
 def opened(path: str, attributes: FileAttributes, *, create: bool) -> Iterator[int]:
     """A descriptor of the folder at an absolute path, for the time of the block.
 
-    Raises :class:`NotFound` when it is missing and not to be made; :class:`ConfigError` when it is no folder, or
+    Raises :class:`NotFound` when it is missing and not to be made; :class:`ConfigError` when it is not a folder, or
     not to be trusted; :class:`Error` for what the file system refuses.
     """
     try:

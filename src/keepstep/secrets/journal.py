@@ -1,4 +1,4 @@
-"""What a run says and remembers: every event goes to whoever watches and into the report."""
+"""Records the events of a run, in the report and for the watcher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keepstep.runs.report import Action, Failure, Report
 
 
 class DeliveryWatcher(Protocol):
-    """Is told what happens while it happens."""
+    """Receives events as they happen."""
 
     def did(self, action: Action) -> None: ...
 
@@ -21,7 +21,7 @@ class DeliveryWatcher(Protocol):
 
 
 class DeliveryRecorder:
-    """Both at once."""
+    """Records every event in the report and passes it on to the watcher."""
 
     def __init__(self, report: Report, watcher: DeliveryWatcher) -> None:
         self.report = report

@@ -1,8 +1,9 @@
 """``map.csv``: one secret a line, ``ocid,path,mode,container,signal``.
 
-Lines that are blank or begin with ``#`` are passed over; fields may be quoted; lines may end in CRLF, the last one
-in nothing. Mode, container and signal may be left out: 0600, and nobody is told. The first column is any address of
-a secret; the signal is a name or number, or ``restart``; the container is a name, or ``label:KEY=VALUE``.
+Lines that are blank or begin with ``#`` are skipped; fields may be quoted; lines may end in CRLF, the last one
+in nothing. Mode, container and signal may be left out: 0600, and nobody is notified. The first column is any
+address of a secret; the signal is a name or number, or ``restart``; the container is a name, or
+``label:KEY=VALUE``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is still to be told: a marker stands beside a file from before it is replaced until its notice is delivered.
+"""Pending notices: a marker is kept next to a file from before its replacement until its notice is delivered.
 
 Markers are empty files in the folder of the files that they concern, on the same device, so they are there whenever
-the new file is; each is of one target and one notice. A run that finds one tells again. So a notice may come twice,
-and is never lost.
+the new file is; each is of one target and one notice. A run that finds one delivers the notice again. So a notice
+may come twice, and is never lost.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def clear(folder: int, path: str, notices: Collection[Notice]) -> None:
 def hand_over(folder: int, owed: Mapping[str, Collection[Notice]]) -> None:
     """Where a target (by its path) owes what ``owed`` no longer has, everything that it has becomes due instead.
 
-    So a container's name can be mended: the right one hears of the change that the wrong one missed. Raises
-    nothing; what fails stays due as it was.
+    So a container's name can be corrected: the right container is notified of the change that the wrong one missed.
+    Raises nothing; what fails stays due as it was.
     """
     with suppress(OSError):
         found = [name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]

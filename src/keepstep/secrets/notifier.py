@@ -1,4 +1,4 @@
-"""Who has to be told, and telling them: each recipient once, when everything that concerns it is settled."""
+"""Notifies recipients: each one once, after everything that concerns it is settled."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Notifier:
 
 
 def recipients_of(targets: Sequence[Target]) -> list[tuple[list[Notice], list[Target]]]:
-    """For each recipient all that it might be told, and the targets that concern it."""
+    """Each recipient's notices, and the targets that concern it."""
     notices = sorted({notice for target in targets for notice in target.notices})
     groups = [list(group) for _, group in groupby(notices, key=lambda notice: (notice.kind, notice.whom))]
     return [(group, [target for target in targets if set(group) & set(target.notices)]) for group in groups]

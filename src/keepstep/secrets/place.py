@@ -77,7 +77,7 @@ def preview(target: Target, contents: Sequence[bytes]) -> Placed:
 
 
 def tidy(targets: Iterable[Target]) -> None:
-    """Removes what killed runs left behind, and mends what is due; once in each folder. Raises nothing."""
+    """Removes what killed runs left behind and corrects pending notices, once per folder. Raises nothing."""
     of_folder: dict[str, list[Target]] = {}
     for target in targets:
         of_folder.setdefault(folder_of(target), []).append(target)

@@ -88,7 +88,7 @@ def _of_set(group: SecretSet) -> list[Target]:
     deliveries = []
     for file in group.file:
         if "/" in file.name:
-            raise ConfigError(f"{printable(file.name)} is no name of a file", hint="the folder is the set's path")
+            raise ConfigError(f"{printable(file.name)} is not a file name", hint="the folder is the set's path")
         path = path_of(f"{folder}/{file.name}")
         deliveries.append(Delivery(path=path, content=_content_of(file), attributes=_attributes_of(file)))
     if len({delivery.path for delivery in deliveries}) < len(deliveries):
@@ -123,7 +123,7 @@ def _number_of(name: str | None, look_up: Callable[[str], int], what: str) -> in
     try:
         return look_up(name)
     except KeyError:
-        raise ConfigError(f"there is no {what} {name} here") from None
+        raise ConfigError(f"there is no {what} {name} on this machine") from None
 
 
 def _notices_of(wanted: Sequence[Notify]) -> tuple[Notice, ...]:

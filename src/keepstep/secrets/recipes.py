@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Recipe(NamedTuple):
-    """What a server's container is told."""
+    """How a server's container is notified."""
 
     what: str | None
     """A signal's full name, ``restart``, or None where nothing has to be said."""

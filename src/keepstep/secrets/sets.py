@@ -53,7 +53,7 @@ def has_strays(folder: int, names: Collection[str]) -> bool:
 
 
 def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
-    """Makes the whole set anew and lets the link lead to it. ``before`` is called before anything can be seen.
+    """Makes a complete new set and lets the link lead to it. ``before`` is called before anything can be seen.
 
     Raises ``OSError`` and :class:`ConfigError`; programs then see what they saw before.
     """

@@ -42,7 +42,7 @@ class Notify(_Model):
     """Whom to tell after a change, and how."""
 
     container: str | None = None
-    """By name, in every engine that is here."""
+    """Containers by name, in every engine that is found."""
     label: str | None = None
     """``key=value`` or ``key``: every running container that has it."""
     unit: str | None = None

@@ -2,7 +2,7 @@
 
 A secret is a name in the template: ``{{ db }}`` is its text, in every operator, test and filter, and
 ``{{ db.password }}`` a field of its JSON. What is missing, or ``null``, is an error unless the template asks first
-(``is defined``, ``default``). Beside Jinja's own filters: ``dotenv``, ``properties``, ``shell``, ``base64``.
+(``is defined``, ``default``). Besides Jinja's own filters: ``dotenv``, ``properties``, ``shell``, ``base64``.
 https://jinja.palletsprojects.com/en/stable/sandbox/
 
 No error ever quotes a value, by construction: messages are made of the template's own name, the line, and names
@@ -99,7 +99,7 @@ class _Text(str):
     __slots__ = ("_address", "_fields")
     _address: SecretAddress
     _fields: dict[str, Any] | None
-    """None when it is no JSON object."""
+    """None when it is not a JSON object."""
 
 
 def _value(address: SecretAddress, values: Values) -> Any:
@@ -107,7 +107,7 @@ def _value(address: SecretAddress, values: Values) -> Any:
     try:
         text = _Text(content.decode())
     except UnicodeDecodeError:
-        return _binary()(f"{address} is no text; templates are text, so deliver it alone", content)
+        return _binary()(f"{address} is not text; templates are text, so deliver it alone", content)
     text._address, text._fields = address, object_in(text)
     return text
 
@@ -132,7 +132,7 @@ def _missing() -> Any:
 
 @cache
 def _binary() -> Any:
-    """The class of a secret that is no text: whatever is done with it is an error, but for ``base64``."""
+    """The class of a secret that is not text: whatever is done with it is an error, but for ``base64``."""
 
     class Binary(_missing()):  # type: ignore[misc]
         __slots__ = ("content",)
@@ -165,7 +165,9 @@ def _environment() -> Any:
             found = super().getattr(obj, attribute)
             if isinstance(found, self.undefined) and isinstance(obj, _Text):
                 why = (
-                    f"has no field {attribute}" if fields else f"is no JSON object, so it has no field {attribute}"
+                    f"has no field {attribute}"
+                    if fields
+                    else f"is not a JSON object, so it has no field {attribute}"
                 )
                 return self.undefined(f"{obj._address} {why}")
             return found
@@ -187,7 +189,7 @@ def _environment() -> Any:
 
     environment = Environment(
         undefined=_missing(),
-        autoescape=False,  # files are no HTML
+        autoescape=False,  # files are not HTML
         keep_trailing_newline=True,
         finalize=_written,
     )

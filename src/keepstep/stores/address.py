@@ -97,7 +97,7 @@ def parse(text: str) -> Address:
 
 
 def _refuse_other_spellings(text: str) -> None:
-    """Raises :class:`ConfigError` for what other tools and systems mean by it, which is no path here.
+    """Raises :class:`ConfigError` for what other tools and systems mean by it, which is not a path here.
 
     As a path it would silently become a folder of that name. Such a folder is written ``./NAME``.
     """
@@ -118,7 +118,7 @@ def _refuse_other_spellings(text: str) -> None:
         bucket, _, prefix = rest.partition("/")
         bucket = bucket or "bucket"
         meant = f"s3://{bucket}/{prefix} or oci://{bucket}@namespace/{prefix}"
-    raise ConfigError(f"{text}: {name}: is no kind of address", hint=f"write {meant}; a folder: ./{text}")
+    raise ConfigError(f"{text}: {name}: is not a known kind of address", hint=f"write {meant}; a folder: ./{text}")
 
 
 def _local(path: str) -> Address:

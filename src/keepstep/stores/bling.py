@@ -36,7 +36,7 @@ async def advice_when_refused(tenancy: str, identity: OciIdentity) -> str:
     """What to check when OCI says that a tenancy's reports are missing or forbidden.
 
     Asks OCI for the tenancy's home region, since a wrong region is the usual cause; says nothing of it when that
-    cannot be had.
+    cannot be obtained.
     """
     advice = (
         "cost reports need this policy in the root compartment of your tenancy:\n"
@@ -71,4 +71,4 @@ async def _home_region(tenancy: str, identity: OciIdentity) -> str | None:
 
 
 def _unknown(response: Response) -> Error:
-    return Error(f"the home region cannot be had: {response.status}")
+    return Error(f"cannot get the home region: {response.status}")

@@ -42,7 +42,7 @@ class Reader(Protocol):
     """Values for ``accept-encoding``; the first one that gives the bytes as they are stored stays the first."""
 
     def get(self, headers: Sequence[HeaderPair], most: int) -> Awaitable[Response]:
-        """GetObject; the answer has ``most`` bytes at the most."""
+        """GetObject; the answer has ``most`` bytes at most."""
         ...
 
     async def head(self) -> Response: ...
@@ -250,7 +250,7 @@ def _is_as_listed(response: Response, entry: Entry) -> bool:
 
 
 async def _first(reader: Reader, size: int, limit: int, encoding: str) -> Response | None:
-    """The whole object, or its first ``limit`` bytes when it has more; None when neither can be had.
+    """The whole object, or its first ``limit`` bytes when it has more; None when neither can be obtained.
 
     ``size`` is what a listing said.
     """

@@ -27,7 +27,7 @@ _DEPTH = 8
 
 
 def forecast(first: str, last: str, count: int, distance: int) -> str | None:
-    """A string about ``distance`` keys behind ``last``, when ``count`` keys reach from ``first`` to ``last``.
+    """A string about ``distance`` keys after ``last``, when ``count`` keys reach from ``first`` to ``last``.
 
     Greater than ``last``; None where the keys give no clue, or their numbering ends before that.
     """

@@ -64,7 +64,7 @@ class GroupCommit:
                 group, self._waiting = self._waiting, []
                 try:
                     await self._commit_group(group)
-                except Exception as exc:  # noqa: BLE001 - handed to whoever waits for these files
+                except Exception as exc:  # noqa: BLE001 - handed to anybody who waits for these files
                     _fail(group, exc)
                 except BaseException as exc:
                     _fail(group, exc)
@@ -104,7 +104,7 @@ class GroupCommit:
 
 
 def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
-    """Whatever went wrong, nobody may wait for ever, and no file may stay behind."""
+    """Whatever went wrong, nobody may wait forever, and no file may stay behind."""
     for temporary, future in group:
         temporary.remove()
         if future.done():
@@ -118,7 +118,7 @@ def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
 def _appear(temporary: TemporaryFile, *, is_flushed: bool) -> BaseException | None:
     try:
         temporary.appear(is_flushed=is_flushed)
-    except BaseException as exc:  # noqa: BLE001 - handed to whoever waits for this file
+    except BaseException as exc:  # noqa: BLE001 - handed to anybody who waits for this file
         return exc
     finally:
         temporary.remove()

@@ -1,4 +1,4 @@
-"""What every store of objects can do. Adapters stand beside this file, one each; wrappers are stores too.
+"""What every store of objects can do. Adapters live next to this file, one per store; wrappers are stores too.
 
 A store is bound to one folder of objects (an :class:`~keepstep.stores.address.Address`), and keys are relative
 to it. A key is text whose UTF-8 form is the store's own, byte for byte; order is that of the UTF-8 bytes, which
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     unfit: str = ""
     """Why this object cannot be read (a named pipe, an archived object); empty when it can."""
     digest: str = ""
-    """MD5 of the contents in hex, or of the parts' MD5s and behind a dash their number; empty where not known."""
+    """MD5 of the contents in hex, or of the parts' MD5s and after a dash their number; empty where not known."""
 
     @property
     def tag(self) -> str:
@@ -142,21 +142,21 @@ EVERYTHING = (Span(),)
 class Listing(Protocol):
     """Every object of a folder, or of the spans that were asked for, in order, page by page.
 
-    Iterating raises when a page cannot be had for good: what came before it stands, what follows is unknown.
-    A listing that can pass over an unreadable part goes on, and names that part in ``unreadable_prefixes``.
-    A listing is certified when it ended without raising and without holes.
+    Iterating raises when a page cannot be obtained for good: what came before it stands, what follows is unknown.
+    A listing that can skip an unreadable part goes on, and names that part in ``unreadable_prefixes``.
+    A listing is certified when it ended without raising and without unreadable prefixes.
     """
 
     unreadable_prefixes: list[tuple[str, Error]]
-    """Prefixes whose objects are unknown, each with the reason; known before any key behind it is given."""
+    """Prefixes whose objects are unknown, each with the reason; known before any key after it is given."""
     unrepresentable_names: list[tuple[str, str]]
-    """Names that are no keys (not UTF-8), printable, each with the reason. They are not in any page."""
+    """Names that cannot be keys (not UTF-8), in printable form, each with the reason. No page contains them."""
 
     def __aiter__(self) -> AsyncIterator[Page]: ...
 
 
 class Properties(NamedTuple):
-    """What travels with an object beside its bytes. Empty means: not said."""
+    """The properties of an object in addition to its bytes. Empty means unspecified."""
 
     content_type: str = ""
     content_encoding: str = ""
@@ -203,7 +203,7 @@ class Source(Protocol):
 
 
 class Upload(Protocol):
-    """A large object on its way in. Nothing is visible under its key before :meth:`commit`."""
+    """An upload of a large object. Nothing is visible under its key before :meth:`commit`."""
 
     @property
     def token(self) -> str:
@@ -284,7 +284,7 @@ class Store(Protocol):
         ...
 
     async def copy(self, source: Store, entry: Entry) -> str | None:
-        """Copies an object without its bytes passing through here; None when these two stores cannot.
+        """Copies an object on the server side; None when these two stores cannot.
 
         Returns as ``put``; empty also when it is not certain that ``entry`` is what was copied.
         """
@@ -293,7 +293,7 @@ class Store(Protocol):
     async def checksums(self, entry: Entry) -> Mapping[str, str]:
         """Checksums that are stored of this state's contents: base64, by S3's names of algorithms and ``MD5``.
 
-        One request at the most; nothing where nothing is stored, or the object is another one by now.
+        One request at most; nothing where nothing is stored, or the object is another one by now.
         """
         ...
 
@@ -302,7 +302,7 @@ class Store(Protocol):
         ...
 
     async def tidy(self) -> None:
-        """Removes what interrupted runs of ours left behind in this folder. To be called after a whole listing."""
+        """Removes what interrupted runs of keepstep left in this folder. To be called after a whole listing."""
         ...
 
     async def close(self) -> None: ...
@@ -315,6 +315,6 @@ class Appendable(Store, Protocol):
     async def create(self, key: str, data: Buffer, content_type: str) -> None:
         """Puts one object whole. Raises :class:`Conflict` when there is one: of any number of writers one wins.
 
-        Where the answer was lost and the request repeated, the object that is in the way may be our own.
+        Where the answer was lost and the request repeated, the existing object may be the one just put.
         """
         ...

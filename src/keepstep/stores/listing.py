@@ -7,7 +7,7 @@ AWS and OCI promise that of UTF-8 bytes; other stores that speak S3 list in the 
 * from a store whose order is known, pages are handed on as they come in, and spans alone are asked for;
 * from any other store everything is read to its end before the first key is handed on. It is read in ranges as long
   as its order holds; once that fails, from page to page by continuation tokens, and sorted. When such a listing
-  breaks, what came of it is handed on, and all the rest is a hole.
+  fails, what arrived is handed on, and everything else counts as unreadable.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class ListedPage(NamedTuple):
 
 
 class Garbled(Transient):
-    """The answer to a listing is not what it has to be: a proxy's page, or one that was cut."""
+    """The answer is not a listing: a proxy's page, or a truncated answer."""
 
 
 async def repeated(read: Callable[[], Awaitable[T]]) -> T:
-    """Asks a few times when the answer is garbled."""
+    """Reads an answer, and repeats the request a few times when it is garbled."""
     for pause in _PAUSES:
         try:
             return await read()
@@ -187,14 +187,14 @@ async def by_tokens(source: PageSource, prefix: str) -> AsyncIterator[Page]:
 
 
 def add_new(unrepresentable_names: list[UnrepresentableName], found: Sequence[UnrepresentableName]) -> None:
-    """Adds what is new: neighbouring ranges may both see a name."""
+    """Adds the names that are new: neighbouring ranges may both report one."""
     if found:
         known = set(unrepresentable_names)
         unrepresentable_names += [stray for stray in found if stray not in known]
 
 
 def unrepresentable(name: str, why: str = "its name is not UTF-8") -> UnrepresentableName:
-    """A name with halves of characters, or with bytes that are no text (as ``surrogateescape`` keeps them)."""
+    """A name with halves of characters, or with bytes that are not text (as ``surrogateescape`` keeps them)."""
     return "".join(character if character.isprintable() else _escaped(character) for character in name), why
 
 

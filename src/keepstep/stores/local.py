@@ -1,8 +1,8 @@
 """A folder on this machine.
 
-A file appears under its name whole or not at all: it is written to a temporary file beside its final place,
-with its final mode and time, flushed to the device, and renamed. What a killed run leaves is a temporary file,
-locked while its writer lives, that the next run removes.
+A file appears under its name whole or not at all: it is written to a temporary file in the folder of its final
+place, with its final mode and time, flushed to the device, and renamed. What a killed run leaves is a temporary
+file, locked while its writer lives, that the next run removes.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class LocalStore:
         return self._reopened("-")
 
     def _note_lapse(self, what: str, exc: OSError) -> None:
-        why = f"{printable(self.address.path)}: {what} here ({exc.strerror}); they arrived all the same"
+        why = f"{printable(self.address.path)}: {what} here ({exc.strerror}); the objects were transferred anyway"
         with self._lock:
             if why not in self.notices:
                 self.notices.append(Lapse(why))

@@ -134,7 +134,7 @@ class TemporaryFile:
     """A file without its name yet. Takes over the descriptor of its folder. Safe to use from several threads."""
 
     def __init__(self, folder: int, name: str, path: str, on_lapse: OnLapse | None = None) -> None:
-        """``on_lapse`` is told what the file system cannot do."""
+        """``on_lapse`` is called with what the file system cannot do."""
         self._path = path
         self._on_lapse = on_lapse
         self._folder = folder
@@ -251,7 +251,7 @@ class TemporaryFile:
         try:
             os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except IsADirectoryError:
-            # An empty folder is no key, and gives way.
+            # An empty folder is not a key, and gives way.
             with suppress(OSError):
                 os.rmdir(self._name, dir_fd=self._folder)
             os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -307,7 +307,8 @@ def state_of(seen: os.stat_result) -> State:
 
 
 def remove_unless_locked(name: str, folder: int) -> None:
-    """Removes a temporary file whose writer is gone. Raises ``OSError`` when it lives, or the file is no file."""
+    """Removes a temporary file whose writer is gone. Raises ``OSError`` when it lives, or the file is not a
+    file."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -318,7 +319,8 @@ def remove_unless_locked(name: str, folder: int) -> None:
 
 
 class translated:  # noqa: N801 - reads as a sentence
-    """Refusals of the file system as our errors, which name the path. A class: it is used several times a file."""
+    """Translates refusals of the file system into errors that name the path. A class: it is used several times a
+    file."""
 
     __slots__ = ("_path",)
 

@@ -101,7 +101,9 @@ def owner(text: str) -> Owner:
             int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid if group else -1,
         )
     except KeyError:
-        raise Misuse(f"--chown {text}: no such user or group here", hint="numbers work everywhere") from None
+        raise Misuse(
+            f"--chown {text}: no such user or group on this machine", hint="numbers work everywhere"
+        ) from None
     if found == Owner() and not separator:
         raise Misuse("--chown: nobody named", hint="write USER, USER:GROUP or :GROUP")
     return found

@@ -19,7 +19,7 @@ from keepstep.permissions import denied_hint
 from keepstep.text import printable as printable
 
 TEMPORARY = re.compile(r"\.keepstep-[0-9a-f]{16}\.part\Z")
-"""Names of files that are being written. They are no keys, and never leave this machine."""
+"""Names of files that are being written. They are not keys, and never leave this machine."""
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME_MAX = 255
@@ -33,7 +33,7 @@ def components(key: str) -> list[str]:
     if why := next(filter(None, map(_objection_to, names)), ""):
         raise Unsupported(f"{printable(key)} cannot be a file here: {why}")
     if TEMPORARY.match(names[-1]):
-        raise Unsupported(f"{printable(key)} cannot be a file here: the name is kept for unfinished files")
+        raise Unsupported(f"{printable(key)} cannot be a file here: the name is reserved for unfinished files")
     return names
 
 

@@ -35,11 +35,11 @@ class _Folder(NamedTuple):
 class Walk:
     """Lists a folder in key order, page by page, a folder's names in memory at a time.
 
-    An unreadable folder becomes a hole and the walk goes on; a name that is not UTF-8 becomes a stray.
-    With ``follow`` links are what they lead to; without, they are passed over. Pipes, sockets and devices are named
-    in a source (``is_source``, by default what ``follow`` is) and passed over in a target: they are somebody else's
-    arrangement, and are neither written through nor deleted. With ``tells_states`` a file's ETag is its state. The
-    folders ``apart_from`` are strays wherever the walk meets them, by a link or as a mount.
+    An unreadable folder is recorded as an unreadable prefix and the walk goes on; a name that is not UTF-8 as
+    unrepresentable. With ``follow`` links are what they lead to; without, they are skipped. Pipes, sockets and
+    devices are named in a source (``is_source``, by default what ``follow`` is) and skipped in a target: they are
+    somebody else's arrangement, and are neither written through nor deleted. With ``tells_states`` a file's ETag is
+    its state. The folders ``apart_from`` are reported wherever the walk meets them, by a link or as a mount.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A bucket of OCI Object Storage, by its native API: the only one by which cost reports can be had.
+"""A bucket of OCI Object Storage, by its native API: the only one by which cost reports can be obtained.
 
 Source: https://docs.oracle.com/en-us/iaas/api/#/en/objectstorage/20160918/ . Bodies go out with their MD5, which
 the service checks; what is read whole is checked against the MD5 it was stored with.
@@ -155,12 +155,12 @@ class OciStore:
             headers = (await self._client.call("HeadObject", "HEAD", "o", name)).headers
         except Transient:
             raise
-        except Error:  # whoever reads the object will be told why
+        except Error:  # anybody who reads the object will be told why
             return {}
         if headers.get("etag", "").strip('"') != entry.etag:
             return {}
         known = {algorithm: headers.get(header, "") for algorithm, header in _CHECKSUMS.items()}
-        # One with a number behind a dash is of the parts' checksums.
+        # One with a number after a dash is of the parts' checksums.
         return {algorithm: value for algorithm, value in known.items() if value and "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:

@@ -1,7 +1,7 @@
 """Copies inside OCI Object Storage, which does them in its own time: a request, and the work request that tells.
 
 Source: CopyObject and GetWorkRequest in the API reference; "Copying Objects". The service itself needs a policy
-statement for it; where there is none the bytes pass through here, as between any two stores.
+statement for it; where there is none the bytes pass through this machine, as between any two stores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNFINISHED = ("ACCEPTED", "IN_PROGRESS", "CANCELING")
 
 
 def can_copy(source: OciClient, target: OciClient, options: TransferOptions) -> bool:
-    """Whether the service can do it: it takes over all headers, and can be told of metadata alone."""
+    """Whether the service can do it: it takes over all headers, and can be given metadata alone."""
     is_ours = source.identity is target.identity and source.namespace != BLING
     is_kept = options.takes_source and set(options.given_fields) <= {"metadata"}
     return is_ours and is_kept and not options.checksum_algorithm
@@ -39,7 +39,7 @@ class WorkRequestCopy:
     options: TransferOptions
 
     async def run(self) -> bool:
-        """False when the service may not copy for us. Safe to repeat."""
+        """False when the service lacks the permission to copy. Safe to repeat."""
         try:
             number = await self.source.start_copy(await self._details())
         except (Denied, NotFound) as exc:
@@ -63,7 +63,7 @@ class WorkRequestCopy:
         }
 
     async def _is_there(self) -> bool:
-        """Whether we may read the object ourselves: then it was the copying that was refused."""
+        """Whether the object can be read: then it was the copy that was refused."""
         try:
             await self.source.call("HeadObject", "HEAD", "o", self.source_name)
         except Error:

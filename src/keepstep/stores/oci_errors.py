@@ -1,7 +1,7 @@
 """What OCI Object Storage's refusals mean, and the policy statement that is missing.
 
 Codes: https://docs.oracle.com/en-us/iaas/Content/API/References/apierrors.htm. A 404 says "missing or forbidden";
-so do we, and print the statement that would allow it.
+so does keepstep, and prints the statement that would allow it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def error_of(
         case status if status in PASSING:
             return Transient(text, retry_after=retry_after(response.headers))
         case 400 if code == "InvalidObjectName":
-            return Unsupported(f"{text} (no line breaks and no NUL in OCI's names, and 1024 bytes at the most)")
+            return Unsupported(f"{text} (no line breaks and no NUL in OCI's names, and 1024 bytes at most)")
         case _ if code in ("InvalidContentMD5", "UnmatchedContentMD5"):
             return Transient(text)
         case _ if "SSEKey" in code:
@@ -84,7 +84,7 @@ def _hint(operation: str, bucket: str, grantee: str) -> str:
 
 
 def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body, as for HEAD; the start of the text itself where it is no error of OCI's."""
+    """Empty where there is no body, as for HEAD; the start of the text itself where it is not an error of OCI's."""
     try:
         document = document_in(response.document, "")
         return shortened(document.text("code", "")), shortened(document.text("message", ""))

@@ -1,4 +1,4 @@
-"""ListObjects answers of OCI as columns: every field is what it must be, or the page is no page.
+"""ListObjects answers of OCI as columns: every field is what it must be, or it is rejected.
 
 Source: https://docs.oracle.com/en-us/iaas/api/#/en/objectstorage/20160918/datatypes/ListObjects
 """
@@ -44,7 +44,7 @@ def parse(body: bytes | bytearray, prefix: str, *, has_digests: bool) -> ListedP
             page.keys = _relative(page.keys, prefix)
         token = _token(document)
     except _FAULTS as exc:
-        raise Garbled(f"OCI answered a listing with something that is no listing ({_brief(exc)})") from exc
+        raise Garbled(f"OCI answered a listing with something that is not a listing ({_brief(exc)})") from exc
     if unrepresentable_names:
         page, names = _divided(page, unrepresentable_names)
         return ListedPage(page, token, [unrepresentable(name) for name in names])
@@ -58,7 +58,7 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
         names = _texts(document.get("prefixes") or [])
         return _relative([name for name in names if _is_text(name)], prefix), _token(document) is not None
     except _FAULTS as exc:
-        raise Garbled(f"OCI answered a listing with something that is no listing ({_brief(exc)})") from exc
+        raise Garbled(f"OCI answered a listing with something that is not a listing ({_brief(exc)})") from exc
 
 
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -77,21 +77,21 @@ def _document(body: bytes | bytearray) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _texts(values: Iterable[Any]) -> list[str]:
     found = list(values)
     if found and set(map(type, found)) != {str}:
-        raise ValueError("a name or an ETag that is no text")
+        raise ValueError("a name or an ETag that is not text")
     return found
 
 
 def _sizes(values: Iterable[Any]) -> list[int]:
-    """``type`` and not ``isinstance``: true and false are no sizes."""
+    """``type`` and not ``isinstance``: true and false are not sizes."""
     found = list(values)
     if found and (set(map(type, found)) != {int} or min(found) < 0 or max(found) >= _MOST_BYTES):
-        raise ValueError("a size that is no size")
+        raise ValueError("an invalid size")
     return found
 
 
@@ -100,7 +100,7 @@ def _token(document: dict[str, Any]) -> str | None:
     if token is None:
         return None
     if not isinstance(token, str) or not token or not _is_text(token):
-        raise ValueError("nextStartWith is no name")
+        raise ValueError("nextStartWith is not a name")
     return token
 
 
@@ -139,6 +139,6 @@ def _brief(exc: BaseException) -> str:
 
 
 def hex_of(digest: str | None) -> str:
-    """An MD5 as OCI writes it, of an object or, with a number behind a dash, of its parts, as S3 writes it."""
+    """An MD5 as OCI writes it, of an object or, with a number after a dash, of its parts, as S3 writes it."""
     found = _DIGEST.match(digest) if isinstance(digest, str) else None
     return b64decode(found[1]).hex() + found[2] if found else ""

@@ -30,7 +30,7 @@ class OciPages:
         self._unrepresentable_names = unrepresentable_names
 
     async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
-        """Names that are no keys are added to the strays."""
+        """Adds names that cannot be keys to the unrepresentable ones."""
         query = [("fields", self._fields)]
         if token is not None:
             query.append(("start", token))

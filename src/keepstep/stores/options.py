@@ -1,4 +1,4 @@
-"""What a user asks of every object and every request of a run, beside which objects move. One value for a run.
+"""What a user asks of every object and every request of a run, besides which objects move. One value for a run.
 
 Names and meaning are those of ``aws s3 sync`` (https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html). Each
 store turns it into headers once (:mod:`keepstep.stores.s3_headers`, :mod:`keepstep.stores.oci_headers`), so that an

@@ -76,7 +76,7 @@ _UNREAD = object()
 
 @dataclass(eq=False)
 class _Range:
-    """The keys behind ``after``, up to and including ``until``."""
+    """The keys after ``after``, up to and including ``until``."""
 
     after: str | None
     """Rises as pages come in."""
@@ -125,8 +125,8 @@ class _Range:
 class RangedPages:
     """The pages of a listing, or of those spans of it that are asked for, in order.
 
-    ``width`` ranges are read at a time at the most, one at first; ``ahead`` pages wait for the reader at the most.
-    A page that cannot be had is raised when everything before it has been handed on. ``prefix`` is what all keys
+    ``width`` ranges are read at a time at most, one at first; ``ahead`` pages wait for the reader at most.
+    A page that cannot be read raises after everything before it was handed on. ``prefix`` is what all keys
     begin with that are asked for. A service that is not trusted has to list ``proof`` keys in order before it is
     asked to begin anywhere but at the beginning.
     """
@@ -158,7 +158,7 @@ class RangedPages:
         self._fetched = 0
         self._keys = 0
         self._trust = 1
-        """How many ranges may be begun by forecast at a time."""
+        """How many ranges may be started by forecast at a time."""
         self._retry_at = 0
 
     async def __aiter__(self) -> AsyncGenerator[Page]:

@@ -104,7 +104,7 @@ class S3Store:
         more: Sequence[HeaderPair] = (),
         way: Way = SIGNED,
     ) -> S3Upload:
-        """An upload to a whole key, with headers beside those of its properties."""
+        """An upload to a whole key, with headers in addition to those of its properties."""
         if way.algorithm and way.algorithm != self.bodies.asked:  # what was asked for goes with every request
             more = [*more, ("x-amz-checksum-algorithm", way.algorithm)]
         await self._trials.admit(full, size)
@@ -175,7 +175,7 @@ class S3Store:
             if self._copies:
                 self._copies = False
                 self.notices.append(
-                    f"s3://{self._client.bucket}: this store does not copy, so the bytes pass through here"
+                    f"s3://{self._client.bucket}: this store does not copy, so the bytes pass through this machine"
                 )
             return None
         return ""
@@ -187,7 +187,7 @@ class S3Store:
             response = await self._reads.call("HeadObject", "HEAD", key)
         except Transient:
             raise
-        except Error:  # whoever reads the object will be told why
+        except Error:  # anybody who reads the object will be told why
             return {}
         headers = response.headers
         if bare(headers.get("etag", "")) != entry.etag:
@@ -197,7 +197,7 @@ class S3Store:
         md5 = self._etags.md5_in(headers)
         if md5 and not md5[1] and await self._etags.are_believed(self.address.prefix):
             known["MD5"] = _base64(bytes.fromhex(md5[0]))
-        # One with a number behind a dash is of the parts' checksums.
+        # One with a number after a dash is of the parts' checksums.
         return {name: value for name, value in known.items() if "-" not in value}
 
     async def delete(self, keys: Sequence[str]) -> dict[str, Error]:

@@ -33,7 +33,7 @@ What begins an upload may have any root, for rclone's is not S3's: that its id i
 """
 _COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 _CONTENTS = frozenset({"GetObject", "ListObjectsV2"})
-"""Operations whose answers are not looked through here: objects may look like anything, and listings are large."""
+"""Operations whose answers are not inspected: objects may look like anything, and listings are large."""
 _SSE = "x-amz-server-side-encryption"
 _KMS_KEY = f"{_SSE}-aws-kms-key-id"
 _REPEATED = frozenset({"", "-aws-kms-key-id", "-customer-algorithm", "-customer-key-md5"})
@@ -76,7 +76,7 @@ def document_in(body: bytes | bytearray) -> XmlDocument | None:
 def confirm(operation: str, response: Response, thing: str) -> None:
     """Raises :class:`Transient` unless a success proves that the operation was done on ``thing``.
 
-    Raises :class:`NotOffered` when a store passed over the header that makes a copy of an upload.
+    Raises :class:`NotOffered` when a store ignored the header that makes a copy of an upload.
     """
     text = f"{operation} on {thing}: {response.status}"
     if operation in _COPIES and not response.body and "etag" in response.headers:
@@ -128,7 +128,7 @@ def confirm_encryption(operation: str, response: Response, thing: str, asked: It
 def _is_key(told: str, asked: str) -> bool:
     """Whether an answer names the KMS key that was asked for: by its ARN, where the request may have its id.
 
-    The key behind an alias cannot be known here.
+    The key behind an alias cannot be resolved.
     """
     if "alias/" in asked:
         return bool(told)

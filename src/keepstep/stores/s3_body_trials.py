@@ -1,6 +1,6 @@
 """Whether a store that speaks S3 looks at what it gets, found out with bodies whose digests are wrong.
 
-Everything happens under a name of our own that nobody else uses. What is tried first are parts of an upload that is
+Everything happens under a name that nobody else uses. What is tried first are parts of an upload that is
 aborted: whatever a store does with them, no object appears. One part is sent with a wrong digest, and one with the
 right one: a store that refuses the first and takes the second has looked. Only where it has is a whole object tried
 as well, once and with a wrong digest, for it to be refused.
@@ -118,7 +118,7 @@ class BodyTrials:
         return BodyChecks(takes_unsigned=takes_unsigned)
 
     async def _is_refused(self, algorithm: str, found: BodyChecks) -> bool:
-        """Whether a damaged object is, as a damaged part was; one that is stored all the same is deleted."""
+        """Whether a damaged object is, as a damaged part was; one that is stored anyway is deleted."""
         key = self._key()
         wrong = (UNSIGNED_PAYLOAD, algorithm, _OTHER) if found.checks_sum else (_WRONG, "", _BODY)
         async with asyncio.timeout(_PATIENCE):

@@ -143,7 +143,7 @@ class S3Client:
         try:
             await self.call(undo, "DELETE", key, query=query)
         except Error as exc:
-            error.hint = f"delete {self.thing(key)}: it was stored all the same, and {exc.message}"
+            error.hint = f"delete {self.thing(key)}: it was stored anyway, and {exc.message}"
 
     async def _send(
         self,

@@ -1,4 +1,4 @@
-"""Copies inside S3: the bytes do not pass through here.
+"""Copies inside S3: the bytes do not pass through this machine.
 
 Up to 5 GiB at once (CopyObject), above in parts (UploadPartCopy). What a copy takes over from its source is the AWS
 CLI's ``--copy-props`` (https://docs.aws.amazon.com/cli/latest/reference/s3/sync.html); a copy in parts takes over
@@ -60,7 +60,7 @@ class CopyTarget(Protocol):
     async def create_upload(
         self, full: str, size: int, properties: Properties, more: Sequence[HeaderPair] = ()
     ) -> S3Upload:
-        """An upload to a whole key, with headers beside those of its properties."""
+        """An upload to a whole key, with headers in addition to those of its properties."""
         ...
 
     async def put_xml(self, operation: str, key: str, query: str, text: str) -> None:
@@ -105,7 +105,7 @@ class ServerCopy:
         return etag_in(response)
 
     async def _directives(self) -> list[HeaderPair]:
-        """What CopyObject is told of headers, metadata and tags; nothing where it is to take them all over."""
+        """What CopyObject is given of headers, metadata and tags; nothing where it is to take them all over."""
         options = self.options
         given = to_headers(options.given, METADATA, S3_FIELDS)
         if options.metadata_directive:
@@ -212,7 +212,7 @@ class ServerCopy:
             self.store.notices.append(notice)
 
     async def _set_tags(self, tags: Tags) -> None:
-        """An object without its tags would never be mended: it is removed when they cannot be set."""
+        """An object without its tags would never be fixed: it is removed when they cannot be set."""
         items = "".join(f"<Tag><Key>{escape(k)}</Key><Value>{escape(v)}</Value></Tag>" for k, v in tags)
         try:
             await self.store.put_xml(

@@ -1,6 +1,6 @@
 """What an answer says of another place: a region that a bucket is in, or an address that it leads to.
 
-Whoever answers may say anything. A name from an answer is used only when the whole of it is a region's name,
+Anybody who answers may say anything. A name from an answer is used only when the whole of it is a region's name,
 because on AWS it becomes part of the host that the next signed request goes to. An address is never followed, only
 shown.
 """
@@ -38,7 +38,8 @@ def is_elsewhere(response: Response, code: str) -> bool:
 
 
 def region_in(response: Response, ours: str, *, is_aws: bool) -> str | None:
-    """The region that the answer names instead of ours: in its header, its element, or else in its words."""
+    """The region that the answer names instead of the configured one: in its header, its element, or else in its
+    words."""
     text = unescape(response.document[:65536].decode("utf-8", "replace"))
     named = [response.headers.get("x-amz-bucket-region", ""), *_ELEMENT.findall(text)]
     named += [*_WORDS.findall(text), *_SCOPE.findall(text), *_HOST.findall(response.location), *_HOST.findall(text)]
@@ -53,7 +54,7 @@ def elsewhere(response: Response, code: str, message: str, thing: str) -> Config
     text = f"{thing}: {code}" + (f": {message.rstrip('.')}" if message else "")
     if where:
         return ConfigError(
-            f"{text}; the store sends us to {where}", hint="if you trust that address, name it as the endpoint"
+            f"{text}; the store redirects to {where}", hint="if you trust that address, name it as the endpoint"
         )
     return ConfigError(
         f"{text}; the answer names no region that could be used",

@@ -24,7 +24,7 @@ AS_STORED = (("accept-encoding", "identity"),)
 _OTHERS = 3
 """So many other objects are looked at."""
 _SMALL = 1024 * 1024
-"""Bytes of those at the most."""
+"""Bytes of those at most."""
 
 
 class Etags:
@@ -71,7 +71,7 @@ class Etags:
         return self.are_md5 is not False
 
     def note_other(self) -> None:
-        """They are no MD5s. Said once."""
+        """They are not MD5s. Said once."""
         if self.are_md5 is not False:
             self.are_md5 = False
             self._notices.append(

@@ -67,7 +67,7 @@ def customer_key(key: Secret | None, prefix: str = "x-amz-server-side-encryption
 
 
 def _written(options: TransferOptions) -> Headers:
-    """What a new object is, beside its bytes and its properties."""
+    """What a new object is, besides its bytes and its properties."""
     return (
         *_said(
             ("x-amz-acl", options.acl),

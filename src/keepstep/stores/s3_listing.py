@@ -71,7 +71,7 @@ _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 def parse(body: bytes | bytearray, prefix: str) -> ListedPage:
     """Reads an answer.
 
-    Raises :class:`Garbled` when the body is no listing (a cut answer, a proxy's page), and :class:`Corrupt` when
+    Raises :class:`Garbled` when the body is not a listing (a cut answer, a proxy's page), and :class:`Corrupt` when
     it is one that cannot be right. No key is ever left out silently.
     """
     try:
@@ -79,7 +79,7 @@ def parse(body: bytes | bytearray, prefix: str) -> ListedPage:
         page = read.page
         page.keys, unrepresentable_names = _relative(page.keys, prefix, is_encoded=read.is_encoded)
     except (ValueError, KeyError, OverflowError) as exc:
-        raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+        raise Garbled(f"the store answered a listing with something that is not a listing ({exc!r})") from exc
     if read.is_truncated and not read.token:
         raise Corrupt(
             "the store says that there are more keys, but not how to get them",
@@ -169,7 +169,7 @@ def _columns(text: str) -> tuple[list[str], list[str], list[str], list[str], lis
 
 
 def read_exact(body: bytes | bytearray) -> Read:
-    """Raises ``ValueError`` or ``KeyError`` when it is no listing."""
+    """Raises ``ValueError`` or ``KeyError`` when it is not a listing."""
     root = _root(body, "ListBucketResult")
     page = Page()
     for item in root:
@@ -271,7 +271,7 @@ def _character(found: re.Match[str]) -> str:
 def _natural(text: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise ValueError(f"{text[:40]!r} is no size")
+        raise ValueError(f"{text[:40]!r} is not a size")
     return int(digits)
 
 
@@ -287,7 +287,7 @@ def parse_folders(body: bytes | bytearray, prefix: str) -> tuple[list[str], bool
         keys, unrepresentable_names = _relative(found, prefix, is_encoded=top.get("EncodingType") == "url")
         return [key for n, key in enumerate(keys) if n not in unrepresentable_names], top["IsTruncated"] == "true"
     except (ValueError, KeyError) as exc:
-        raise Garbled(f"the store answered a listing with something that is no listing ({exc!r})") from exc
+        raise Garbled(f"the store answered a listing with something that is not a listing ({exc!r})") from exc
 
 
 class Part(NamedTuple):

@@ -41,7 +41,7 @@ class S3Pages:
         self._unrepresentable_names = unrepresentable_names
 
     async def page(self, prefix: str, after: str | None, token: str | None) -> Fetched:
-        """Names that are no keys are added to the strays."""
+        """Adds names that cannot be keys to the unrepresentable ones."""
         query = [("prefix", self._prefix + prefix)]
         if token is not None:
             query.append(("continuation-token", token))

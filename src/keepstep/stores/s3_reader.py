@@ -1,7 +1,7 @@
 """One object of S3, as it is asked for, and what the store says of its contents.
 
 Checksums come with the answer where they are asked for (``x-amz-checksum-mode``): of the contents, or of the parts'
-checksums with their number behind a dash ("Checking object integrity in Amazon S3"). Where there are none the ETag
+checksums with their number after a dash ("Checking object integrity in Amazon S3"). Where there are none the ETag
 may be an MD5 (:mod:`keepstep.stores.s3_etags`).
 """
 

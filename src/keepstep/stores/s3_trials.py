@@ -6,8 +6,8 @@ one object, and what was written is in no listing. So before the first name of s
 under a name of that kind that nobody else uses is written, looked for, and deleted. S3rver, for another, keeps
 names with control characters, and cannot list them, nor anything that is listed with them.
 
-A store may also forget what is said of an object beside its bytes: the first object with metadata is looked at. And
-it may overwrite where it is told to write only what is not there: what was created first is created once more.
+A store may also forget what is said of an object besides its bytes: the first object with metadata is looked at.
+And it may overwrite where it is told to write only what is not there: what was created first is created once more.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _KINDS = (
 _HOW = {
     "otherwise": "under another name",
     "empty": "without its contents",
-    "unlisted": "so that nothing beside it can be listed",
+    "unlisted": "so that nothing next to it can be listed",
 }
 _BODY = b"keepstep tries this name"
 
 Put = Callable[[str, bytes], Awaitable[object]]
-"""Writes an object of ours under a whole key."""
+"""Writes a test object under a whole key."""
 
 
 class Trials:
@@ -86,7 +86,7 @@ class Trials:
         with suppress(Conflict):
             await create()
             raise Unsupported(
-                f"{self._client.thing()}: this store overwrites what is there when it is told not to",
+                f"{self._client.thing()}: this store overwrites existing objects despite If-None-Match",
                 hint="it does not know If-None-Match, so of two writers both would win: keep this in another store",
             )
         self._creates_once = True

@@ -97,7 +97,7 @@ class S3Writer:
         """Whether the answer's ETag is the MD5 of what was sent, or something else that proves nothing against it.
 
         Where it differs a whole object is read back. What cannot be is sent again: when the ETag differs then too,
-        ETags are no MD5s here, unless others were.
+        ETags are not MD5s here, unless others were.
         """
         found = self.etags.md5_in(response.headers)
         if found is None or found[1]:
@@ -243,7 +243,7 @@ class S3Upload:
         return True
 
     def _composite(self) -> str:
-        """The ETag that the parts' MD5s make; empty where the parts' ETags are no MD5s."""
+        """The ETag that the parts' MD5s make; empty where the parts' ETags are not MD5s."""
         if not self._has_md5s:
             return ""
         try:

@@ -27,7 +27,7 @@ class SortedPages:
     """Collects pages, then gives them out. What is listed twice alike comes once."""
 
     def __init__(self, in_memory: int = _IN_MEMORY) -> None:
-        """``in_memory``: so many objects are kept in memory at the most."""
+        """``in_memory``: so many objects are kept in memory at most."""
         self._most = in_memory
         self._pages: list[Page] = []
         self._held = 0

@@ -30,7 +30,7 @@ _UTF8 = re.compile(
 
 
 class NotXML(ValueError):
-    """The text is no XML document, or not one that a store would send."""
+    """The text is not an XML document, or not one that a store would send."""
 
 
 def read_xml(body: bytes | bytearray) -> Element:

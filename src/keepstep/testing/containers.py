@@ -1,4 +1,4 @@
-"""Recipients in memory: they remember what they were told."""
+"""Recipients in memory, which record their notices."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MemoryLabels:
         self._add(name, VersionId(version), Secret(content), _CURRENT)
 
     async def authenticate(self) -> None:
-        """Nobody in particular."""
+        """No identity."""
 
     async def get(self, name: str, which: Which = Stage.CURRENT) -> SecretValue:
         labels = self._labels(name)

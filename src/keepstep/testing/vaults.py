@@ -26,7 +26,7 @@ class MemoryVault:
         return VersionId(str(number))
 
     async def authenticate(self) -> None:
-        """Nobody in particular."""
+        """No identity."""
 
     async def get(self, name: str, which: Which = Stage.CURRENT) -> SecretValue:
         secret = self._secrets.get(name)

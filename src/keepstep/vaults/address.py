@@ -1,7 +1,7 @@
 """Where a secret lives, as users write it.
 
 ``ocid1.vaultsecret...`` is OCI Vault; ``aws-sm:NAME`` or an ARN is Secrets Manager, ``aws-ssm:NAME`` or an ARN is
-SSM Parameter Store. ``#field`` behind any of them picks one field of a JSON secret.
+SSM Parameter Store. ``#field`` after any of them picks one field of a JSON secret.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def parse(text: str, *, bare: str = "") -> SecretAddress:
     if bare in _NAMES and _NAMES[bare].fullmatch(name) and not name.startswith("ocid1."):
         return SecretAddress(bare, name, field, f"{bare}:{text}")
     if name.startswith("ocid1."):
-        raise ConfigError(f"the OCID of a {name.split('.')[1] or 'thing'} is no secret's", hint=_FORMS)
+        raise ConfigError(f"the OCID of a {name.split('.')[1] or 'thing'} is not a secret's", hint=_FORMS)
     raise ConfigError("not the address of a secret", hint=_FORMS)
 
 

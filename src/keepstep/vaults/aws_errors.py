@@ -1,4 +1,4 @@
-"""What Secrets Manager and SSM refuse, in our words, with the IAM statement that is missing.
+"""Translates errors of Secrets Manager and SSM, with the IAM statement that is missing.
 
 Codes: the "Errors" sections of GetSecretValue and GetParameter in AWS's API references.
 """
@@ -29,7 +29,7 @@ _RESOURCE = re.compile(r"on resource: (\S+)")
 
 @contextmanager
 def translated(what: str, action: str, profile: str) -> Iterator[None]:
-    """Raises our errors for botocore's. ``action`` is the one that IAM knows: ``secretsmanager:GetSecretValue``."""
+    """Translates botocore's errors. ``action`` is the one that IAM knows: ``secretsmanager:GetSecretValue``."""
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
 
@@ -77,7 +77,7 @@ def _answered(exc: Any, what: str, action: str) -> Error | None:
     if code == "ResourceExistsException" or (code, action) == _MOVED:
         return Conflict(text)
     if code == "LimitExceededException":
-        return Error(text, hint="a secret has 100 versions at the most, and AWS removes none within a day")
+        return Error(text, hint="a secret has 100 versions at most, and AWS removes none within a day")
     if code.startswith(("InvalidParameter", "InvalidRequest", "Validation")):
         return ConfigError(text)
     return None

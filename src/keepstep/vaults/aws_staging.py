@@ -1,4 +1,5 @@
-"""AWS Secrets Manager, written to: versions with ids of our own, and labels that move only from where they are.
+"""AWS Secrets Manager, written to: versions with ids that keepstep chooses, and labels that move only from where
+they are.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html and
 API_UpdateSecretVersionStage.html.

@@ -47,7 +47,9 @@ def field_of(content: bytes, address: SecretAddress) -> bytes:
         return content
     document = object_in(content)
     if document is None:
-        raise ConfigError(f"{address}: the secret is no JSON object, so it has no fields", hint="leave out the #")
+        raise ConfigError(
+            f"{address}: the secret is not a JSON object, so it has no fields", hint="leave out the #"
+        )
     if document.get(address.field) is None:
         is_null = address.field in document
         raise ConfigError(f"{address}: " + ("the field is null" if is_null else "the secret has no such field"))

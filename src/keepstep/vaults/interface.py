@@ -36,7 +36,7 @@ class Version:
     id: VersionId
     stages: frozenset[Stage] = frozenset()
     labels: tuple[str, ...] = ()
-    """What the version stands on in the vault's own spelling, also what is no stage of ours."""
+    """The version's labels as the vault spells them, including labels that keepstep does not use."""
     created: datetime | None = None
     """Aware."""
     expires: datetime | None = None
@@ -60,7 +60,7 @@ class Vault(Protocol):
     """
 
     async def authenticate(self) -> None:
-        """Becomes somebody, once for all questions; they do it by themselves when it was not done before."""
+        """Resolves the identity, once for all requests; they do it themselves if it was not done before."""
         ...
 
     async def get(self, name: str, which: Which = Stage.CURRENT) -> SecretValue:
@@ -68,7 +68,7 @@ class Vault(Protocol):
         ...
 
     async def versions(self, name: str) -> list[Version]:
-        """All that can be had, the newest first; those that the vault is about to delete are left out."""
+        """All readable versions, the newest first; those that the vault is about to delete are left out."""
         ...
 
     async def close(self) -> None: ...

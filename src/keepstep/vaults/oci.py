@@ -20,7 +20,7 @@ from keepstep.vaults.paging import every_page
 
 _API = "/20190301/secretbundles"
 _MOST = 1024 * 1024
-"""Bytes of an answer. A secret has 25 KB at the most ("Vault limits")."""
+"""Bytes of an answer. A secret has 25 KB at most ("Vault limits")."""
 
 
 class OciVault:

@@ -1,7 +1,7 @@
 """What OCI Vault's refusals mean, and the policy statement that is missing.
 
 Codes: https://docs.oracle.com/en-us/iaas/Content/API/References/apierrors.htm. A 404 says "missing or forbidden";
-so do we, and print the statement that would allow it.
+so does keepstep, and prints the statement that would allow it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _policy(operation: str, grantee: str) -> str:
 
 
 def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body; the start of the text itself where it is no error of OCI's."""
+    """Empty where there is no body; the start of the text itself where it is not an error of OCI's."""
     try:
         document = document_in(response.document, "")
         return shortened(document.text("code", "")), shortened(document.text("message", ""))

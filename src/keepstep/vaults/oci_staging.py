@@ -30,7 +30,7 @@ _MOST = 1024 * 1024
 _PASSING = ("CREATING", "UPDATING", "CANCELLING_DELETION")
 """Lifecycle states that end by themselves."""
 _SETTLING = 30.0
-"""Seconds that we wait for them to."""
+"""Seconds to wait for that."""
 
 
 class OciVaultStages(OciVault):
