@@ -45,7 +45,8 @@ from keepstep.trust import exposure, trusted
 _FORMAT = "see https://toml.io for the format"
 DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"(?P<literal>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
+"""With another ``$`` before it, it stands for itself."""
 
 
 def parse_duration(value: Any) -> Any:
@@ -407,10 +408,14 @@ def _holds_secrets(document: dict[str, Any]) -> bool:
             yield value
 
     places = (document.get("alerts", {}).get("urls"), document.get("dashboard", {}).get("token"))
-    has_password = any(re.search(r"://[^/@\s]*:[^/@\s]+@", _VARIABLE.sub("", text)) for text in texts(document))
+    has_password = any(re.search(r"://[^/@\s]*:[^/@\s]+@", _without_variables(text)) for text in texts(document))
     return has_password or any(
-        _VARIABLE.sub("", text) == text and not is_topic(text) for place in places for text in texts(place)
+        _without_variables(text) == text and not is_topic(text) for place in places for text in texts(place)
     )
+
+
+def _without_variables(text: str) -> str:
+    return _VARIABLE.sub(lambda found: found[0] if found["literal"] else "", text)
 
 
 def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
@@ -426,7 +431,7 @@ def job_of(config: Config, name: str) -> SyncJob | SecretsJob | RotateJob:
 
 
 def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
-    """Expands ``${NAME}`` in strings from the environment."""
+    """Expands ``${NAME}`` in strings from the environment; ``$${NAME}`` is the text ``${NAME}``."""
     if isinstance(value, dict):
         return {key: _completed(inner, (*path, key), mistakes) for key, inner in value.items()}
     if isinstance(value, list):
@@ -435,11 +440,18 @@ def _completed(value: Any, path: tuple[str, ...], mistakes: list[str]) -> Any:
         return value
 
     def replace(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            mistakes.append(f"{'.'.join(path)}: the variable {found[1]} is not set")
-        return os.environ.get(found[1], "")
+        if found["literal"]:
+            return found[0][1:]
+        if found["name"] not in os.environ:
+            mistakes.append(f"{'.'.join(path)}: the variable {found['name']} is not set")
+        return os.environ.get(found["name"], "")
 
     return _VARIABLE.sub(replace, value)
+
+
+def literal(text: str) -> str:
+    """The text as it has to be written for every ``${NAME}`` in it to stand for itself."""
+    return _VARIABLE.sub(lambda found: f"{found['literal'] or ''}${found[0][len(found['literal'] or '') :]}", text)
 
 
 def _explain(error: Any) -> str:

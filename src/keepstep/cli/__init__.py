@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "how each job stands, or the runs of one",
     "dashboard": "the status page alone, where no daemon serves it",
     "doctor": "checks what jobs need, changes nothing, and says what to do",
+    "init": "writes a commented keepstep.toml, from questions or from what another tool has",
     "spend": "what both clouds cost, from the FOCUS reports that were synced",
     "config": "checks keepstep.toml, or prints its JSON Schema",
     "localcloud": "a local OCI and AWS on loopback until stopped",

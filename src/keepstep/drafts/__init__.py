@@ -1,0 +1,1 @@
+"""Drafts of keepstep.toml: from what other tools were set up with, and from answers."""
