@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that hurts HTTP traffic as it is told, and counts it.
+"""A reverse proxy on loopback that hurts HTTP traffic as it is notified, and counts it.
 
 It forwards heads as they are (signatures stay right) and streams bodies, so it can cut, slow down or change them at
 any byte. One thread runs it; tests set faults and read counts from theirs.

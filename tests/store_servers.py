@@ -80,7 +80,7 @@ def moto(folder: Path) -> Iterator[Aws]:
 
 @contextlib.contextmanager
 def ministack(folder: Path) -> Iterator[Aws]:
-    """MiniStack's S3. By itself it listens on every interface; it is told not to, and that is looked at."""
+    """MiniStack's S3. By itself it listens on every interface; it is notified not to, and that is looked at."""
     port = free_port()
     env = {
         **os.environ,

@@ -114,18 +114,18 @@ def token() -> str:
     return str(uuid.uuid4())
 
 
-def stands(look: SecretState, stage: Stage) -> VersionId | None:
-    return look.stages.get(stage)
+def stands(state: SecretState, stage: Stage) -> VersionId | None:
+    return state.stages.get(stage)
 
 
 def test_a_staged_version_is_pending_and_nothing_else_moves(labels: Labels) -> None:
     """A version put on AWSPENDING has the id that was asked for, and AWSCURRENT stays where it was."""
-    before = labels.ask(lambda vault: vault.look(labels.name))
+    before = labels.ask(lambda vault: vault.describe(labels.name))
     new = token()
     assert labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
-    look = labels.ask(lambda vault: vault.look(labels.name))
-    assert stands(look, Stage.PENDING) == new
-    assert stands(look, Stage.CURRENT) == stands(before, Stage.CURRENT)
+    state = labels.ask(lambda vault: vault.describe(labels.name))
+    assert stands(state, Stage.PENDING) == new
+    assert stands(state, Stage.CURRENT) == stands(before, Stage.CURRENT)
     assert labels.content(Stage.PENDING) == b"second"
     assert labels.content(Stage.CURRENT) == b"first"
 
@@ -147,17 +147,17 @@ def test_putting_the_same_again_changes_nothing(labels: Labels) -> None:
     assert labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
     labels.ask(lambda vault: vault.move(labels.name, PENDING, to=None, away_from=new))
     assert not labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
-    assert stands(labels.ask(lambda vault: vault.look(labels.name)), Stage.PENDING) is None
+    assert stands(labels.ask(lambda vault: vault.describe(labels.name)), Stage.PENDING) is None
 
 
 def test_promotion_moves_current_and_previous(labels: Labels) -> None:
     """AWSCURRENT moves to the pending version, and AWSPREVIOUS to what was current."""
-    old = stands(labels.ask(lambda vault: vault.look(labels.name)), Stage.CURRENT)
+    old = stands(labels.ask(lambda vault: vault.describe(labels.name)), Stage.CURRENT)
     new = VersionId(token())
     labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
     labels.ask(lambda vault: vault.move(labels.name, CURRENT, to=new, away_from=old))
-    look = labels.ask(lambda vault: vault.look(labels.name))
-    assert (stands(look, Stage.CURRENT), stands(look, Stage.PREVIOUS)) == (new, old)
+    state = labels.ask(lambda vault: vault.describe(labels.name))
+    assert (stands(state, Stage.CURRENT), stands(state, Stage.PREVIOUS)) == (new, old)
     assert labels.content(Stage.CURRENT) == b"second"
 
 
@@ -167,29 +167,29 @@ def test_a_label_that_is_elsewhere_does_not_move(labels: Labels, label: str) -> 
     first, second = VersionId(token()), VersionId(token())
     for version in (first, second):
         labels.ask(lambda vault, v=version: vault.put(labels.name, v, Secret(v), PENDING))  # type: ignore[misc]
-    before = labels.ask(lambda vault: vault.look(labels.name))
+    before = labels.ask(lambda vault: vault.describe(labels.name))
     for away_from in (first, None):
         with pytest.raises(Conflict):
             labels.ask(lambda vault, a=away_from: vault.move(labels.name, label, to=first, away_from=a))  # type: ignore[misc]
-    assert labels.ask(lambda vault: vault.look(labels.name)).stages == before.stages
+    assert labels.ask(lambda vault: vault.describe(labels.name)).stages == before.stages
 
 
 def test_moving_a_label_twice_is_a_conflict(labels: Labels) -> None:
     """A move that was done already is a conflict, and changes nothing: whoever lost the answer looks again."""
-    old = stands(labels.ask(lambda vault: vault.look(labels.name)), Stage.CURRENT)
+    old = stands(labels.ask(lambda vault: vault.describe(labels.name)), Stage.CURRENT)
     new = VersionId(token())
     labels.ask(lambda vault: vault.put(labels.name, new, Secret("second"), PENDING))
     labels.ask(lambda vault: vault.move(labels.name, CURRENT, to=new, away_from=old))
     with pytest.raises(Conflict):
         labels.ask(lambda vault: vault.move(labels.name, CURRENT, to=new, away_from=old))
-    assert stands(labels.ask(lambda vault: vault.look(labels.name)), Stage.CURRENT) == new
+    assert stands(labels.ask(lambda vault: vault.describe(labels.name)), Stage.CURRENT) == new
 
 
 def test_a_label_of_our_own_is_seen(labels: Labels) -> None:
     """Labels that AWS does not know are shown, on the version that has them."""
-    current = stands(labels.ask(lambda vault: vault.look(labels.name)), Stage.CURRENT)
+    current = stands(labels.ask(lambda vault: vault.describe(labels.name)), Stage.CURRENT)
     labels.ask(lambda vault: vault.move(labels.name, "KEEPSTEP", to=current, away_from=None))
-    assert labels.ask(lambda vault: vault.look(labels.name)).labels["KEEPSTEP"] == current
+    assert labels.ask(lambda vault: vault.describe(labels.name)).labels["KEEPSTEP"] == current
 
 
 def test_what_must_not_be_written_to_on_aws(aws: Labels) -> None:
@@ -198,13 +198,13 @@ def test_what_must_not_be_written_to_on_aws(aws: Labels) -> None:
     function = "arn:aws:lambda:us-east-1:123456789012:function:rotate"
     client.rotate_secret(SecretId=aws.name, RotationLambdaARN=function, RotateImmediately=False)
     with pytest.raises(Refused, match="rotated by Secrets Manager") as refusal:
-        aws.ask(lambda vault: vault.look(aws.name))
+        aws.ask(lambda vault: vault.describe(aws.name))
     assert "cancel-rotate-secret" in (refusal.value.hint or "")
     client.cancel_rotate_secret(SecretId=aws.name)
-    assert aws.ask(lambda vault: vault.look(aws.name)).stages
+    assert aws.ask(lambda vault: vault.describe(aws.name)).stages
     client.delete_secret(SecretId=aws.name)
     with pytest.raises(Refused, match="marked for deletion"):
-        aws.ask(lambda vault: vault.look(aws.name))
+        aws.ask(lambda vault: vault.describe(aws.name))
 
 
 def test_a_lost_answer_is_transient_and_the_write_is_there(aws: Labels) -> None:
@@ -213,7 +213,7 @@ def test_a_lost_answer_is_transient_and_the_write_is_there(aws: Labels) -> None:
     aws.server.fault("PutSecretValue", {"lose_reply": True})
     with pytest.raises(Transient):
         aws.ask(lambda vault: vault.put(aws.name, new, Secret("second"), PENDING))
-    assert stands(aws.ask(lambda vault: vault.look(aws.name)), Stage.PENDING) == new
+    assert stands(aws.ask(lambda vault: vault.describe(aws.name)), Stage.PENDING) == new
 
 
 def test_a_key_that_may_not_encrypt_is_named(aws: Labels) -> None:
@@ -228,12 +228,12 @@ def test_staging_adds_a_pending_version(revisions: Revisions) -> None:
     """A staged version is PENDING under its name; CURRENT stays."""
 
     async def work(vault: RevisedVault) -> SecretState:
-        await vault.stage(await vault.look(revisions.name), "rot-g2-abc", Secret("second"))
-        return await vault.look(revisions.name)
+        await vault.stage(await vault.describe(revisions.name), "rot-g2-abc", Secret("second"))
+        return await vault.describe(revisions.name)
 
-    look = revisions.ask(work)
-    assert set(look.stages) == {Stage.CURRENT, Stage.PENDING}
-    assert {version.name for version in look.versions if Stage.PENDING in version.stages} == {"rot-g2-abc"}
+    state = revisions.ask(work)
+    assert set(state.stages) == {Stage.CURRENT, Stage.PENDING}
+    assert {version.name for version in state.versions if Stage.PENDING in version.stages} == {"rot-g2-abc"}
     assert revisions.content(Stage.PENDING) == b"second"
     assert revisions.content(Stage.CURRENT) == b"first"
 
@@ -242,13 +242,13 @@ def test_promotion_moves_the_stages(revisions: Revisions) -> None:
     """The promoted version is CURRENT, the one before PREVIOUS, none PENDING; and it can be taken back."""
 
     async def work(vault: RevisedVault) -> list[SecretState]:
-        looks = [await vault.look(revisions.name)]
+        looks = [await vault.describe(revisions.name)]
         await vault.stage(looks[0], "two", Secret("second"))
-        looks.append(await vault.look(revisions.name))
+        looks.append(await vault.describe(revisions.name))
         await vault.promote(looks[1], looks[1].stages[Stage.PENDING])
-        looks.append(await vault.look(revisions.name))
+        looks.append(await vault.describe(revisions.name))
         await vault.promote(looks[2], looks[2].stages[Stage.PREVIOUS])
-        return [*looks, await vault.look(revisions.name)]
+        return [*looks, await vault.describe(revisions.name)]
 
     first, staged, promoted, back = revisions.ask(work)
     one, two = first.stages[Stage.CURRENT], staged.stages[Stage.PENDING]
@@ -260,14 +260,14 @@ def test_a_secret_that_changed_is_not_written_to(revisions: Revisions) -> None:
     """Staging and promoting what was looked at before somebody else's write are conflicts, and change nothing."""
 
     async def work(vault: RevisedVault) -> tuple[SecretState, SecretState]:
-        stale = await vault.look(revisions.name)
+        stale = await vault.describe(revisions.name)
         await vault.stage(stale, "theirs", Secret("theirs"))
-        before = await vault.look(revisions.name)
+        before = await vault.describe(revisions.name)
         with pytest.raises(Conflict):
             await vault.stage(stale, "mine", Secret("mine"))
         with pytest.raises(Conflict):
             await vault.promote(stale, before.stages[Stage.PENDING])
-        return before, await vault.look(revisions.name)
+        return before, await vault.describe(revisions.name)
 
     before, after = revisions.ask(work)
     assert (before.stages, len(before.versions)) == (after.stages, len(after.versions))
@@ -277,10 +277,10 @@ def test_a_name_is_taken_once(revisions: Revisions) -> None:
     """A version's name that is taken is a conflict, also for whoever looked just now."""
 
     async def work(vault: RevisedVault) -> None:
-        await vault.stage(await vault.look(revisions.name), "rot-g2-abc", Secret("second"))
-        look = await vault.look(revisions.name)
+        await vault.stage(await vault.describe(revisions.name), "rot-g2-abc", Secret("second"))
+        state = await vault.describe(revisions.name)
         with pytest.raises(Conflict, match="already exists"):
-            await vault.stage(look, "rot-g2-abc", Secret("third"))
+            await vault.stage(state, "rot-g2-abc", Secret("third"))
 
     revisions.ask(work)
     assert revisions.content(Stage.PENDING) == b"second"
@@ -292,23 +292,23 @@ def test_deprecated_versions_can_be_pruned(revisions: Revisions) -> None:
 
     async def work(vault: RevisedVault) -> SecretState:
         for name in ("two", "three"):
-            await vault.stage(await vault.look(revisions.name), name, Secret(name))
-        look = await vault.look(revisions.name)
-        [old] = [version.id for version in look.versions if version.is_deprecated]
-        await vault.prune(look, old, at)
-        return await vault.look(revisions.name)
+            await vault.stage(await vault.describe(revisions.name), name, Secret(name))
+        state = await vault.describe(revisions.name)
+        [old] = [version.id for version in state.versions if version.is_deprecated]
+        await vault.prune(state, old, at)
+        return await vault.describe(revisions.name)
 
-    look = revisions.ask(work)
-    [pruned] = [version for version in look.versions if version.deletion]
+    state = revisions.ask(work)
+    [pruned] = [version for version in state.versions if version.deletion]
     assert pruned.name == "two"
     assert pruned.deletion and abs(pruned.deletion - at) < timedelta(seconds=1)
 
 
 def test_a_cheap_look_knows_current_alone(oci: Revisions) -> None:
     """Without the versions a look costs one question, and says where CURRENT stands."""
-    look = oci.ask(lambda vault: vault.look(oci.name, versions=False))
-    assert dict(look.stages) == {Stage.CURRENT: "1"}
-    assert look.versions == ()
+    state = oci.ask(lambda vault: vault.describe(oci.name, versions=False))
+    assert dict(state.stages) == {Stage.CURRENT: "1"}
+    assert state.versions == ()
 
 
 def test_a_change_under_way_is_waited_for(oci: Revisions) -> None:
@@ -317,10 +317,10 @@ def test_a_change_under_way_is_waited_for(oci: Revisions) -> None:
     _configure(cloud, 700)
 
     async def work(vault: RevisedVault) -> SecretState:
-        await vault.stage(await vault.look(oci.name), "two", Secret("second"))
-        look = await vault.look(oci.name)
-        await vault.promote(look, look.stages[Stage.PENDING])
-        return await vault.look(oci.name)
+        await vault.stage(await vault.describe(oci.name), "two", Secret("second"))
+        state = await vault.describe(oci.name)
+        await vault.promote(state, state.stages[Stage.PENDING])
+        return await vault.describe(oci.name)
 
     try:
         assert oci.ask(work).stages[Stage.CURRENT] == "2"
@@ -343,7 +343,7 @@ def test_what_must_not_be_written_to_on_oci(oci: Revisions) -> None:
     details = writer._models.ScheduleSecretDeletionDetails()
     writer._client.schedule_secret_deletion(oci.name, details)
     with pytest.raises(Refused, match="pending deletion") as refusal:
-        oci.ask(lambda vault: vault.look(oci.name))
+        oci.ask(lambda vault: vault.describe(oci.name))
     assert "cancel-secret-deletion" in (refusal.value.hint or "")
 
 
@@ -354,9 +354,9 @@ def test_a_lost_answer_is_not_repeated(oci: Revisions) -> None:
 
     async def work(vault: RevisedVault) -> SecretState:
         with pytest.raises(Transient):
-            await vault.stage(await vault.look(oci.name), "rot-g2-abc", Secret("second"))
-        return await vault.look(oci.name)
+            await vault.stage(await vault.describe(oci.name), "rot-g2-abc", Secret("second"))
+        return await vault.describe(oci.name)
 
-    look = oci.ask(work)
-    assert look.versions[0].name == "rot-g2-abc"
-    assert len(look.versions) == 2
+    state = oci.ask(work)
+    assert state.versions[0].name == "rot-g2-abc"
+    assert len(state.versions) == 2

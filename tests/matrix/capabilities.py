@@ -404,7 +404,7 @@ def create(place: Place) -> str | None:
 
 @capability("wrong keys are refused")
 def wrong_secret(place: Place) -> str | None:
-    """Somebody without the right secret gets nothing, and is told what to check."""
+    """Somebody without the right secret gets nothing, and is notified what to check."""
     place.put({"a": b"1"})
     ran = place.sync(place.address, place.folder({}), AWS_SECRET_ACCESS_KEY="wrong")
     if ran.code == 0:

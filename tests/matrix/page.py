@@ -75,11 +75,11 @@ _TEXT = """\
 # Stores that keepstep works with
 
 Whole syncs, real servers, every capability on each: `make compatibility` runs them and writes this page. AWS S3 and
-OCI Object Storage themselves are not in the table, for they need an account; what keepstep sends and reads there is
-that of their API references, and `localcloud` is the part of both that comes with keepstep.
+OCI Object Storage themselves are not in the table, since they need an account; what keepstep sends to them and
+reads from them follows their API references, and `localcloud` is the part of both that comes with keepstep.
 
-No option has to be known beforehand. What a store lacks is found out once a run, gone round where that can be done,
-and said. What cannot be done is refused or reported as failed; nothing is lost for it.
+No option is needed. What a store lacks is detected once per run, worked around where possible, and reported. What
+cannot be done is refused or reported as failed; no data is lost.
 
 | store | version |
 |---|---|
@@ -96,12 +96,12 @@ and said. What cannot be done is refused or reported as failed; nothing is lost 
 Other stores, gateways and networks were simulated by a proxy that changes what a server answers. A sync through it,
 up and down and with `--delete`, was compared with its report.
 
-Everything arrives, and every report is right, with a store or network that does this:
+With these stores and networks everything arrives and every report is right:
 
 {usable}
 
-These cannot be worked with. The run fails, names the reason, deletes nothing that the source has, and says of no
-object that it arrived which did not:
+These are not supported. The run fails and names the reason, deletes nothing that the source has, and never reports
+an object as transferred that was not:
 
 {refused}
 """

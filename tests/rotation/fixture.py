@@ -193,7 +193,7 @@ class Scene:
         return payload is not None and all(lets_in(member, payload) for member in self.members)
 
     def toml(self, folder: Path, **more: str) -> Path:
-        """A keepstep.toml with this job, and its state beside it."""
+        """A keepstep.toml with this job, and its state next to it."""
         path = folder / "keepstep.toml"
         lines = [
             f'[state]\nurl = "sqlite:///{folder}/state/state.db"\n',

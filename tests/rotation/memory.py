@@ -19,7 +19,7 @@ from keepstep.databases.engines import Engine
 from keepstep.databases.interface import Database, Login, Session
 from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
-from keepstep.rotation.pace import Pace
+from keepstep.rotation.pace import RotationPace
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.tick import Tick
 from keepstep.rotation.wiring import Rotation
@@ -112,7 +112,7 @@ class MemoryScene:
             name="job",
             stores=Stores(labels, revisions, "aws", "oci", patience=-1),
             members=tuple(member_of(database, self.strategy, admin) for database in databases),
-            pace=Pace(interval=self.interval, grace=self.grace),
+            pace=RotationPace(interval=self.interval, grace=self.grace),
             strategy=self.strategy,
             append=self.append,
         )

@@ -282,7 +282,7 @@ def starts(setting: Setting) -> Iterator[World]:
         name, world = [(name, after) for number, name, after in steps(setting, world) if number == 0][-1]
         if name == "S0":
             return
-    raise AssertionError("a worker alone goes on for ever")
+    raise AssertionError("a worker alone goes on forever")
 
 
 def steps(setting: Setting, world: World) -> Iterator[tuple[int, str, World]]:

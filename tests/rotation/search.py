@@ -114,7 +114,7 @@ class Search:
         key, state = self._interner.world(alone)
         rows: set[tuple[Any, ...]] = set()
         seen: dict[Key, None] = {}
-        trouble = "goes on for ever"
+        trouble = "goes on forever"
         for _ in range(SOLO):
             if key in self._rests:
                 trouble = self._rests[key]
@@ -195,7 +195,7 @@ def _lost_pending(after: World, old: Store, new: Store) -> bool:
 
 
 def _is_unread(before: World, after: World) -> bool:
-    """A password reached a database that was not to be had from both stores."""
+    """A password reached a database that both stores did not hold."""
     for old, new in zip(before.bases, after.bases, strict=True):
         if old.users == new.users:
             continue

@@ -22,7 +22,7 @@ from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import is_pair, partner
 from keepstep.rotation.member import DatabaseMember
-from keepstep.rotation.pace import IN_USE, Pace, room_of
+from keepstep.rotation.pace import IN_USE, RotationPace, room_of
 from keepstep.rotation.passwords import fits, fresh_password
 from keepstep.rotation.tick import Tick
 from keepstep.secret import Secret
@@ -52,7 +52,7 @@ def test_f1_every_row_is_one_write() -> None:
 
 
 def test_f2_a_database_that_goes_away_in_between() -> None:
-    """F2: the other one has the new password already: PENDING is held, CURRENT works, and it is said since when."""
+    """F2: the other one has the new password already: PENDING is held, CURRENT works, and the time is reported."""
     scene = MemoryScene(Strategy.ROLLOVER)
     scene.members[1].away = Answer.UNREACHABLE
     heard = Silence()
@@ -196,15 +196,15 @@ def test_f10_versions_run_out() -> None:
     """F10: a full secret is pruned before it is rotated; where nothing may be pruned, it is known until when."""
     now = datetime.now(UTC)
     held = [VersionInfo(id=VersionId(str(n)), is_deprecated=n < IN_USE - 1) for n in range(IN_USE, 0, -1)]
-    look = SecretState(name="s", id="s", stages={}, versions=tuple(held))
-    assert (room_of(look).has_room, room_of(look).prunable) == (False, "1")
+    state = SecretState(name="s", id="s", stages={}, versions=tuple(held))
+    assert (room_of(state).has_room, room_of(state).prunable) == (False, "1")
     waiting = [
         VersionInfo(id=VersionId(str(n)), is_deprecated=True, deletion=now + timedelta(n)) for n in range(1, 30)
     ]
-    full = room_of(replace(look, versions=(*held, *waiting)))
+    full = room_of(replace(state, versions=(*held, *waiting)))
     assert (full.has_room, full.prunable, full.next) == (False, None, now + timedelta(1))
     few = tuple(VersionInfo(id=VersionId(str(n)), is_deprecated=n < 6) for n in range(7, 0, -1))
-    assert room_of(replace(look, versions=few)).prunable is None
+    assert room_of(replace(state, versions=few)).prunable is None
 
 
 def test_f10_pruned_and_paced(clouds: Clouds) -> None:
@@ -246,19 +246,19 @@ def test_f11_secrets_manager_takes_no_more_versions(clouds: Clouds) -> None:
 
 def test_f12_what_is_due_goes_by_the_vaults_times() -> None:
     """F12: nothing but due and grace looks at times, and both at those that the vaults give."""
-    pace = Pace(interval=timedelta(hours=24), grace=timedelta(hours=1))
+    pace = RotationPace(interval=timedelta(hours=24), grace=timedelta(hours=1))
     made = datetime(2026, 1, 1, tzinfo=UTC)
     assert not pace.is_due(made, made + timedelta(hours=23))
     assert pace.is_due(made, made + timedelta(hours=24))
     assert not pace.is_grace_over(made, made + timedelta(minutes=59))
-    assert Pace(interval=timedelta(minutes=20), grace=timedelta(hours=1)).is_grace_over(
+    assert RotationPace(interval=timedelta(minutes=20), grace=timedelta(hours=1)).is_grace_over(
         made, made + timedelta(minutes=20)
     )
 
 
 @pytest.mark.parametrize("cloud", ["aws", "oci"])
 def test_f13_a_secret_pending_deletion(clouds: Clouds, cloud: str) -> None:
-    """F13: refused with an exit code of its own, and never created anew."""
+    """F13: refused with an exit code of its own, and never created again."""
     scene = Scene(clouds, [member()])
     if cloud == "aws":
         clouds.sm.delete_secret(SecretId=scene.arn)
@@ -282,7 +282,7 @@ def test_f14_a_key_that_is_denied(clouds: Clouds, operation: str, code: str) -> 
 
 
 def test_f15_missing_or_forbidden(clouds: Clouds) -> None:
-    """F15: OCI's 404 is told as both that it can be, with the policy statement that would allow it."""
+    """F15: OCI's 404 is reported as both that it can be, with the policy statement that would allow it."""
     scene = Scene(clouds, [member()])
     scene.ocid = f"ocid1.vaultsecret.oc1.iad.{'b' * 60}"
     heard = Silence()

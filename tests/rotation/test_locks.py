@@ -241,12 +241,12 @@ def test_contended_is_said_when_another_worker_exists() -> None:
 class Unwilling(MemoryRevisions):
     """Refuses every change as if somebody had been faster."""
 
-    async def stage(self, look, version_name, content):  # type: ignore[no-untyped-def]
+    async def stage(self, state, version_name, content):  # type: ignore[no-untyped-def]
         raise Conflict("the secret has changed meanwhile")
 
 
 def test_a_conflict_with_nobody_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that is refused again and again though nothing changes is no contention."""
+    """A write that is refused again and again though nothing changes is not contention."""
     monkeypatch.setattr("keepstep.rotation.progress.PAUSE", 0.0)
     scene = MemoryScene(revisions=Unwilling())
     heard = Silence()
@@ -276,7 +276,7 @@ def test_never_the_one_that_locks(count: int, limit: int) -> None:
 
 
 def test_labels_hold_the_memory() -> None:
-    """What is written is read again; two writers add up; what makes no sense is passed over."""
+    """What is written is read again; two writers add up; what makes no sense is skipped."""
     one = failures.with_failure({}, "aaaaaa", "bbbbbb", NOW)
     two = failures.with_failure(one, "aaaaaa", "cccccc", NOW)
     label, other = failures.label_for(two), failures.label_for(one)

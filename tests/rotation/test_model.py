@@ -160,7 +160,7 @@ def test_the_memory_of_failures_is_needed() -> None:
 
 
 def test_a_policy_that_refuses_is_healed() -> None:
-    """D6: a database that does not take the first fresh password gets another one; pruning goes on beside it."""
+    """D6: a database that does not take the first fresh password gets another one; pruning goes on next to it."""
     strategy = ALTERNATING if FULL else SINGLE
     findings = explored(strategy, rotations=1, unfit=frozenset({0}), kept=0)
     check(findings, strategy)

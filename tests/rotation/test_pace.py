@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keepstep.rotation.pace import IN_USE, KEPT, PENDING_DELETION, Pace, room_of
+from keepstep.rotation.pace import IN_USE, KEPT, PENDING_DELETION, RotationPace, room_of
 from keepstep.vaults.interface import VersionId
 from keepstep.vaults.staging import SecretState, VersionInfo
 
@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 @pytest.mark.parametrize(("age", "expected"), [(24 * HOUR - SECOND, False), (24 * HOUR, True), (None, True)])
 def test_due(age: timedelta | None, expected: bool) -> None:
     """To the second at which the interval is over; a version without a time is old."""
-    pace = Pace(interval=24 * HOUR, grace=HOUR)
+    pace = RotationPace(interval=24 * HOUR, grace=HOUR)
     assert pace.is_due(NOW - age if age else None, NOW) is expected
 
 
@@ -34,7 +34,7 @@ def test_due(age: timedelta | None, expected: bool) -> None:
 )
 def test_grace(grace: timedelta, age: timedelta | None, expected: bool) -> None:
     """An old password works for the grace, and never longer than the interval."""
-    pace = Pace(interval=24 * HOUR, grace=grace)
+    pace = RotationPace(interval=24 * HOUR, grace=grace)
     assert pace.is_grace_over(NOW - age if age else None, NOW) is expected
 
 

@@ -47,7 +47,7 @@ def test_a_policy_is_met(policy: PasswordPolicy, username: str) -> None:
     [PasswordPolicy(shortest=31, longest=30), PasswordPolicy(longest=10, digits=6), PasswordPolicy(longest=8)],
 )
 def test_a_policy_that_nobody_can_meet(policy: PasswordPolicy) -> None:
-    """Demands that contradict each other are refused, not tried for ever."""
+    """Demands that contradict each other are refused, not tried forever."""
     with pytest.raises(Refused):
         fresh_password("app", policy)
 

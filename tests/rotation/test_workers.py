@@ -1,7 +1,7 @@
 """Several workers at once, on the real engine: any order of their calls, and deaths anywhere.
 
 The model (``test_model.py``) goes through every order of a small world; here the engine itself goes through many
-orders of its own calls, each drawn from a seed, so that a failure can be had again.
+orders of its own calls, each drawn from a seed, so that a failure can be reproduced.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from keepstep.databases.oracle import OracleDatabase, dsn_of
 from keepstep.databases.postgres import PostgresDatabase
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.member import DatabaseMember
-from keepstep.rotation.pace import Pace
+from keepstep.rotation.pace import RotationPace
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.wiring import Rotation
 from keepstep.secret import Secret
@@ -37,7 +37,9 @@ def wired(described: Described, stack: AsyncExitStack, identity: AwsIdentity | N
         name="job",
         stores=Stores(primary, secondary, described["arn"], described["ocid"]),
         members=tuple(_member(member, strategy) for member in described["members"]),
-        pace=Pace(interval=timedelta(seconds=described["interval"]), grace=timedelta(seconds=described["grace"])),
+        pace=RotationPace(
+            interval=timedelta(seconds=described["interval"]), grace=timedelta(seconds=described["grace"])
+        ),
         strategy=strategy,
     )
 

@@ -60,7 +60,7 @@ class Answer:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case. The length of the body is added, unless it is said here."""
+    """Names in lower case. The length of the body is added, unless it is reported here."""
     body: bytes = b""
     wire: AsyncIterator[bytes] | None = None
     """If there is one, these bytes go out instead of everything above, and then the connection ends."""

@@ -188,7 +188,7 @@ async def page_repeated(request: Request, send: Send) -> Answer:
 
 @mode(LIST)
 async def token_repeated(request: Request, send: Send) -> Answer:
-    """The second page's token is its own: whoever follows it reads that page for ever."""
+    """The second page's token is its own: a client that follows it reads that page forever."""
     answer = await Shelf().page(request, send)
     token = request.query.get("continuation-token")
     if not token:
@@ -307,7 +307,7 @@ def _each(pattern: str, replacement: str) -> Callable[[str], str]:
 
 _ENTITIES = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "boom" * 10}">' for n in range(9))
 _DOCUMENTS: dict[str, tuple[Callable[[str], str], str]] = {
-    "size-negative": (_first("<Size>.*?<", "<Size>-1<"), "A size that is no size."),
+    "size-negative": (_first("<Size>.*?<", "<Size>-1<"), "A size that is not a size."),
     "size-missing": (_first("<Size>.*?</Size>", ""), "An object without a size."),
     "size-huge": (_first("<Size>.*?<", f"<Size>{'9' * 5000}<"), "A number of five thousand digits."),
     "time-missing": (_first("<LastModified>.*?</LastModified>", ""), "An object without a time."),

@@ -46,7 +46,7 @@ _PAGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "oci-objects-missing": (lambda page: {}, "No objects and no word of them."),
     "oci-page-is-null": (lambda page: None, "null."),
     "oci-page-is-a-list": (lambda page: [], "A list."),
-    "oci-size-negative": (_first_with(size=-1), "A size that is no size."),
+    "oci-size-negative": (_first_with(size=-1), "A size that is not a size."),
     "oci-size-fraction": (_first_with(size=1.5), "Half a byte."),
     "oci-size-nan": (_first_with(size=float("nan")), "NaN, which JSON does not have."),
     "oci-size-text": (_first_with(size="12"), "A size as text."),

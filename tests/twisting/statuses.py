@@ -78,7 +78,7 @@ async def region_in_unknown_words(request: Request, send: Send) -> Answer:
 
 @mode()
 async def region_underscore(request: Request, send: Send) -> Answer:
-    """Its region has a name that none of AWS's has, and is told in the usual element."""
+    """Its region has a name that none of AWS's has, and is named in the usual element."""
     wanted = error(400, "AuthorizationHeaderMalformed", "wrong region")
     body = wanted.text.replace("</Error>", "<Region>garage_1</Region></Error>")
     return await _only_in(request, send, "garage_1", wanted.saying(body))

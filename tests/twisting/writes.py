@@ -212,7 +212,7 @@ async def refuses_unknown_headers_400(request: Request, send: Send) -> Answer:
 
 @mode("UploadPart", "oci:UploadPart")
 async def two_parts_only(request: Request, send: Send) -> Answer:
-    """The first two parts arrive; the others wait for ever."""
+    """The first two parts arrive; the others wait forever."""
     if request.seen > 2:
         await asyncio.Event().wait()
     answer = await send(request)
@@ -260,8 +260,8 @@ def _md5(text: str) -> str:
 
 
 _ETAGS: dict[str, tuple[Callable[[str], str], str]] = {
-    "etag-no-md5": (lambda tag: _md5("salt" + tag), "32 hex digits that are no MD5 (gateways that encrypt)."),
-    "etag-not-hex": (lambda tag: f"gen_{tag[:8]}~{len(tag)}.z", "Tags that are no numbers at all."),
+    "etag-no-md5": (lambda tag: _md5("salt" + tag), "32 hex digits that are not MD5 (gateways that encrypt)."),
+    "etag-not-hex": (lambda tag: f"gen_{tag[:8]}~{len(tag)}.z", "Tags that are not numbers at all."),
     "etag-upper-case": (lambda tag: tag.upper(), "The MD5 in capitals."),
     "etag-short": (lambda tag: tag[:16], "Sixteen hex digits (Azure's, some caches')."),
     "etag-odd": (lambda tag: tag[:31], "An odd number of hex digits."),

@@ -130,10 +130,10 @@ Ask = Callable[[Any], Awaitable[Any]]
 QUESTIONS: dict[str, tuple[Callable[[], Any], Ask, dict[str, Any]]] = {
     "OCI get": (lambda: OciVaultStages(OciIdentity()), lambda vault: vault.get(NAME), BUNDLE),
     "OCI versions": (lambda: OciVaultStages(OciIdentity()), lambda vault: vault.versions(NAME), BUNDLE),
-    "OCI look": (lambda: OciVaultStages(OciIdentity()), lambda vault: vault.look(NAME, versions=False), BUNDLE),
+    "OCI look": (lambda: OciVaultStages(OciIdentity()), lambda vault: vault.describe(NAME, versions=False), BUNDLE),
     "AWS get": (lambda: SecretsManagerStages(AwsIdentity()), lambda vault: vault.get("x"), AWS),
     "AWS versions": (lambda: SecretsManagerStages(AwsIdentity()), lambda vault: vault.versions("x"), AWS),
-    "AWS look": (lambda: SecretsManagerStages(AwsIdentity()), lambda vault: vault.look("x"), AWS),
+    "AWS look": (lambda: SecretsManagerStages(AwsIdentity()), lambda vault: vault.describe("x"), AWS),
     "SSM get": (lambda: ParameterStoreVault(AwsIdentity()), lambda vault: vault.get("x"), AWS),
     "SSM versions": (lambda: ParameterStoreVault(AwsIdentity()), lambda vault: vault.versions("x"), AWS),
 }

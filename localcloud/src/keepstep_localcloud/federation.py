@@ -2,7 +2,7 @@
 
 ``POST /v1/x509`` is what the SDK's ``X509FederationClient`` calls, ``/v1/authentication/refresh`` is what
 ``oci session refresh`` calls, and ``/resourcePrincipalSessionTokens`` is OKE's exchange for pods. The SDK calls
-that last one at https on port 12250 only; here it is served as plain http beside everything else.
+that last one at https on port 12250 only; here it is served as plain http next to everything else.
 """
 
 from __future__ import annotations

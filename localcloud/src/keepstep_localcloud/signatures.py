@@ -69,7 +69,7 @@ def parse(authorization: str) -> Signature:
 
 
 def required_headers(method: str, *, streams: bool) -> tuple[str, ...]:
-    """What this request must have signed, beside its date."""
+    """What this request must have signed, next to its date."""
     return WITH_BODY if method in ("POST", "PUT", "PATCH") and not streams else ALWAYS
 
 

@@ -24,7 +24,7 @@ class Adapter(Protocol):
         ...
 
     def start_tls(self, plain: socket.socket, endpoint: Endpoint) -> None:
-        """What is said before TLS begins. Blocks; raises :class:`Error` where the server speaks none."""
+        """The exchange before TLS begins. Blocks; raises :class:`Error` where the server does not support TLS."""
         ...
 
 

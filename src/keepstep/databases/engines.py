@@ -17,7 +17,7 @@ class EngineFacts:
     extra: str = ""
     """What ``pip install 'keepstep[…]'`` brings its driver, likewise."""
     port: int
-    """Where it listens when nothing else is said."""
+    """The default port."""
     two_passwords: str = ""
     """The strategy by which one user has two; empty where it has one."""
     locks_accounts: bool = True

@@ -22,7 +22,7 @@ from keepstep.secret import Secret
 
 
 class Answer(StrEnum):
-    """What a probe was told. Only the first two say anything about the password."""
+    """The outcome of a probe. Only the first two say anything about the password."""
 
     ACCEPT = "accept"
     """The password is right, also where the login went no further: no right to connect, too many connections."""
@@ -31,11 +31,11 @@ class Answer(StrEnum):
     EXPIRED = "expired"
     """The password is right, and too old: nobody gets in with it until it, or another one, is set."""
     LOCKED = "locked"
-    """The account lets nobody in, whatever the password."""
+    """The account accepts no login, whatever the password."""
     UNREACHABLE = "unreachable"
-    """Nobody answered, or not as a database that is up; also one too busy for another connection."""
+    """There was no answer, or none of a running database; also a server too busy for another connection."""
     TLS_ERROR = "tls-error"
-    """Whoever answered could not prove to be this server, or speaks no TLS."""
+    """The server could not prove its identity, or does not support TLS."""
     WITHHELD = "withheld"
     """Not asked, so that failed logins do not lock the account (see :mod:`keepstep.rotation.failures`)."""
 
@@ -69,7 +69,7 @@ class LoginProbe:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a preflight found in the way of a change."""
+    """An obstacle to a change that a preflight found."""
 
     what: str
     """In words for people, the user or the server named. It holds no password."""
@@ -193,7 +193,7 @@ class Session(Protocol):
         changed, when the server or this user's profile cannot keep two.
 
         Without ``keep_old`` the newest password is replaced, and a second one stays as it is. (Oracle keeps the
-        old one all the same where the user's profile has a rollover time and none is under way.)
+        old one anyway where the user's profile has a rollover time and none is under way.)
 
         Raises :class:`~keepstep.databases.errors.PasswordRefused`, :class:`~keepstep.errors.NotFound` when there
         is no such user, :class:`~keepstep.errors.Transient` for a change that did not happen and may be tried

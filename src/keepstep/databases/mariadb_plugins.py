@@ -60,7 +60,7 @@ class ParsecClient:
         self._connection = connection
 
     def authenticate(self, packet: Any) -> Any:
-        """The server's 32 bytes, then its salt, are answered with 32 of ours and a signature of both."""
+        """The server's 32 bytes, then its salt, are answered with 32 of the client's and a signature of both."""
         challenge = bytes(packet.read_all())[:32]
         self._connection.write_packet(b"")
         salted = bytes(self._connection._read_packet().get_all_data())

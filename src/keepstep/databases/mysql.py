@@ -29,7 +29,7 @@ _WHO = "SELECT CURRENT_USER(), @@proxy_user"
 
 
 class MysqlDatabase:
-    """One database of a server of either kind; which of them it is the server says itself."""
+    """One database of a MySQL or MariaDB server; the server tells which of the two it is."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.engine = endpoint.engine

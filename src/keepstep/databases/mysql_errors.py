@@ -60,7 +60,7 @@ _POLICY, _HISTORY = 1819, 3638
 
 
 def answer_of(name: str, username: str, exc: Exception) -> LoginProbe:
-    """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded."""
+    """The probe for a failed login. Raises :class:`ConfigError` when it could not have succeeded."""
     code, words = code_of(exc)
     user = account_of(username, "%")
     if code in _MISCONFIGURED:

@@ -58,7 +58,7 @@ def code_of(exc: BaseException) -> tuple[str, str]:
 
 
 def answer_of(name: str, username: str, exc: BaseException) -> LoginProbe:
-    """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
+    """The probe for a failed login. Raises :class:`ConfigError` when it could not have succeeded.
 
     The driver wraps what went wrong: the innermost error says most.
     """

@@ -44,7 +44,7 @@ _FIXES = {
 
 
 def answer_of(name: str, username: str, message: str) -> LoginProbe:
-    """What a login that failed was told. Raises :class:`ConfigError` when it could not have succeeded.
+    """The probe for a failed login. Raises :class:`ConfigError` when it could not have succeeded.
 
     A host with several addresses has a line for each that was tried.
     """

@@ -79,14 +79,14 @@ class Credential:
         self._stores = self._stores or self._parts.stores(self.job)
         return self._stores
 
-    async def _look(self, *, is_aws: bool) -> SecretState:
+    async def _describe(self, *, is_aws: bool) -> SecretState:
         stores = self.stores
-        return await (stores.look_again() if is_aws else stores.look_at_secondary())
+        return await (stores.describe_again() if is_aws else stores.describe_secondary())
 
     async def _writable(self, *, is_aws: bool) -> list[Check]:
         about = (self.job.aws_secret if is_aws else self.job.oci_secret) or ""
         try:
-            await self._look(is_aws=is_aws)
+            await self._describe(is_aws=is_aws)
         except Refused as error:
             name = "second-rotator" if "itself" in error.message else "writable"
             return [fail(name, about, error.message, error.hint)]
@@ -105,25 +105,25 @@ class Credential:
 
     async def _stage(self) -> Check:
         """Makes the current version current again, on the condition of a wrong ETag: it cannot have any effect."""
-        look = await self._look(is_aws=False)
+        state = await self._describe(is_aws=False)
         stores = self.stores
         try:
-            await stores.secondary.promote(replace(look, etag=_NOBODY), look.stages[Stage.CURRENT])
+            await stores.secondary.promote(replace(state, etag=_NOBODY), state.stages[Stage.CURRENT])
         except Conflict:
-            return ok("stage", look.name, "would accept a change (it refused only the wrong ETag)")
+            return ok("stage", state.name, "would accept a change (it refused only the wrong ETag)")
         fix = "keepstep doctor --probe-fencing OCID of a scratch secret; do not rotate until that passes"
-        return fail("stage", look.name, "accepted a change with a wrong ETag", fix)
+        return fail("stage", state.name, "accepted a change with a wrong ETag", fix)
 
     async def _policy(self) -> Check:
-        look = await self._look(is_aws=True)
+        state = await self._describe(is_aws=True)
         actions = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
         aws = self._context.assembly(self._job.settings).aws
-        return await simulated("policy", look.name, aws, [Grant(action, look.id) for action in actions])
+        return await simulated("policy", state.name, aws, [Grant(action, state.id) for action in actions])
 
     async def _same_user(self) -> Check:
         stores = self.stores
-        theirs = await self._look(is_aws=False)
-        ours = await self._look(is_aws=True)
+        theirs = await self._describe(is_aws=False)
+        ours = await self._describe(is_aws=True)
         a = (await stores.primary_content(ours.stages[Stage.CURRENT])).payload.credential
         o = (await stores.secondary_content(theirs.stages[Stage.CURRENT])).payload.credential
         about = self._job.name
@@ -139,31 +139,31 @@ class Credential:
         return ok("credential", about, f"{a.username}, generation {a.gen} on AWS and {o.gen} on OCI; {state}")
 
     async def _quota(self) -> Check:
-        look = await self._look(is_aws=False)
-        versions = await self.stores.secondary.versions(look.name)
-        deletions = [version.deletion for version in look.versions if version.deletion]
+        state = await self._describe(is_aws=False)
+        versions = await self.stores.secondary.versions(state.name)
+        deletions = [version.deletion for version in state.versions if version.deletion]
         made = [version.created for version in versions if version.created]
         now = self._context.clock.now()
-        found = forecast(len(look.versions) - len(deletions), deletions, self.job.interval, made, now)
-        room = room_of(look)
+        found = forecast(len(state.versions) - len(deletions), deletions, self.job.interval, made, now)
+        room = room_of(state)
         interval = f"{self._job.calls('interval')} = " + ("60" if self._job.variables else '"1h"')
         fix = f"no action needed: rotations are paced to fit the quota; {interval} or more avoids it"
         if not room.has_room and room.prunable is None:
             again = f"; a version is available again on {room.next:%Y-%m-%d %H:%M} UTC" if room.next else ""
-            return warn("quota", look.name, found.text + again, fix)
+            return warn("quota", state.name, found.text + again, fix)
         if found.ends:
-            return warn("quota", look.name, found.text, fix)
-        return ok("quota", look.name, found.text)
+            return warn("quota", state.name, found.text, fix)
+        return ok("quota", state.name, found.text)
 
     async def _guarded(self) -> tuple[Rotation, LockoutGuard, StagedCredential]:
         """Shares the record of failed logins with rotations: a login that fails here counts there too."""
         rotation = await self._rotation()
-        look = await self._look(is_aws=True)
-        version = look.stages[Stage.CURRENT]
+        state = await self._describe(is_aws=True)
+        version = state.stages[Stage.CURRENT]
         held = StagedCredential(version, (await self.stores.primary_content(version)).payload.credential)
         notes = Notes(self.stores)
         guard = LockoutGuard(rotation.members, self._context.clock, notes.write)
-        guard.remember(notes.read(look))
+        guard.remember(notes.read(state))
         return rotation, guard, held
 
     async def _logins(self) -> list[Check]:

@@ -56,11 +56,11 @@ async def _probe(context: ProbeContext, settings: CloudSettings, address: Secret
 
 
 async def _oci(vault: OciVaultStages, name: str) -> list[Check]:
-    before = await vault.look(name)
+    before = await vault.describe(name)
     version = f"keepstep-doctor-{secrets.token_hex(4)}"
     await vault.stage(before, version, _content())
     began = time.monotonic()
-    after = await vault.look(name)
+    after = await vault.describe(name)
     lag = await _until_seen(vault, name, after, began)
     return [
         await _refused(
@@ -73,9 +73,9 @@ async def _oci(vault: OciVaultStages, name: str) -> list[Check]:
     ]
 
 
-async def _until_seen(vault: OciVaultStages, name: str, look: SecretState, began: float) -> float:
+async def _until_seen(vault: OciVaultStages, name: str, state: SecretState, began: float) -> float:
     """Seconds until the retrieval plane returned the version that the management plane accepted."""
-    newest: VersionId = look.stages[Stage.PENDING]
+    newest: VersionId = state.stages[Stage.PENDING]
     while True:
         try:
             await vault.get(name, newest)
@@ -88,10 +88,10 @@ async def _aws(vault: SecretsManagerStages, name: str) -> list[Check]:
     version, label = str(uuid.uuid4()), "KEEPSTEP_DOCTOR"
     await vault.put(name, version, _content(), label)
     began = time.monotonic()
-    while version not in (look := await vault.look(name)).labels.values():
+    while version not in (state := await vault.describe(name)).labels.values():
         pass
     lag = time.monotonic() - began
-    elsewhere = look.stages[Stage.CURRENT]
+    elsewhere = state.stages[Stage.CURRENT]
     try:
         return [
             await _refused(

@@ -26,12 +26,12 @@ from keepstep.jobs.assembly import Assembly, needs_extra
 from keepstep.jobs.audit import places_of
 from keepstep.jobs.settings import credential_secret, secret_setting
 from keepstep.rotation.audit_trail import AppendEntry
-from keepstep.rotation.blob import Place
+from keepstep.rotation.blob import DatabaseAddress
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.credential import read_payload
 from keepstep.rotation.member import Admin, DatabaseMember
-from keepstep.rotation.pace import Pace
+from keepstep.rotation.pace import RotationPace
 from keepstep.rotation.settings import Called, as_key
 from keepstep.rotation.stores import Stores
 from keepstep.rotation.wiring import Rotation
@@ -76,7 +76,7 @@ class RotationAssembly:
             name=name,
             stores=stores,
             members=tuple(members),
-            pace=Pace(interval=job.interval, grace=job.grace),
+            pace=RotationPace(interval=job.interval, grace=job.grace),
             strategy=strategy,
             append=self._log(name, job.audit) if job.audit else None,
             username=job.username,
@@ -185,7 +185,9 @@ class RotationAssembly:
         self._stack.push_async_callback(store.close)
         return cast(Appendable, store)
 
-    def _connections(self, job: RotateJob, stores: Stores, places: tuple[Place, ...]) -> Connections | None:
+    def _connections(
+        self, job: RotateJob, stores: Stores, places: tuple[DatabaseAddress, ...]
+    ) -> Connections | None:
         blob = job.connection_blob
         if blob is None or not (blob.aws or blob.oci):
             return None
@@ -224,5 +226,9 @@ def _endpoint(member: Database) -> Endpoint:
     return Endpoint(engine, member.host, member.port or engine.facts.port, member.name, member.ca)
 
 
-def _place(member: Database) -> Place:
-    return Place(member.engine, dsn=member.dsn) if member.dsn else Place(member.engine, _endpoint(member))
+def _place(member: Database) -> DatabaseAddress:
+    return (
+        DatabaseAddress(member.engine, dsn=member.dsn)
+        if member.dsn
+        else DatabaseAddress(member.engine, _endpoint(member))
+    )

@@ -1,4 +1,4 @@
-"""Does what a row says to the stores: each of these is one write, compared with what was seen."""
+"""Carries out a row's act on the stores: each is one write, conditional on what was observed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the audit log hears of a tick: an intent before its first change, a result after its last.
+"""What a tick writes to the audit log: an intent before its first change, a result after its last.
 
 The intent fails closed: where it cannot be written nothing is changed. A result that could not be written, because
 the worker died or the log was away, is made up for: AWSPENDING stays on the new current version until it is.
@@ -22,7 +22,7 @@ AppendEntry = Callable[[str, Mapping[str, Any]], Awaitable[object]]
 
 @dataclass
 class AuditTrail:
-    """One tick's. ``append`` None: there is no log."""
+    """The trail of one tick. Without a log ``append`` is None."""
 
     append: AppendEntry | None
     databases: tuple[str, ...]

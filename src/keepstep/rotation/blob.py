@@ -26,7 +26,7 @@ _NAMESPACE = uuid.UUID("0c5d3f3a-6f0b-5b43-8a43-6d5c5f0a9be1")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatabaseAddress:
     """One database as clients reach it: an endpoint, or a dsn."""
 
     engine: Engine
@@ -34,7 +34,7 @@ class Place:
     dsn: str = ""
 
 
-def build(credential: Credential, places: Iterable[Place]) -> Secret:
+def build(credential: Credential, places: Iterable[DatabaseAddress]) -> Secret:
     """The blob's JSON; the same credential and databases always make the same bytes."""
     document = {
         "schema": SCHEMA,
@@ -58,7 +58,7 @@ async def keep_on_aws(vault: LabelledVault, name: str, wanted: Secret, confirm: 
     value = await vault.get(name)
     if value.content == wanted or (_gen_of(value.content) > _gen_of(wanted) and not await confirm()):
         return False
-    state = await vault.look(name)
+    state = await vault.describe(name)
     read = value.version.id
     if state.stages[Stage.CURRENT] != read:
         raise Conflict(f"{name} has changed meanwhile")
@@ -85,7 +85,7 @@ async def keep_on_oci(vault: RevisedVault, name: str, wanted: Secret, confirm: C
 
 
 async def _unchanged(vault: RevisedVault, name: str, current: VersionId) -> SecretState:
-    state = await vault.look(name)
+    state = await vault.describe(name)
     if state.stages[Stage.CURRENT] != current:
         raise Conflict(f"{name} has changed meanwhile")
     return state
@@ -100,7 +100,7 @@ def _gen_of(content: Secret) -> int:
     return gen if type(gen) is int else 0
 
 
-def _described(place: Place, credential: Credential) -> dict[str, Any]:
+def _described(place: DatabaseAddress, credential: Credential) -> dict[str, Any]:
     strings = adapter_of(place.engine).connection_strings(place.endpoint or place.dsn, credential.login)
     if place.endpoint is None:
         return {"engine": place.engine.value, "dsn": place.dsn, **strings}

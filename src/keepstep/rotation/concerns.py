@@ -1,4 +1,4 @@
-"""What somebody should know of, though the tick itself went as it should."""
+"""Concerns that people should know about although the tick succeeded."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def _window(
     since: datetime,
     now: datetime,
 ) -> datetime | None:
-    """When the old password dies, once half of its time is gone; None also where that cannot be had now."""
+    """When the old password dies, once half of its time is gone; None also where that cannot be read now."""
     try:
         account: Account | None = await look_at(number, member, guard, observation.primary.current)
     except Error:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from keepstep.errors import Conflict, Error
-from keepstep.rotation.blob import Confirm, Place, build, keep_on_aws, keep_on_oci
+from keepstep.rotation.blob import Confirm, DatabaseAddress, build, keep_on_aws, keep_on_oci
 from keepstep.rotation.credential import read_payload
 from keepstep.rotation.observe import Observation
 from keepstep.rotation.rows import StagedCredential
@@ -20,7 +20,7 @@ from keepstep.vaults.staging import LabelledVault, RevisedVault
 class Connections:
     """A blob in either cloud or in both."""
 
-    places: tuple[Place, ...]
+    places: tuple[DatabaseAddress, ...]
     primary: LabelledVault
     secondary: RevisedVault
     aws: str | None = None
@@ -53,7 +53,7 @@ class Connections:
         except Conflict:
             return None
         except Error as exc:
-            text = f"the connection blob {name} is behind: {exc.message}"
+            text = f"the connection blob {name} is out of date: {exc.message}"
             return Failure.of("update", Error(text, hint=exc.hint), target=name)
         return None
 

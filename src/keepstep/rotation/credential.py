@@ -3,7 +3,7 @@
     {"schema": 1, "gen": 7, "username": "app_a", "password": "…", "host": "db.example.com"}
 
 ``gen`` rises by one with every version that is staged; a secret without it, written by another tool, is of
-generation 0. Fields that are not ours are carried over from version to version, in each store its own.
+generation 0. Other fields are carried over from version to version, separately in each store.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read_payload(content: Secret, name: str) -> Payload:
     if schema != SCHEMA:
         raise ConfigError(f"{name}: its schema is not {SCHEMA}", hint="a newer keepstep wrote it: use that one")
     if type(gen) is not int or gen < 0:
-        raise ConfigError(f"{name}: gen is no whole number from 0")
+        raise ConfigError(f"{name}: gen is not a whole number from 0")
     username, password = (_text(fields, key, name) for key in ("username", "password"))
     return Payload(Credential(gen, username, Secret(password)), fields)
 

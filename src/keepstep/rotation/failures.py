@@ -131,7 +131,7 @@ def without(failures: Failures, account: str, login: str) -> Failures:
 
 
 def read(labels: Iterable[str]) -> Failures:
-    """Adds up what all writers noted. A label that makes no sense is passed over."""
+    """Adds up what all writers noted. A label that makes no sense is skipped."""
     found: dict[str, Failed] = {}
     for label in sorted(labels):
         if not label.startswith(PREFIX):

@@ -47,8 +47,8 @@ class Observation:
 
 async def observe_if_idle(stores: Stores) -> Observation | None:
     """Four calls that tell an idle credential: nothing pending, and both stores the same. Else None."""
-    secondary = await stores.look_at_secondary(versions=False)
-    primary = await stores.look_at_primary()
+    secondary = await stores.describe_secondary(versions=False)
+    primary = await stores.describe_primary()
     ours, theirs = primary.stages[Stage.CURRENT], secondary.stages[Stage.CURRENT]
     fetched, other = await asyncio.gather(
         stores.primary_content(ours), stores.secondary_content(theirs, refresh=True)
@@ -68,8 +68,8 @@ async def observe_if_idle(stores: Stores) -> Observation | None:
 
 async def observe(stores: Stores) -> Observation:
     """Everything. Raises :class:`Refused` for what X2 names, and what the vaults raise."""
-    secondary = await stores.look_at_secondary()
-    primary = await stores.look_at_primary()
+    secondary = await stores.describe_secondary()
+    primary = await stores.describe_primary()
     ours = {stage: await stores.primary_content(id_) for stage, id_ in _wanted(primary, stores.primary_name)}
     theirs = {
         stage: await stores.secondary_content(id_) for stage, id_ in _wanted(secondary, stores.secondary_name)

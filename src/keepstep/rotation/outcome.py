@@ -1,4 +1,4 @@
-"""What a tick did and how it ended, in the report and for the watcher: each thing that happened is said once."""
+"""Records what a tick did and how it ended, in the report and for the watcher, each event once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Action, Failure, Report
 
 
-class Watcher(Protocol):
-    """Hears of everything as it happens."""
+class RotationWatcher(Protocol):
+    """Receives every event as it happens."""
 
     def said(self, text: str) -> None: ...
     def did(self, action: Action) -> None: ...
@@ -29,7 +29,7 @@ class Watcher(Protocol):
 class Outcome:
     """One for a tick. Words for how it ended ("done", "refused", …) are those of the audit log."""
 
-    def __init__(self, rotation: Rotation, report: Report, watcher: Watcher) -> None:
+    def __init__(self, rotation: Rotation, report: Report, watcher: RotationWatcher) -> None:
         self._rotation = rotation
         self._report = report
         self._watcher = watcher

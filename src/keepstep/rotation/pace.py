@@ -11,13 +11,13 @@ from keepstep.vaults.staging import SecretState, VersionInfo
 IN_USE = 30
 """Versions in use that a secret may have ("Secret Versions")."""
 PENDING_DELETION = 28
-"""Versions that we let wait for their deletion; OCI takes 30."""
+"""Versions that may be pending deletion at a time; OCI allows 30."""
 KEPT = 5
 """Deprecated versions that are kept for people to look at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RotationPace:
     """How often to rotate."""
 
     interval: timedelta

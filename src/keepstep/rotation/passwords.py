@@ -6,11 +6,11 @@ that in common:
 
 * Autonomous Database: 12 to 30 characters, a capital, a small letter, a digit, no ``"``, no username
 * Oracle's strong verify functions: two characters of each kind
-* RDS: no ``/ " @`` and no blank, on Oracle no ``& '`` either; 41 characters at the most on MySQL
+* RDS: no ``/ " @`` and no blank, on Oracle no ``& '`` either; 41 characters at most on MySQL
 * MySQL's validate_password: a character of each kind, MEDIUM's and STRONG's; no username, forwards or backwards
 * URLs, JDBC strings, shells and configuration files: nothing that would have to be quoted
 
-What a server tells of its own rules is met beyond that.
+The rules that a server reports itself are met in addition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ANY = PasswordPolicy()
 
 
 def fresh_password(username: str, policy: PasswordPolicy = _ANY) -> Secret:
-    """One that nobody has had before and that meets ``policy``.
+    """A new random password that meets ``policy``.
 
     Raises :class:`Refused` when no password can, which is known before anything is staged.
     """
@@ -70,7 +70,7 @@ def _shape(policy: PasswordPolicy) -> tuple[int, tuple[int, int, int, int]]:
     longest = demand.longest if demand.longest is not None else max(LENGTH, needed)
     if needed > longest:
         raise Refused(
-            f"no password can meet the databases' rules: {needed} characters at least, {longest} at the most",
+            f"no password can meet the databases' rules: {needed} characters at least, {longest} at most",
             hint="relax the password policy of one of them",
         )
     return max(needed, min(LENGTH, longest)), counts

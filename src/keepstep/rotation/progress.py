@@ -1,6 +1,6 @@
-"""Keeps a tick from going round for ever: limits of conflicts, lost answers and refused passwords.
+"""Keeps a tick from looping forever: limits on conflicts, lost answers and refused passwords.
 
-Another worker shows in what it changed: a conflict after which both stores are as before is no contention, but a
+Another worker shows in what it changed: a conflict after which both stores are as before is not contention but a
 failure that is reported. No row is done twice in the same state.
 """
 
@@ -26,7 +26,7 @@ PAUSE = 0.5
 
 
 @dataclass
-class Progress:
+class TickProgress:
     """One tick's."""
 
     name: str
@@ -87,8 +87,8 @@ class Progress:
         self._unexplained += 1
         if self._unexplained > CONFLICTS:
             raise Error(
-                f"a write was refused as if somebody else had changed something, and nobody has: {conflict}",
-                hint="the next run tries again; if it stays so, somebody holds the secret or the account otherwise",
+                f"a write was refused as a conflict, although nothing has changed: {conflict}",
+                hint="the next run tries again; if that persists, another program holds the secret or the account",
             ) from conflict
         await asyncio.sleep(PAUSE * self._unexplained)
 

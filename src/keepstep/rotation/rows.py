@@ -256,7 +256,7 @@ class Decision:
 
     @property
     def needs_preflight(self) -> bool:
-        """A fresh password is staged: every database must be able to take it, or nothing is begun."""
+        """A fresh password is staged: every database must be able to take it, or nothing is started."""
         return self.act is Act.STAGE_A and self.what is None
 
     @property

@@ -56,26 +56,26 @@ class Stores:
     """Where each version stood when it was looked at last, for messages."""
     _expected: Callable[[SecretState], bool] = lambda state: True
 
-    async def look_at_secondary(self, *, versions: bool = True) -> SecretState:
+    async def describe_secondary(self, *, versions: bool = True) -> SecretState:
         self.calls.update(["GetSecret", *(["ListSecretVersions"] if versions else [])])
-        state = await retried(lambda: self.secondary.look(self.secondary_name, versions=versions))
+        state = await retried(lambda: self.secondary.describe(self.secondary_name, versions=versions))
         self._stages |= {(False, id_): stage for stage, id_ in state.stages.items()}
         return state
 
-    async def look_at_primary(self) -> SecretState:
-        """Once our own last write is to be seen in it, or half a minute later."""
+    async def describe_primary(self) -> SecretState:
+        """Returns once the last write is visible, or after half a minute."""
         deadline = time.monotonic() + self.patience
         while True:
-            state = await self.look_again()
+            state = await self.describe_again()
             if self._expected(state) or time.monotonic() > deadline:
                 self._expected = lambda state: True
                 return state
             await asyncio.sleep(_PAUSE)
 
-    async def look_again(self) -> SecretState:
+    async def describe_again(self) -> SecretState:
         """Just as it is now."""
         self.calls["DescribeSecret"] += 1
-        state = await retried(lambda: self.primary.look(self.primary_name))
+        state = await retried(lambda: self.primary.describe(self.primary_name))
         self._stages |= {(True, id_): stage for stage, id_ in state.stages.items()}
         return state
 

@@ -21,9 +21,9 @@ from keepstep.rotation.concerns import concerns
 from keepstep.rotation.lockout_guard import LockoutGuard
 from keepstep.rotation.notes import Notes
 from keepstep.rotation.observe import Observation, observe, observe_if_idle
-from keepstep.rotation.outcome import Outcome, Watcher, stop_of
+from keepstep.rotation.outcome import Outcome, RotationWatcher, stop_of
 from keepstep.rotation.preflight import check
-from keepstep.rotation.progress import Progress
+from keepstep.rotation.progress import TickProgress
 from keepstep.rotation.rows import Act, Decision
 from keepstep.rotation.wiring import Rotation
 from keepstep.runs.report import Report
@@ -40,7 +40,7 @@ class Tick:
         self,
         rotation: Rotation,
         report: Report,
-        watcher: Watcher,
+        watcher: RotationWatcher,
         *,
         is_forced: bool = False,
         is_plan: bool = False,
@@ -65,11 +65,11 @@ class Tick:
         self._chooser = Chooser(rotation, self._guard, self._notes, self._clock, is_forced=is_forced)
         self._writer = Writer(rotation.stores, alternates=rotation.alternates, now=self._clock.now)
         self._trail = AuditTrail(rotation.append, tuple(member.database.name for member in rotation.members))
-        self._progress = Progress(rotation.name)
+        self._progress = TickProgress(rotation.name)
         self._outcome = Outcome(rotation, report, watcher)
 
     async def run(self) -> Report:
-        """Raises only what nobody foresaw."""
+        """Raises only unexpected exceptions."""
         try:
             outcome = await self._to_the_end()
         except Error as exc:
@@ -193,7 +193,7 @@ class Tick:
         number, stages = decision.member, observation.primary_state.stages
 
         async def is_unchanged() -> bool:
-            state = await self._rotation.stores.look_again()
+            state = await self._rotation.stores.describe_again()
             self._guard.remember(self._notes.read(state))
             return all(state.stages.get(each) == stages.get(each) for each in (Stage.CURRENT, Stage.PENDING))
 
@@ -225,7 +225,7 @@ class Tick:
             self._outcome.failed(Error(f"the audit log has no result of this run: {exc}"))
 
     async def _follow_up(self, observation: Observation) -> None:
-        """The connection blobs, whose trouble is reported and stops nothing, and what somebody should know of."""
+        """Updates the connection blobs, whose failures are reported and stop nothing, and reports concerns."""
         rotation = self._rotation
         if rotation.connections:
             async for failure in rotation.connections.keep(observation):

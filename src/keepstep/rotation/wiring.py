@@ -8,7 +8,7 @@ from keepstep.rotation.audit_trail import AppendEntry
 from keepstep.rotation.changes import Strategy
 from keepstep.rotation.connections import Connections
 from keepstep.rotation.member import DatabaseMember
-from keepstep.rotation.pace import Pace
+from keepstep.rotation.pace import RotationPace
 from keepstep.rotation.stores import Stores
 
 
@@ -20,7 +20,7 @@ class Rotation:
     stores: Stores
     members: tuple[DatabaseMember, ...]
     """The strictest engine first."""
-    pace: Pace
+    pace: RotationPace
     strategy: Strategy = Strategy.SINGLE
     username: str | None = None
     """Secrets of another user are refused; None: any user is accepted."""

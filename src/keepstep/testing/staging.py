@@ -40,7 +40,7 @@ class MemoryLabels:
         held = set(self._labels(name).values())
         return [self._version(name, id_) for id_ in reversed(self.contents[name]) if id_ in held]
 
-    async def look(self, name: str) -> SecretState:
+    async def describe(self, name: str) -> SecretState:
         labels = dict(self._labels(name))
         stages = {stage: labels[f"AWS{stage}"] for stage in Stage if f"AWS{stage}" in labels}
         return SecretState(name=name, id=name, stages=stages, labels=labels, changed=self.changed[name])
@@ -104,7 +104,7 @@ class MemoryRevisions(MemoryVault):
         self._etags[name] = self._etags.get(name, 0) + 1
         return super().put(name, content, stage)
 
-    async def look(self, name: str, *, versions: bool = True) -> SecretState:
+    async def describe(self, name: str, *, versions: bool = True) -> SecretState:
         stored = tuple(self._stored(name, version) for version in await self.versions(name))
         stages = {stage: version.id for version in stored for stage in version.stages}
         return SecretState(
@@ -115,31 +115,31 @@ class MemoryRevisions(MemoryVault):
             versions=stored if versions else (),
         )
 
-    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
-        self._check(look)
-        names = self.names.setdefault(look.name, {})
+    async def stage(self, state: SecretState, version_name: str, content: Secret) -> None:
+        self._check(state)
+        names = self.names.setdefault(state.name, {})
         if version_name in names:
-            raise Conflict(f"{look.name}: the version's name already exists")
-        names[version_name] = int(self.put(look.name, content.reveal_bytes(), Stage.PENDING))
+            raise Conflict(f"{state.name}: the version's name already exists")
+        names[version_name] = int(self.put(state.name, content.reveal_bytes(), Stage.PENDING))
 
-    async def promote(self, look: SecretState, version: VersionId) -> None:
-        self._check(look)
-        stages = self._secrets[look.name].stages
+    async def promote(self, state: SecretState, version: VersionId) -> None:
+        self._check(state)
+        stages = self._secrets[state.name].stages
         if stages.get(Stage.PENDING) == int(version):
             del stages[Stage.PENDING]
         stages[Stage.PREVIOUS], stages[Stage.CURRENT] = stages[Stage.CURRENT], int(version)
 
-    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
-        self._check(look)
-        if not self._stored(look.name, await self._find(look.name, version)).is_deprecated:
-            raise Conflict(f"{look.name}: version {version} is not deprecated")
-        self.deletions.setdefault(look.name, {})[int(version)] = at
+    async def prune(self, state: SecretState, version: VersionId, at: datetime) -> None:
+        self._check(state)
+        if not self._stored(state.name, await self._find(state.name, version)).is_deprecated:
+            raise Conflict(f"{state.name}: version {version} is not deprecated")
+        self.deletions.setdefault(state.name, {})[int(version)] = at
 
-    def _check(self, look: SecretState) -> None:
+    def _check(self, state: SecretState) -> None:
         """Counts the change too."""
-        if look.etag != str(self._etags.get(look.name)):
-            raise Conflict(f"{look.name} has changed meanwhile")
-        self._etags[look.name] += 1
+        if state.etag != str(self._etags.get(state.name)):
+            raise Conflict(f"{state.name} has changed meanwhile")
+        self._etags[state.name] += 1
 
     async def _find(self, name: str, id_: VersionId) -> Version:
         return next(version for version in await self.versions(name) if version.id == id_)

@@ -19,7 +19,7 @@ from keepstep.vaults.staging import SecretState
 class SecretsManagerStages(SecretsManagerVault):
     """A :class:`~keepstep.vaults.staging.LabelledVault`."""
 
-    async def look(self, name: str) -> SecretState:
+    async def describe(self, name: str) -> SecretState:
         answer = await self._calls.call("DescribeSecret", name, region_of_arn(name), SecretId=name)
         _check_writable(answer, name)
         ids = answer.inner("VersionIdsToStages")

@@ -40,7 +40,7 @@ class OciVaultStages(OciVault):
         super().__init__(identity)
         self._managers: dict[str, OciService] = {}
 
-    async def look(self, name: str, *, versions: bool = True) -> SecretState:
+    async def describe(self, name: str, *, versions: bool = True) -> SecretState:
         secret, etag = await self._settled(name)
         _check_writable(secret, name)
         current = VersionId(str(secret.whole("currentVersionNumber")))
@@ -54,19 +54,19 @@ class OciVaultStages(OciVault):
             versions=stored,
         )
 
-    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
+    async def stage(self, state: SecretState, version_name: str, content: Secret) -> None:
         encoded = base64.b64encode(content.reveal_bytes()).decode()
         new = {"contentType": "BASE64", "content": encoded, "name": version_name, "stage": "PENDING"}
-        await self._change("UpdateSecret", "PUT", look, "", {"secretContent": new})
+        await self._change("UpdateSecret", "PUT", state, "", {"secretContent": new})
 
-    async def promote(self, look: SecretState, version: VersionId) -> None:
-        await self._change("UpdateSecret", "PUT", look, "", {"currentVersionNumber": int(version)})
+    async def promote(self, state: SecretState, version: VersionId) -> None:
+        await self._change("UpdateSecret", "PUT", state, "", {"currentVersionNumber": int(version)})
 
-    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
+    async def prune(self, state: SecretState, version: VersionId, at: datetime) -> None:
         below = f"/version/{version}/actions/scheduleDeletion"
         time_of_deletion = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self._change(
-            "ScheduleSecretVersionDeletion", "POST", look, below, {"timeOfDeletion": time_of_deletion}
+            "ScheduleSecretVersionDeletion", "POST", state, below, {"timeOfDeletion": time_of_deletion}
         )
 
     async def close(self) -> None:
@@ -97,14 +97,14 @@ class OciVaultStages(OciVault):
         return tuple(map(_stored, await every_page(ask, name)))
 
     async def _change(
-        self, operation: str, method: str, look: SecretState, below: str, document: dict[str, Any]
+        self, operation: str, method: str, state: SecretState, below: str, document: dict[str, Any]
     ) -> None:
         # A connection of its own: a kept one that the server closes is replaced, and the request sent again.
-        service = self._service_in(look.name)
+        service = self._service_in(state.name)
         try:
             body = json.dumps(document).encode()
-            headers = [("if-match", look.etag)]
-            await self._manage(service, operation, method, look.name, below, headers=headers, body=body)
+            headers = [("if-match", state.etag)]
+            await self._manage(service, operation, method, state.name, below, headers=headers, body=body)
         finally:
             await service.close()
 

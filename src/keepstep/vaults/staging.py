@@ -51,7 +51,7 @@ class SecretState:
 class LabelledVault(Vault, Protocol):
     """Secrets Manager's way. Errors as :class:`Vault`, and those named here."""
 
-    async def look(self, name: str) -> SecretState:
+    async def describe(self, name: str) -> SecretState:
         """One question. Raises :class:`~keepstep.errors.Refused` for a secret that must not be written to.
 
         That is one marked for deletion, a replica, or one that the vault itself rotates.
@@ -81,21 +81,21 @@ class RevisedVault(Vault, Protocol):
     Each raises :class:`~keepstep.errors.Conflict` for that, and for a version's name that is taken.
     """
 
-    async def look(self, name: str, *, versions: bool = True) -> SecretState:
+    async def describe(self, name: str, *, versions: bool = True) -> SecretState:
         """Waits for a change under way to settle. One question; ``versions`` costs another one at least.
 
         Without it only CURRENT is in ``stages``. Raises :class:`~keepstep.errors.Refused` as above.
         """
         ...
 
-    async def stage(self, look: SecretState, version_name: str, content: Secret) -> None:
+    async def stage(self, state: SecretState, version_name: str, content: Secret) -> None:
         """A new version on PENDING; the version that was there becomes deprecated."""
         ...
 
-    async def promote(self, look: SecretState, version: VersionId) -> None:
+    async def promote(self, state: SecretState, version: VersionId) -> None:
         """The version becomes CURRENT, and what was current PREVIOUS."""
         ...
 
-    async def prune(self, look: SecretState, version: VersionId, at: datetime) -> None:
+    async def prune(self, state: SecretState, version: VersionId, at: datetime) -> None:
         """A deprecated version will be deleted at that time, 1 to 30 days ahead."""
         ...

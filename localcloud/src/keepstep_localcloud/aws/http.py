@@ -80,7 +80,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is."""
+        """A client that went away is not news; anything else is."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError | ValueError):
             traceback.print_exc()
 

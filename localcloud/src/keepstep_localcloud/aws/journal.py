@@ -164,7 +164,7 @@ def _part(bucket: str, request: Request) -> Request:
 
 
 def _settle(subject: str, at: str) -> None:
-    """Makes what moto has just made anew the same as it was: a bucket's time, an upload's id."""
+    """Makes what moto has just made again the same as it was: a bucket's time, an upload's id."""
     kind, *names = subject.split("/")
     if kind == "bucket" and len(names) == 1:
         objects.find_bucket(names[0]).creation_date = datetime.fromisoformat(at)

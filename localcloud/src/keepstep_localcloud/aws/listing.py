@@ -64,7 +64,7 @@ def items(keys: Sequence[str], find: Find, wanted: Range) -> Iterator[Version | 
 
 
 def _past(keys: Sequence[str], common: str, start: int) -> int:
-    """The index of the first key behind all that start with ``common``."""
+    """The index of the first key after all that start with ``common``."""
     return bisect_left(keys, True, start, key=lambda key: key > common and not key.startswith(common))
 
 

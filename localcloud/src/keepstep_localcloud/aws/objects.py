@@ -36,7 +36,7 @@ def versions(bucket: str, key: str) -> list[Any]:
 
 
 def identity(version: Any) -> str:
-    """Differs when the body of a version may (only the version ``null`` is ever written anew)."""
+    """Differs when the body of a version may (only the version ``null`` is ever written again)."""
     return f"{getattr(version, 'etag', 'marker')} {version.last_modified.isoformat()}"
 
 
@@ -87,7 +87,7 @@ def part(bucket: str, upload: str, number: int) -> bytes:
 
 
 def rename_last_upload(bucket: str, upload: str) -> None:
-    """Gives the upload that was begun last the id that its client knows."""
+    """Gives the upload that was started last the id that its client knows."""
     uploads = find_bucket(bucket).multiparts
     begun = uploads.pop(next(reversed(uploads)))
     begun.id = upload

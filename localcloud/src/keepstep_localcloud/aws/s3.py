@@ -1,4 +1,4 @@
-"""S3: moto's objects behind a front that mends what moto gets wrong and asks it without Flask in between.
+"""S3: moto's objects behind a front that fixes what moto gets wrong and asks it without Flask in between.
 
 * listings are ours (:mod:`.listing`), digests checked (:mod:`.body`), keys are UTF-8 of at most 1024 bytes;
 * keys with line breaks reach moto, whose routes stop at them;

@@ -1,4 +1,4 @@
-"""The calls on single objects, and ListObjects and BatchDeleteObjects beside them."""
+"""The calls on single objects, and ListObjects and BatchDeleteObjects next to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored and given back beside an object's bytes: its headers, from a request or from a JSON body."""
+"""What is stored and given back besides an object's bytes: its headers, from a request or from a JSON body."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Retrieval:
 def selected(secret: Secret, query: Mapping[str, str]) -> Version:
     """The version that ``query`` names; CURRENT when it names none, the newest one of several DEPRECATED.
 
-    A version pending deletion cannot be had. Raises 400 ``InvalidParameter`` and 404 ``NotAuthorizedOrNotFound``.
+    A version pending deletion cannot be read. Raises 400 ``InvalidParameter`` and 404 ``NotAuthorizedOrNotFound``.
     """
     given = {name: query[name] for name in SELECTORS if name in query} or {"stage": "CURRENT"}
     if len(given) > 1:
