@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from keepstep import __version__
 from tests.deploy.images import REPOSITORY, UV_CACHE
 from tests.servers import program
 
 pytestmark = pytest.mark.long
 
-_LEFT_OUT = {"bench", "tests", "tools", ".ci"}
+_LEFT_OUT = {"bench", "tests", "tools", ".ci", "localcloud"}
 
 
 def uv(*words: str, cwd: Path = REPOSITORY) -> None:
@@ -50,7 +53,7 @@ def test_the_sdist_has_the_source_and_no_workshop(built: tuple[Path, Path]) -> N
         members = tar.getmembers()
     names = {member.name.partition("/")[2] for member in members if member.isfile()}
     assert tracked("src") | tracked("deploy") | tracked("docs") <= names
-    assert {"README.md", "LICENSE", "SECURITY.md", "pyproject.toml", "requirements.lock"} <= names
+    assert {"README.md", "LICENSE", "SECURITY.md", "pyproject.toml", "hatch_build.py", "requirements.lock"} <= names
     assert {name for name in names if name.split("/")[0] in _LEFT_OUT or name.endswith(".pyc")} == set()
     assert {(member.uid, member.uname) for member in members} <= {(0, ""), (0, "root")}
 
@@ -77,6 +80,86 @@ def test_what_lies_in_a_working_copy_is_not_shipped(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = {name for name in packed.namelist() if ".dist-info/" not in name}
     assert names == {name.removeprefix("src/") for name in tracked("src")}
+
+
+DEMO = re.compile(r"^Requires-Dist: (keepstep-localcloud.*); extra == 'demo'$", re.MULTILINE)
+
+
+def required(wheel: Path) -> list[str]:
+    """How the extra ``demo`` of a wheel names localcloud."""
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
+        return DEMO.findall(packed.read(name).decode())
+
+
+def test_a_release_requires_a_release(built: tuple[Path, Path]) -> None:
+    """Sdist and wheel name localcloud by its version, and no folder of the machine that built them."""
+    with tarfile.open(built[0]) as tar:
+        (name,) = (name for name in tar.getnames() if name.endswith("/PKG-INFO"))
+        about = tar.extractfile(name)
+        assert about
+        text = about.read().decode()
+    assert DEMO.findall(text) == required(built[1]) == [f"keepstep-localcloud=={__version__}"]
+    assert "file://" not in text
+
+
+@pytest.fixture(scope="module")
+def working_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone has."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in tracked("."):
+        if not name.startswith(("tests", "bench", "docs")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("editable", [[], ["--editable"]], ids=["copied", "editable"])
+@pytest.mark.parametrize("extra", ["demo", "all"])
+def test_pip_finds_localcloud_in_a_working_copy(working_copy: Path, extra: str, editable: list[str]) -> None:
+    """``pip install '.[demo]'`` in a clone takes localcloud from the clone, from no index."""
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    words += ["--no-build-isolation", "--dry-run", "--report", "-", *editable, f".[{extra}]"]
+    ran = subprocess.run(words, cwd=working_copy, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = {each["metadata"]["name"]: each["download_info"]["url"] for each in json.loads(ran.stdout)["install"]}
+    assert found == {
+        "keepstep": working_copy.as_uri(),
+        "keepstep-localcloud": (working_copy / "localcloud").as_uri(),
+    }
+
+
+def test_uv_finds_localcloud_in_a_working_copy(working_copy: Path) -> None:
+    """uv, which reads pyproject.toml itself, resolves the same: the folder, and what the folder requires."""
+    shutil.copy(working_copy / "requirements.lock", working_copy / "demo.lock")
+    uv("pip", "compile", "--quiet", "pyproject.toml", "--extra", "demo", "-o", "demo.lock", cwd=working_copy)
+    found = (working_copy / "demo.lock").read_text()
+    assert re.search(r"^-e \S*localcloud$", found, re.MULTILINE) and re.search(r"^moto==", found, re.MULTILINE)
+
+
+def test_without_the_folder_the_other_extras_install(working_copy: Path, tmp_path: Path) -> None:
+    """The image builds without localcloud: what it resolves needs neither the folder nor a build back end."""
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "requirements.lock"):
+        shutil.copy(working_copy / name, tmp_path / name)
+    uv("pip", "compile", "--quiet", "pyproject.toml", "--extra", "aws", "-o", "requirements.lock", cwd=tmp_path)
+    assert "localcloud" not in (tmp_path / "requirements.lock").read_text()
+
+
+def test_localclouds_own_packages(tmp_path: Path) -> None:
+    """Its wheel is built from its sdist; both have the whole package and its licence; the plugin is declared."""
+    words = ["--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(tmp_path)]
+    uv("build", *words, cwd=REPOSITORY / "localcloud")
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    wanted = {name.removeprefix("localcloud/") for name in tracked("localcloud")}
+    with tarfile.open(sdist) as tar:
+        assert wanted <= {name.partition("/")[2] for name in tar.getnames()}
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+        (declared,) = (name for name in names if name.endswith("/entry_points.txt"))
+        assert "[pytest11]\nkeepstep_localcloud = " in packed.read(declared).decode()
+    assert {name.removeprefix("src/") for name in wanted if name.startswith("src/")} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"keepstep_localcloud"}
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 
 def test_building_again_gives_the_same_bytes(built: tuple[Path, Path], tmp_path: Path) -> None:

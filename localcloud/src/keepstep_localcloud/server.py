@@ -34,6 +34,8 @@ class LocalCloud:
         self.directory = Path(self._temporary.name) if self._temporary else Path(directory or "").absolute()
         self._options = [*options, *([] if aws else ["--no-aws"])]
         self._process: subprocess.Popen[str] | None = None
+        self.has_faults = False
+        """Whether :meth:`fault` was called since it started, and :meth:`clear_faults` was not."""
 
     def start(self) -> Self:
         """Returns when it serves. Raises :class:`ConfigError` with what it said when it does not."""
@@ -58,6 +60,7 @@ class LocalCloud:
 
     def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
+        self.has_faults = False
         if process is None:
             return 0
         with process:
@@ -112,10 +115,12 @@ class LocalCloud:
     def fault(self, operation: str, *, after: int = 0, times: int | None = 1, match: str = "", **do: Any) -> None:
         """Asks for a fault: ``cloud.fault("ListObjects", after=1, status=500)``."""
         fault = {"operation": operation, "after": after, "times": times, "match": match, "do": do}
+        self.has_faults = True
         self._faults("POST", fault)
 
     def clear_faults(self) -> None:
         self._faults("DELETE")
+        self.has_faults = False
 
     @contextmanager
     def policy(self, *statements: str) -> Iterator[None]:

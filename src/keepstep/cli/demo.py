@@ -11,12 +11,15 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keepstep.cli.options import Command
 from keepstep.errors import ConfigError, Error
+
+if TYPE_CHECKING:
+    from keepstep_localcloud.server import LocalCloud
 
 DAYS = 31
 BUCKET = "finops"
@@ -38,28 +41,17 @@ def command(folder: Path | None) -> None:
     folder = _emptied((folder or _default_folder()).absolute())
     reports = folder / "reports"
     try:
-        from keepstep_localcloud.focus import write_reports
-        from keepstep_localcloud.server import LocalCloud
+        from keepstep_localcloud import errors, server
     except ImportError as exc:
         raise ConfigError(f"the demo needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
     reports.mkdir()
     started = time.monotonic()
     _tell(f"a local OCI and a local AWS start on loopback, kept in {folder}")
-    with LocalCloud(folder, "--bling", str(reports), aws=True) as cloud:
-        demo = _Demo(cloud.env, f"oci://{cloud.tenancy}@bling/", f"s3://{BUCKET}/oci/")
-        now = datetime.now(UTC)
-        day = timedelta(days=1)
-        count = write_reports(reports, tenancy=cloud.tenancy, end=now - day, days=DAYS)
-        _tell(f"Oracle has put {count} cost reports of {DAYS} days into the bling namespace (generated, FOCUS 1.0)")
-        demo.make_bucket()
-        demo.wait_for(count)
-        demo.sync("they travel to S3:")
-        demo.sync_again("a second run finds everything in step, and moves nothing:")
-        more = write_reports(reports, tenancy=cloud.tenancy, end=now, days=1)
-        _tell(f"a day later there are {more} more reports")
-        demo.wait_for(count + more)
-        demo.sync_again("only they travel:")
-        demo.show()
+    try:
+        with server.LocalCloud(folder, "--bling", str(reports), aws=True) as cloud:
+            demo = _play(cloud, reports)
+    except errors.ConfigError as exc:
+        raise ConfigError(str(exc), hint=exc.hint) from exc
     _tell(f"done in {time.monotonic() - started:.0f} s. Where to look next:")
     click.echo(_NEXT.format(folder=folder, source=demo.source, target=demo.target))
 
@@ -140,6 +132,27 @@ class _Demo:
         """Nothing of the user's own clouds: the demo must not touch them."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OCI_"))}
         return kept | self.variables
+
+
+def _play(cloud: LocalCloud, reports: Path) -> _Demo:
+    """The whole journey; the clouds serve, and nothing is in them yet."""
+    from keepstep_localcloud.focus import write_reports
+
+    demo = _Demo(cloud.env, f"oci://{cloud.tenancy}@bling/", f"s3://{BUCKET}/oci/")
+    now = datetime.now(UTC)
+    day = timedelta(days=1)
+    count = write_reports(reports, tenancy=cloud.tenancy, end=now - day, days=DAYS)
+    _tell(f"Oracle has put {count} cost reports of {DAYS} days into the bling namespace (generated, FOCUS 1.0)")
+    demo.make_bucket()
+    demo.wait_for(count)
+    demo.sync("they travel to S3:")
+    demo.sync_again("a second run finds everything in step, and moves nothing:")
+    more = write_reports(reports, tenancy=cloud.tenancy, end=now, days=1)
+    _tell(f"a day later there are {more} more reports")
+    demo.wait_for(count + more)
+    demo.sync_again("only they travel:")
+    demo.show()
+    return demo
 
 
 def _emptied(folder: Path) -> Path:

@@ -46,7 +46,7 @@ class LocalAws:
         try:
             self._serve(host, port)
         except ImportError as exc:
-            raise ConfigError(f"the local AWS needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
+            raise ConfigError(f"the local AWS needs {exc.name}", hint="pip install keepstep-localcloud") from exc
         finally:
             if not self._server:
                 self.stop()
