@@ -92,6 +92,16 @@ def test_stdout_has_the_file_alone(folder: Path) -> None:
     assert os.listdir(folder) == []
 
 
+def test_json_says_what_was_done(folder: Path) -> None:
+    """One document; --config names the file as everywhere else."""
+    ran = keepstep("--config", "other.toml", "init", "--json", "--from-tfvars", str(SEED))
+    assert (ran.code, ran.err) == (0, "") and os.listdir(folder) == ["other.toml"]
+    found = ran.report
+    assert (found["version"], found["kind"], found["path"]) == (1, "init", "other.toml")
+    assert found["jobs"] == [{"name": "cost-reports", "kind": "sync"}]
+    assert len(found["left_to_do"]) == 3 and len(found["ignored"]) == 4
+
+
 def test_doctor_says_what_is_left(folder: Path) -> None:
     """The profiles that the file names are not there yet: it says which, and how to make them."""
     assert keepstep("init", "--from-tfvars", str(SEED)).code == 0
@@ -131,6 +141,8 @@ def test_rclone_becomes_jobs(folder: Path) -> None:
         ([], 2, "there is no terminal to ask questions at"),
         (["--from-env"], 5, "no variable of the sync container or of the rotation worker is set"),
         (["--from-env", "--from-map", "m"], 2, "--from-env and --from-map: a file has one origin"),
+        (["--from-rclone", "m", "--sync", "a:b", "--quiet"], 2, "--sync needs two values"),
+        (["--from-env", "--json", "--output", "-"], 2, "--json and --output - both want stdout"),
         (["--sync", "a", "b"], 2, "--sync belongs to --from-rclone"),
         (["--from-map", "absent"], 5, "there is no map file absent"),
         (["--from-tfvars", "absent"], 5, "cannot read absent"),

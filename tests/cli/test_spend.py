@@ -17,6 +17,7 @@ from rich.cells import cell_len
 
 from keepstep.focus.reports import engine
 from keepstep_localcloud.focus import write_reports
+from tests.cli.conftest import MainJob
 from tests.cli.inprocess import keepstep
 from tests.servers import Aws
 
@@ -238,6 +239,14 @@ def test_jobs_of_cost_reports_are_found(tmp_path: Path, oci: Path, moto: Aws) ->
         "--config", str(config), "spend", "reports", "aws", f"s3://{bucket}/", *NOVEMBER, "--json", env=moto.env
     )
     assert [source["reports"] for source in ran.report["sources"]] == [3, 1, 0]
+
+
+def test_oracle_s_own_bucket_can_be_read(main_job: MainJob) -> None:
+    """Without any copy: the reports where Oracle puts them."""
+    ran = main_job.keepstep("spend", main_job.source, "--by", "cloud", "--json", "--from", "2020-01-01")
+    assert ran.code == 0, ran.err
+    assert ran.report["sources"][0]["reports"] == main_job.reports
+    assert [row["cloud"] for row in ran.report["rows"]] == ["oci"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command
+from keepstep.cli.options import Command, global_options, merge_globals
 from keepstep.config import Config, load
 from keepstep.drafts.draft import Draft
 from keepstep.errors import ConfigError, Error, Misuse, Refused, unwritable
@@ -20,6 +21,7 @@ from keepstep.text import printable
 
 _SOURCES = ("from_env", "from_map", "from_tfvars", "from_rclone")
 _FILE = click.Path(path_type=Path)
+_DEFAULT = "keepstep.toml"
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,12 +41,8 @@ _FILE = click.Path(path_type=Path)
     metavar="SOURCE TARGET",
     help="With --from-rclone: a job for these places, as for rclone (remote:bucket/path). May be given again.",
 )
-@click.option(
-    "--output",
-    default="keepstep.toml",
-    metavar="FILE",
-    help="Where it goes; - for stdout. [default: ./keepstep.toml]",
-)
+@click.option("--output", metavar="FILE", help="Where it goes, ./keepstep.toml by default; - is stdout.")
+@global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Writes a keepstep.toml with comments, from answers at a terminal or from what another tool was set up with.
@@ -52,6 +50,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     No secret is copied into it, and a file that exists is never overwritten. What it writes passes keepstep config
     check; keepstep doctor then says what is left to do.
     """
+    options = merge_globals(ctx, options)
     given = [name for name in _SOURCES if options[name]]
     if len(given) > 1:
         words = " and ".join("--" + name.replace("_", "-") for name in given)
@@ -60,7 +59,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         )
     if options["syncs"] and not options["from_rclone"]:
         raise Misuse("--sync belongs to --from-rclone", hint="without it, see the questions: keepstep init")
-    output = options["output"]
+    if any(word.startswith("-") for sync in options["syncs"] for word in sync):
+        raise Misuse("--sync needs two values, a source and a target", hint="write it as remote:bucket/path")
+    output = options["output"] or options["config"] or (ctx.find_root().obj or {}).get("config") or _DEFAULT
+    if output == "-" and options["as_json"]:
+        raise Misuse("--json and --output - both want stdout", hint="leave one of them out")
     if output != "-":
         _check_absent(Path(output))
     draft = _draft(given, options)
@@ -70,8 +73,22 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         click.echo(text, nl=False)
     else:
         _write(Path(output), text)
-    if not (ctx.find_root().obj or {}).get("quiet"):
+    if options["as_json"]:
+        click.echo(json.dumps(_document(draft, config, output), indent=1))
+    elif not options["quiet"]:
         _tell(draft, config, output)
+
+
+def _document(draft: Draft, config: Config, output: str) -> dict[str, Any]:
+    jobs = [{"name": name, "kind": job.kind} for name, job in config.job.items()]
+    return {
+        "version": 1,
+        "kind": "init",
+        "path": output,
+        "jobs": jobs,
+        "left_to_do": draft.steps,
+        "ignored": draft.ignored,
+    }
 
 
 def _draft(given: Sequence[str], options: dict[str, Any]) -> Draft:
@@ -202,5 +219,5 @@ def _tell(draft: Draft, config: Config, output: str) -> None:
         click.echo("left to do:", err=to_stderr)
     for step in draft.steps:
         click.echo(f"  - {printable(step)}", err=to_stderr)
-    where = "" if output == "keepstep.toml" else f" --config {'FILE' if to_stderr else output}"
+    where = "" if output == _DEFAULT else f" --config {'FILE' if to_stderr else output}"
     click.echo(printable(f"next: keepstep doctor{where}   says what is missing"), err=to_stderr)
