@@ -81,7 +81,14 @@ class Images:
             "--timestamp",
             "315532800",
         ]
-        command += ["--no-cache" if again else "--layers", "--file", str(CONTAINERFILE), "--target", target]
+        command += [
+            "--layers",
+            *(["--no-cache"] if again else []),
+            "--file",
+            str(CONTAINERFILE),
+            "--target",
+            target,
+        ]
         command += ["--tag", tag, "--build-arg", f"BASE={base}", "--build-arg", "VERSION=1", *self._visible()]
         command += ["--build-arg", f"EXTRAS={extras}"] if extras else []
         made = self._call([*command, str(self.context)], 1500)

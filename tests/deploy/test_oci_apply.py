@@ -164,6 +164,14 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
         yield tool
 
 
+def test_the_first_plan_of_cost_reports(reports: Terraform) -> None:
+    """The module is valid, and step 1 would make the keys, the right and the bucket, and no machine."""
+    plan = planned(reports)
+    assert set(map(tuple, plan.values())) == {("create",)}
+    assert {"oci_kms_key.this", "oci_identity_policy.boot_volume", "aws_s3_bucket.reports[0]"} <= set(plan)
+    assert not [address for address in plan if address.startswith("oci_core_instance.")]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_cost_reports_in_two_steps(reports: Terraform) -> None:
@@ -182,7 +190,6 @@ def test_cost_reports_in_two_steps(reports: Terraform) -> None:
         "schedule": "17 * * * *",
         "include": "*",
         "alert_urls": ["mailtos://user:word@smtp.example.com:2525?to=ops@example.com"],
-        "alert_email_address": "",
         "log_file": "/var/log/rclone-sync.log",
     }
     give(reports, region=AWAY, **changes)

@@ -127,7 +127,6 @@ resource "oci_core_subnet" "this" {
 }
 
 resource "oci_bastion_bastion" "this" {
-  freeform_tags                = var.tags
   count                        = length(var.bastion_client_cidrs) > 0 ? 1 : 0
   bastion_type                 = "STANDARD"
   compartment_id               = local.compartment
