@@ -1,4 +1,4 @@
-"""Who we are on AWS, for as long as a run takes."""
+"""The identity on AWS for the time of a run."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ class AwsConfig:
         return f"{host}{url.path.rstrip('/')} as {who}"
 
     def s3_endpoint(self, bucket: str, region: str | None = None) -> S3Endpoint:
-        """Where ``bucket`` is. ``region`` is the bucket's own, when it is known; else ours, else us-east-1."""
+        """Where ``bucket`` is. ``region`` is the bucket's own, when it is known; else the configured one, else
+        us-east-1."""
         return s3_endpoint(bucket, self._s3_facts(region or self.region or "us-east-1"))
 
     def _s3_facts(self, region: str) -> S3Facts:

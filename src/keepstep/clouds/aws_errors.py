@@ -1,4 +1,4 @@
-"""What goes wrong on the way to AWS credentials, in our words, each with what to do next."""
+"""Translates errors on the way to AWS credentials, each with the next step."""
 
 from __future__ import annotations
 

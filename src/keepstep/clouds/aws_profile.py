@@ -19,7 +19,7 @@ _SETTINGS = frozenset(
     " use_dualstack_endpoint cli_pager cli_timestamp_format cli_binary_format retry_mode max_attempts"
     " defaults_mode sts_regional_endpoints parameter_validation".split()
 )
-"""What a profile may say next to keys without any bearing on who we are."""
+"""What a profile may hold besides keys without any effect on the identity."""
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 

@@ -1,4 +1,4 @@
-"""The proxy that the environment asks for, between us and an origin: one reading of it for every client.
+"""The proxy that the environment configures for an origin: one reading of it for every client.
 
 As curl reads it (``curl(1)``, "ENVIRONMENT"), with what users of Go's and Python's clients expect next to: ports in
 NO_PROXY. One difference: metadata services, which hand out credentials, and this machine itself are never asked
@@ -38,7 +38,7 @@ class Proxy:
     host: str
     port: int
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-    """Who we are to it."""
+    """The credentials for the proxy."""
 
 
 def proxy_for(scheme: str, netloc: str) -> Proxy | None:

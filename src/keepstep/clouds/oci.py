@@ -1,4 +1,4 @@
-"""Who we are on OCI, for as long as a run takes."""
+"""The identity on OCI for the time of a run."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class OciService:
         return self._pool
 
     def _learn_time(self, response: Response) -> bool:
-        """True when our clock was too far off; the server's is used from now on."""
+        """True when the local clock was too far off; the server's is used from now on."""
         skew = skew_of(response.headers.get("date", ""))
         if skew is None or abs(skew - self._skew) < _TOLERANCE:
             return False

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
 _LONGEST_WISH = 60.0
-"""Seconds that we wait at most because the server asks for it."""
+"""Maximum seconds to wait because the server asks for it."""
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 528)})
 """Statuses of faults that pass (RFC 9110, 8470, 6585); those from 520 are what proxies in front of a store say."""
 _LONGEST_SENSE = 86400.0

@@ -1,4 +1,5 @@
-"""An Oracle wallet, read in memory: from it come the authorities to trust, who we are, and the names of services.
+"""An Oracle wallet, read in memory: from it come the authorities to trust, the client's certificate, and the names
+of services.
 
 The zip that ADB hands out holds ``ewallet.pem`` (or ``ewallet.p12``) and ``tnsnames.ora``; a PEM file alone is a
 wallet too. Nothing of it is ever written to a disk: OpenSSL, which reads keys from files only, is given a file in
@@ -51,7 +52,8 @@ class Wallet:
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
     def trust(self) -> ssl.SSLContext:
-        """TLS that trusts the wallet's authorities alone, and says who we are. Raises :class:`ConfigError`."""
+        """TLS that trusts the wallet's authorities alone, and presents the client's certificate. Raises
+        :class:`ConfigError`."""
         authorities = [each for each in self.certificates if _is_authority(each)]
         if not authorities:
             raise ConfigError("the wallet names no authority whose certificates could be trusted", hint=_HINT)

@@ -44,7 +44,7 @@ class Comparison:
         journal: SyncJournal | None = None,
         part_size_for: Callable[[int], int],
     ) -> None:
-        """``part_size_for`` tells in parts of which size an object of so many bytes would have come from us."""
+        """``part_size_for`` gives the part size that keepstep would have used for an object of so many bytes."""
         self.budget = budget
         self.observer = observer
         self.bandwidth = bandwidth

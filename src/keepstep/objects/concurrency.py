@@ -123,7 +123,7 @@ class Concurrency:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (rank, next(self._arrivals), future))
         try:
-            await future  # anybody who wakes us has counted us in: nobody can come in between
+            await future  # the waker has counted this waiter in, so no other can come in between
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self.leave()

@@ -41,7 +41,7 @@ class LocalSource:
     def __init__(self, workers: Workers, path: str, limit: int, *, folder: int | None = None) -> None:
         self._workers = workers
         self._path = path
-        # O_NONBLOCK: a named pipe that took the file's place must not hold us.
+        # O_NONBLOCK: a named pipe that took the file's place must not block the run.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
         if folder is None:
             self._descriptor = os.open(path, flags)

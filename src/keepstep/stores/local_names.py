@@ -6,7 +6,7 @@ part of a key                         name
 empty (``a//b``, ``a/``, ``/a``)      ``%``
 ``.`` and ``..``                      ``%2E`` and ``%2E%2E``
 ``%`` and NUL within                  ``%25`` and ``%00``
-like one of our unfinished files      ``%2Ekeepstep-….part``
+like an unfinished file of keepstep   ``%2Ekeepstep-….part``
 everything else                       itself
 ====================================  ===========================
 

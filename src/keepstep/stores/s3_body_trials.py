@@ -136,7 +136,7 @@ class BodyTrials:
         contents: bytes,
         query: Sequence[HeaderPair] = (),
     ) -> _Verdict:
-        """Sends our body with the checksum of ``contents``."""
+        """Sends the test body with the checksum of ``contents``."""
         headers = [(f"x-amz-checksum-{algorithm.lower()}", checksum(algorithm)(contents))] if algorithm else []
         response = await self._client.ask(
             operation, "PUT", key, query=query, headers=headers, body=_BODY, digest=digest

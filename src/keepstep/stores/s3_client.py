@@ -195,7 +195,7 @@ class S3Client:
                     self._renewed = await self.identity.refresh(credentials)
                     return True
             case "set the clock":
-                # A clock that cannot be right is not taken over; our own is worth another try.
+                # An implausible clock is not adopted; the local one is worth another try.
                 self._skew = skew_of(response.headers.get("date", "")) or timedelta()
                 return True
             case "move":
