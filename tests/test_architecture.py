@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -107,3 +109,19 @@ OF_LIBRARIES = OF_NAMED_TUPLES | {
     "_resource_tags",  # moto
 }
 """What libraries have no public name for. Every entry says whose it is."""
+
+
+def test_localcloud_is_loaded_by_commands_that_run_it() -> None:
+    """keepstep works where localcloud is not installed: it is imported in functions, never with a module."""
+    at_once = [
+        f"{name} imports {ast.unparse(node)}"
+        for name, tree in modules().items()
+        if name.split(".")[0] == "keepstep"
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom) and "keepstep_localcloud" in ast.unparse(node)
+    ]
+    assert at_once == []
+    code = (
+        "import sys; sys.modules['keepstep_localcloud'] = None; import keepstep.cli.demo, keepstep.cli.localcloud"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
