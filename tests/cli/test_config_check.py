@@ -18,7 +18,7 @@ REFUSED = {
     "a mistyped alert scheme": ('[alerts]\nurls = ["slak://a/b/c"]\n' + SYNC, "alerts.urls.0"),
     "two channels of one name": (
         '[alerts]\nurls = [{ name = "a", url = "json://h" }, { name = "a", url = "json://i" }]\n' + SYNC,
-        "name of two channels",
+        "two channels are named",
     ),
     "a listen address without a host": ('[dashboard]\nlisten = ":8731"\n' + SYNC, "dashboard.listen"),
     "a listen address without a port": ('[dashboard]\nlisten = "127.0.0.1"\n' + SYNC, "dashboard.listen"),

@@ -196,7 +196,7 @@ def test_progress_on_a_terminal(main_job: MainJob) -> None:
     main_job.cloud.clear_faults()
     assert f"/{main_job.reports} objects" in shown
     assert "/s" in shown
-    assert f"{main_job.reports} moved" in shown
+    assert f"{main_job.reports} transferred" in shown
     assert len(out.splitlines()) == main_job.reports
     assert "\x1b" not in out
 

@@ -144,7 +144,7 @@ def test_debug_says_more(buckets: Buckets) -> None:
     """--debug and --verbose say at the end how much was done and asked for, also without a terminal."""
     for option in ("--debug", "--verbose"):
         ran = buckets.sync(buckets.folder(a=b"1"), f"s3://{buckets.name}/{option}", option)
-        assert "1 moved" in ran.err and "1 PutObject" in ran.err
+        assert "1 transferred" in ran.err and "1 PutObject" in ran.err
 
 
 def profile(buckets: Buckets, text: str) -> dict[str, str | None]:

@@ -211,7 +211,7 @@ def test_this_month_is_the_default(tmp_path: Path) -> None:
     report(tmp_path, row(before.replace(day=1), 3))
     ran = keepstep("spend", str(tmp_path), "--json")
     assert (ran.report["from"], ran.report["until"]) == (str(before.replace(day=1)), str(before))
-    assert ran.err == "note: there are no charges of this month yet; this is the month before\n"
+    assert ran.err == "note: there are no charges of this month yet; showing the month before\n"
     report(tmp_path, row(today.replace(day=1), 4), name="new.csv")
     ran = keepstep("spend", str(tmp_path), "--json")
     assert (ran.report["from"], ran.report["until"], ran.err) == (str(today.replace(day=1)), str(today), "")

@@ -35,7 +35,7 @@ def test_from_the_vault_to_the_container(host: Host, vault: CloudSecrets, engine
     engine.start("web", "-v", f"{host.run}:/run/secrets:ro")
     ran = host.apply()
     assert ran.returncode == 3, ran.stderr
-    assert ran.stdout.splitlines()[-1] == "Told container web: SIGHUP"
+    assert ran.stdout.splitlines()[-1] == "Notified container web: SIGHUP"
     engine.wait_for("web", "HUP")
     assert engine.run("exec", "web", "cat", "/run/secrets/password") == "one"
     assert host.apply().returncode == 0
@@ -70,7 +70,7 @@ def test_an_engine_that_is_away_and_a_container_that_is_late(
     engine.wait_for("b", "up", times=2)
     engine.start("late")
     ran = host.apply()
-    assert (ran.returncode, ran.stdout) == (0, "Told container late: SIGUSR1\n")
+    assert (ran.returncode, ran.stdout) == (0, "Notified container late: SIGUSR1\n")
     engine.wait_for("late", "USR1")
     assert engine.heard("a") == ["up", "HUP"]
     assert host.files() == ["x", "y"]

@@ -168,6 +168,6 @@ def test_units_are_told(booted: tuple[Machine, str]) -> None:
     here.wait(lambda: sorted(here.sh("cat /run/told").split()) == ["USR1", "reload", "up"])
     journal = here.sh("journalctl -o cat --no-pager -u keepstep-secrets@app.service")
     assert f"Updated /run/secrets/unit from {ocid}" in journal
-    assert "Told unit server.service: reload" in journal
+    assert "Notified unit server.service: reload" in journal
     assert "unit not-there.service: reload is still due: the unit not-there.service is not active" in journal
     assert here.sh("ls /run/secrets/.keepstep-*.notice | wc -l") == "1\n"

@@ -60,7 +60,7 @@ def test_a_wrong_token_opens_nothing(guarded: Place, token: str) -> None:
     with guarded.served("0.0.0.0") as site:
         answer = site.get("/login", "POST", f"token={token}".encode().decode("latin-1"))
         assert answer.status == 403 and "set-cookie" not in answer.headers
-        assert "That is not the token" in answer.text
+        assert "This token is not valid" in answer.text
         if token.isascii() and len(token) < 100:
             assert site.get(Authorization=f"Bearer {token}").status == 303
             assert site.get(Cookie=f"keepstep={token}").status == 303

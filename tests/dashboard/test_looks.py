@@ -26,7 +26,7 @@ VALUE = "s3cret-Value-on-no-page"
 def looked(site: Site, path: str) -> str:
     """The page, once somebody has looked."""
     deadline = time.monotonic() + 90
-    while "being looked at" in (page := site.get(path).text):
+    while "being checked" in (page := site.get(path).text):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert VALUE not in page
@@ -82,7 +82,7 @@ def test_a_credential_and_its_audit_log_are_shown(tmp_path: Path, clouds: Clouds
         page = looked(site, "/jobs/app")
         front = looked(site, "/")
     assert "broken, " in page and "entry 2 is missing" in page
-    assert "<title>1 failing" in front and "1 jobs: 1 failing" in front
+    assert "<title>1 failing" in front and "1 job: 1 failing" in front
 
 
 async def written_log(clouds: Clouds, address: str) -> None:

@@ -30,7 +30,7 @@ def test_the_front_page_shows_every_job(place: Place) -> None:
     assert "2 jobs: 1 failing, 0 running" in page
     assert f'href="/runs/{good.id}"' in page and f'href="/runs/{bad.id}"' in page
     assert "✕&nbsp;failed" in page and "–&nbsp;never ran" in page
-    assert "3 moved (2.0 KiB)" in page and "when called" in page
+    assert "3 transferred (2.0 KiB)" in page and "on demand" in page
 
 
 def test_a_transfer_under_way_shows_its_progress(place: Place) -> None:
@@ -42,7 +42,7 @@ def test_a_transfer_under_way_shows_its_progress(place: Place) -> None:
         page = site.get().text
         assert "11,204 of 18,000 objects, 1.0 KiB of 4.0 KiB" in page
         assert '<progress max="4096" value="1024"' in page and "1 running" in page
-        assert "under way" in site.get(f"/runs/{run.id}").text
+        assert "in progress" in site.get(f"/runs/{run.id}").text
 
 
 def test_a_run_tells_everything(place: Place) -> None:
@@ -149,7 +149,7 @@ def test_the_daemon_serves_it(tmp_path: Path) -> None:
     with host.daemon() as daemon:
         daemon.wait("run ended")
         status, page = daemon.get("")
-        assert status == 200 and "1 jobs: 0 failing" in page
+        assert status == 200 and "1 job: 0 failing" in page
         assert daemon.get("healthz") == (200, "ok\n") and daemon.get("metrics")[0] == 200
         assert daemon.get("jobs/copy")[0] == 200 and daemon.get("static/live.js")[0] == 200
         assert len(daemon.events("serving")) == 1

@@ -21,7 +21,7 @@ def test_a_run_is_written_down_and_told(place: Place) -> None:
     shown = place.keepstep("status").stdout.splitlines()
     assert shown[0].split() == ["JOB", "KIND", "STATE", "WHEN", "TOOK", "DID", "NEXT"]
     assert shown[1].startswith("copy  sync  done")
-    assert "2 moved (3 B)" in shown[1]
+    assert "2 transferred (3 B)" in shown[1]
     [run] = place.history.recent("copy")
     assert (run.outcome, run.exit_code, run.bytes, run.cause) == ("done", 0, 3, "hand")
     assert run.source == f"{place.folder}/in"

@@ -89,7 +89,7 @@ def test_a_variable_is_named_as_its_user_wrote_it() -> None:
     wrong = sync_of(container_settings(CONTAINER | {"SYNC_PARAMS": "--nonsense"}))
     with pytest.raises(ConfigError, match=r"^SYNC_PARAMS: no such option"):
         _ = wrong.settings
-    with pytest.raises(ConfigError, match=r"^SYNC_PARAMS: --chmod and --chown are for local targets"):
+    with pytest.raises(ConfigError, match=r"^SYNC_PARAMS: --chmod and --chown apply only to local targets"):
         sync_of(container_settings(CONTAINER | {"SYNC_TO": "s3://b/x/", "SYNC_PARAMS": "--chmod 644"})).check()
     with pytest.raises(ConfigError, match=r"^AUDIT_HASH_SALT_SSM: "):
         rotation_of(ROTATION | {"AUDIT_HASH_SALT_SSM": "gs://x"}).check()

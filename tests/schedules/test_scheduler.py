@@ -77,7 +77,7 @@ def test_two_daemons_start_it_once(state_url: str) -> None:
 
 
 def test_runs_do_not_overlap(daemon: Daemon) -> None:
-    """A time that comes while the run before is under way is written down as overlapped, and starts nothing."""
+    """A time that comes while the previous run is in progress is written down as overlapped, and starts nothing."""
     daemon.takes(NOON, hourly())
     [run] = daemon.takes(NOON + 60 * MINUTE)
     assert daemon.takes(NOON + 120 * MINUTE) == []

@@ -1,4 +1,4 @@
-"""``keepstep exec``: a program with secrets in its environment, and nowhere else."""
+"""``keepstep exec``: runs a program with secrets in its environment only."""
 
 from __future__ import annotations
 

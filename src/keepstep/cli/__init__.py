@@ -1,4 +1,4 @@
-"""The command ``keepstep``: global options, and one file per subcommand, loaded when it is called."""
+"""The command ``keepstep``: global options, and one module per subcommand, imported when it is called."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from keepstep.streams import secure
 from keepstep.text import printable, printable_lines
 
 COMMANDS = {
-    "sync": "brings a target folder in step with a source folder, on this machine, S3 or OCI",
-    "verify": "compares the contents of two folders, and changes nothing",
-    "secrets": "brings files in step with the secrets of both clouds, and tells the containers that use them",
-    "rotate": "rotates database passwords in two clouds, and finishes what was begun",
-    "exec": "runs a program with secrets in its environment",
-    "audit": "verifies the log of rotations, entry by entry",
-    "run": "the daemon: starts jobs when they are due, watches them, and calls for help",
-    "status": "how each job stands, or the runs of one",
-    "dashboard": "the status page alone, where no daemon serves it",
-    "doctor": "checks what jobs need, changes nothing, and says what to do",
-    "init": "writes a commented keepstep.toml, from questions or from what another tool has",
-    "spend": "what both clouds cost, from the FOCUS reports that were synced",
-    "config": "checks keepstep.toml, or prints its JSON Schema",
-    "localcloud": "a local OCI and AWS on loopback until stopped",
-    "demo": "OCI cost reports travel to S3, on this machine alone",
+    "sync": "make a target folder match a source folder: local, S3 or OCI",
+    "verify": "compare the contents of two folders without changing anything",
+    "secrets": "write secrets of both clouds to files and signal containers",
+    "rotate": "rotate database passwords in both clouds",
+    "exec": "run a program with secrets in its environment",
+    "audit": "verify the audit log of rotations, entry by entry",
+    "run": "run jobs on schedule, monitor them and send alerts (the daemon)",
+    "status": "show the state of every job, or the runs of one",
+    "dashboard": "serve the status page without the daemon",
+    "doctor": "check everything that jobs need, without changing anything",
+    "init": "write a commented keepstep.toml, from questions or from another tool's setup",
+    "spend": "show the cost of both clouds, from synced FOCUS reports",
+    "config": "check keepstep.toml, or print its JSON Schema",
+    "localcloud": "run a local OCI and AWS on loopback",
+    "demo": "try keepstep on this machine, without any account",
 }
-"""Each subcommand, its module's name too, and its line in ``--help``."""
+"""Each subcommand, which is also its module's name, and its line in ``--help``."""
 
 
 class LazyGroup(Group):
-    """Imports a subcommand's module only when that subcommand is called, and speaks errors as users read them."""
+    """Imports a subcommand's module only when it is called, and prints errors for users."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -93,31 +93,31 @@ class LazyGroup(Group):
     "--config",
     type=click.Path(),
     envvar="KEEPSTEP_CONFIG",
-    help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.",
+    help="Configuration file [default: ./keepstep.toml, then /etc/keepstep/keepstep.toml].",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: the run report.")
-@click.option("--quiet", is_flag=True, help="Says nothing but errors.")
-@click.option("--verbose", is_flag=True, help="Says more.")
-@click.option("--no-progress", is_flag=True, help="No progress bar (there is none without a terminal).")
+@click.option("--json", "as_json", is_flag=True, help="Print the run report as one JSON document.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--verbose", is_flag=True, help="Print more detail.")
+@click.option("--no-progress", is_flag=True, help="Hide the progress bar (never shown without a terminal).")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Keeps data and credentials in step between Oracle Cloud (OCI) and AWS."""
     ctx.obj = options
-    if logging.lastResort:  # of libraries and of ours, where nobody has set up logging
+    if logging.lastResort:  # for log messages when no logging is set up
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
 
 
 def _refuse(error: click.UsageError) -> NoReturn:
-    """Says what is wrong with the command line as we say everything; who said nothing at all gets the help."""
+    """Prints a usage error like any other error; without any arguments prints the help."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         raise error
     path = error.ctx.command_path if error.ctx else "keepstep"
-    say(Misuse(lowered(error.format_message()), hint=f"{path} --help lists what there is"))
+    say(Misuse(lowered(error.format_message()), hint=f"{path} --help lists commands and options"))
     sys.exit(ExitCode.SKIPPED)
 
 
 def say(error: Error) -> None:
-    """Tells the user what went wrong, and what to do next."""
+    """Prints what went wrong, and what to do next."""
     click.echo(f"error: {printable(error.message)}", err=True)
     if error.hint:
         click.echo(f"hint: {printable_lines(error.hint)}", err=True)

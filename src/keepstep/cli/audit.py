@@ -1,4 +1,4 @@
-"""``keepstep audit``: whether the log of rotations is as it was written."""
+"""``keepstep audit``: verifies the audit log of rotations."""
 
 from __future__ import annotations
 
@@ -37,23 +37,27 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 @click.group(cls=Group, context_settings=_HELP)
 def command() -> None:
-    """Looks at the log of rotations."""
+    """Verify the audit log of rotations."""
 
 
 @command.command("verify", context_settings=_HELP)
 @click.argument("address", metavar="ADDRESS")
 @click.option(
-    "--key", metavar="SECRET", help="The secret that signs; as keepstep.toml or AUDIT_HASH_SALT_SSM says."
+    "--key",
+    metavar="SECRET",
+    help="Secret that signs the entries [default: from keepstep.toml or AUDIT_HASH_SALT_SSM].",
 )
-@click.option("--anchor", metavar="ADDRESS", help="Where the entries' hashes are held; as keepstep.toml says.")
+@click.option(
+    "--anchor", metavar="ADDRESS", help="Second place that holds the entries' hashes [default: from keepstep.toml]."
+)
 @global_options
 @click.pass_context
 def verify_command(ctx: click.Context, /, **options: Any) -> None:
-    """Reads every entry at ADDRESS, such as s3://audit/rotations/ or one job's folder in it.
+    """Verify every entry at ADDRESS: s3://audit/rotations/, or one job's folder in it.
 
-    Ends with 0 when all are as they were written, and with 1 when one was edited, deleted, moved, inserted or
-    signed with a foreign key: it says which. With 2 when nothing is wrong with what is there, and its end may be
-    missing: the key has changed since the last entry, and no anchor holds that, or the last anchor is missing.
+    Exits with 0 if all entries are as they were written. Exits with 1 if an entry was edited, deleted, moved,
+    inserted or signed with a foreign key, and names it. Exits with 2 if the existing entries are valid but the end
+    may be missing: the key has changed since the last entry and no anchor holds it, or the last anchor is missing.
     """
     options = merge_globals(ctx, options)
     path = config_file(ctx)
@@ -76,11 +80,11 @@ def _code_of(verdicts: list[Verification]) -> ExitCode:
 
 @dataclass(frozen=True, kw_only=True)
 class _Means:
-    """What one log is verified with."""
+    """The key, anchor and identities to verify one log with."""
 
     key: SecretAddress
     anchor: Address | None
-    """The folder above the log's own."""
+    """The folder above that of the log."""
     settings: CloudSettings
 
 
@@ -88,15 +92,15 @@ class _Means:
 class _Task:
     log: Address
     means: _Means
-    """Of logs that no job is configured to write."""
+    """For logs that no job writes."""
     own: dict[str, _Means]
-    """Of those that jobs are configured to write there, by their chains."""
+    """For logs that jobs write there, by chain."""
     is_root: bool
     """Whether the address is above the folders of those jobs."""
 
 
 def _task(config: Config, address: str, key: str | None, anchor: str | None) -> _Task:
-    """What the command line says, completed by the jobs that write to the address. Raises :class:`ConfigError`."""
+    """The command line, completed by the jobs that write to the address. Raises :class:`ConfigError`."""
     log = parse_address(address)
     given_key = key_of(key) if key else None
     given_anchor = parse_address(anchor) if anchor else None
@@ -111,14 +115,14 @@ def _task(config: Config, address: str, key: str | None, anchor: str | None) -> 
     if means is None:
         secret = given_key or audit_key_of(os.environ)
         if not secret:
-            raise ConfigError("the key of the audit log is not known", hint="--key aws-ssm:NAME, or an ARN or OCID")
+            raise ConfigError("the key of the audit log is unknown", hint="--key aws-ssm:NAME, or an ARN or OCID")
         means = _Means(key=secret, anchor=given_anchor, settings=settings_of(config.identity))
     is_root = any(_are_same(places.root, log) for places, _ in found)
     return _Task(log=log, means=means, own=own, is_root=is_root)
 
 
 def _configured(config: Config) -> Iterator[tuple[Places, CloudSettings]]:
-    """The logs of all jobs, and of a rotation by variables."""
+    """The logs of all jobs, and of a rotation from variables."""
     for job in resolved_jobs(config):
         if isinstance(job, ResolvedRotation) and job.audit:
             yield job.audit, job.settings
@@ -147,7 +151,7 @@ async def _verify(task: _Task) -> list[Verification]:
 
 
 async def _logs(task: _Task, parts: _Parts) -> list[tuple[str, Address]]:
-    """Each log at the address, by its chain: those that are there, and those that have to be."""
+    """Each log at the address, by chain: those that exist, and those that should."""
     if task.own and not task.is_root:
         return [(chain, task.log) for chain in task.own]
     chains = await chains_in(parts.store(task.means, task.log)) | task.own.keys()
@@ -178,7 +182,7 @@ class _Parts:
         return store
 
     def keyring(self, means: _Means) -> Keyring:
-        """One for each key: it knows the versions that it has read."""
+        """One keyring per key, which caches the versions that it has read."""
         if (means.settings, means.key) not in self._keyrings:
             vault = self._assembly(means).vaults([means.key.vault])[means.key.vault]
             self._stack.push_async_callback(vault.close)
@@ -187,7 +191,7 @@ class _Parts:
 
 
 def _folders(log: Address, chains: set[str]) -> list[tuple[str, Address]]:
-    """Each job with its folder; an address that holds entries itself, or nothing at all, is one job's."""
+    """Each chain with its folder; an address that has entries itself, or nothing at all, is one chain."""
     if not chains or "" in chains:
         return [(os.path.basename(str(log).rstrip("/")), log)]
     return [(chain, folder_of(log, chain)) for chain in sorted(chains)]

@@ -1,4 +1,4 @@
-"""``keepstep config``: looks at the configuration file without running anything."""
+"""``keepstep config``: checks the configuration file without running anything."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from keepstep.text import printable
 
 @click.group(cls=Group)
 def command() -> None:
-    """Checks keepstep.toml, or prints what may stand in it."""
+    """Check keepstep.toml, or print its JSON Schema."""
 
 
 @command.command()
 @config_option
 @click.pass_context
 def check(ctx: click.Context, /, **options: Any) -> None:
-    """Reads the file and reports every mistake in it, with its key. Asks nobody else.
+    """Check the file and report every mistake with its key. Makes no request.
 
-    Ends with 0 when all is well, with 2 when something in it has no effect, with 5 when run would refuse it.
+    Exits with 0 if the file is valid, with 2 if a setting has no effect, and with 5 if run would refuse the file.
     """
     from keepstep.cli import say
     from keepstep.cli.config_check import ignored_in, mistakes_of
@@ -47,5 +47,5 @@ def check(ctx: click.Context, /, **options: Any) -> None:
 
 @command.command()
 def schema() -> None:
-    """Prints the JSON Schema of keepstep.toml, for editors."""
+    """Print the JSON Schema of keepstep.toml, for editors."""
     click.echo(json.dumps(Config.model_json_schema(mode="validation"), indent=2))

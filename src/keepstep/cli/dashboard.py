@@ -1,4 +1,4 @@
-"""``keepstep dashboard``: the status page without a daemon, for state that runs elsewhere write to."""
+"""``keepstep dashboard``: the status page without a daemon."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from keepstep.runs.history import History
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--listen", metavar="HOST:PORT", help="Instead of [dashboard] listen; port 0 is any free one.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Address to listen on [default: [dashboard] listen]; port 0 picks a free port.",
+)
 @config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Serves the status page of keepstep.toml's state until SIGTERM. It changes nothing.
+    """Serve the status page of keepstep.toml's state until SIGTERM. It is read-only.
 
-    The daemon, keepstep run, serves the same page itself; this is for hosts where cron or systemd starts the runs.
+    The daemon, keepstep run, serves the same page; this command is for hosts where cron or systemd starts the runs.
     """
     path = needed_config_file(ctx)
     config = load(path)

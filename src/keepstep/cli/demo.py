@@ -1,4 +1,4 @@
-"""``keepstep demo``: the main job on this machine alone, with the commands that one would type."""
+"""``keepstep demo``: a sync on this machine only, with the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ BUCKET = "finops"
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where the local clouds are kept [default: ~/.cache/keepstep/demo].",
+    help="Folder of the local clouds [default: ~/.cache/keepstep/demo].",
 )
 def command(folder: Path | None) -> None:
-    """Cost reports travel from a local OCI to a local S3; no account, no Docker, no root.
+    """Sync cost reports from a local OCI to a local S3; needs no account, no Docker and no root.
 
     Starts both clouds, fills bling with a month of generated FOCUS reports, and runs keepstep sync on them.
     """
@@ -46,25 +46,25 @@ def command(folder: Path | None) -> None:
         raise ConfigError(f"the demo needs {exc.name}", hint="pip install 'keepstep[demo]'") from exc
     reports.mkdir()
     started = time.monotonic()
-    _tell(f"a local OCI and a local AWS start on loopback, kept in {folder}")
+    _tell(f"starting a local OCI and a local AWS on loopback, with data in {folder}")
     try:
         with server.LocalCloud(folder, "--bling", str(reports), aws=True) as cloud:
             demo = _play(cloud, reports)
     except errors.ConfigError as exc:
         raise ConfigError(str(exc), hint=exc.hint) from exc
-    _tell(f"done in {time.monotonic() - started:.0f} s. Where to look next:")
+    _tell(f"done in {time.monotonic() - started:.0f} s. Next steps:")
     click.echo(_NEXT.format(folder=folder, source=demo.source, target=demo.target))
 
 
 _NEXT = """
-  keepstep localcloud --dir {folder} &      the same clouds again, with what is in them
-  . {folder}/env                            shell variables that lead to them
+  keepstep localcloud --dir {folder} &      start the same clouds again, with their data
+  . {folder}/env                            set the shell variables for them
   keepstep sync '{source}' {target}
   aws s3 ls --recursive {target}            any AWS or OCI tool works with them
-  keepstep sync --help                      every option, and the exit codes
+  keepstep sync --help                      all options
 
-With real clouds it is the same command: an API key in ~/.oci/config, AWS credentials, and your own bucket.
-docs/cost-reports.md has the policy statements, and what can go wrong.
+Real clouds need the same command, with an API key in ~/.oci/config, AWS credentials, and your own bucket.
+docs/cost-reports.md has the policy statements and the troubleshooting.
 """
 
 
@@ -89,12 +89,12 @@ class _Demo:
         click.echo(f"  {counts.get('copy', 0)} copied, {counts.get('unchanged', 0)} unchanged")
 
     def wait_for(self, count: int) -> None:
-        """The bling bucket follows its folder with a little delay."""
+        """Waits until the bling bucket lists its folder's files."""
         for _ in range(100):
             if self._report("--dryrun", "--full-every", "0s")["counts"].get("source_keys") == count:
                 return
             time.sleep(0.2)
-        raise Error(f"the local OCI does not show {count} reports")
+        raise Error(f"the local OCI does not list {count} reports")
 
     def make_bucket(self) -> None:
         import boto3
@@ -109,8 +109,8 @@ class _Demo:
         client.create_bucket(Bucket=BUCKET)
 
     def show(self) -> None:
-        """The newest objects, as S3 has them now."""
-        _tell("S3 now holds them under the same names, for instance:")
+        """The newest objects, as S3 lists them."""
+        _tell("S3 now has them under the same names, for example:")
         report = self._report("--explain")
         for action in report["actions"][-3:]:
             click.echo(f"  {action['target']}  {action['size']} bytes")
@@ -129,7 +129,7 @@ class _Demo:
         return result
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the user's own clouds: the demo must not touch them."""
+        """An environment without the user's own clouds, which the demo must not touch."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OCI_"))}
         return kept | self.variables
 
@@ -142,21 +142,21 @@ def _play(cloud: LocalCloud, reports: Path) -> _Demo:
     now = datetime.now(UTC)
     day = timedelta(days=1)
     count = write_reports(reports, tenancy=cloud.tenancy, end=now - day, days=DAYS)
-    _tell(f"Oracle has put {count} cost reports of {DAYS} days into the bling namespace (generated, FOCUS 1.0)")
+    _tell(f"Oracle publishes {count} cost reports of {DAYS} days into the bling namespace (generated, FOCUS 1.0)")
     demo.make_bucket()
     demo.wait_for(count)
-    demo.sync("they travel to S3:")
-    demo.sync_again("a second run finds everything in step, and moves nothing:")
+    demo.sync("syncing them to S3:")
+    demo.sync_again("a second run finds nothing to do:")
     more = write_reports(reports, tenancy=cloud.tenancy, end=now, days=1)
     _tell(f"a day later there are {more} more reports")
     demo.wait_for(count + more)
-    demo.sync_again("only they travel:")
+    demo.sync_again("only the new ones are copied:")
     demo.show()
     return demo
 
 
 def _emptied(folder: Path) -> Path:
-    """A new folder, or one that an earlier demo made, without what that one left."""
+    """A new folder, or that of an earlier demo, emptied."""
     marker = folder / ".keepstep-demo"
     if folder.exists() and any(folder.iterdir()):
         if not marker.exists():

@@ -1,4 +1,4 @@
-"""``keepstep doctor``: what a job needs, looked at without changing anything."""
+"""``keepstep doctor``: checks what a job needs, without changing anything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from keepstep.secrets.map import DEFAULT_PATHS, find_map
 from keepstep.text import shown
 
 _LONGEST = 2000
-"""Characters of what to do: policy statements are long."""
+"""Maximum characters of a fix: policy statements are long."""
 _MARKS = {
     Verdict.OK: ("ok", "green"),
     Verdict.FAIL: ("FAIL", "red"),
@@ -42,22 +42,23 @@ _MARKS = {
     "--probe-fencing",
     metavar="SECRET",
     multiple=True,
-    help="Proves on this scratch secret (OCID, aws-sm:NAME) that a second writer is refused. It gets new versions.",
+    help="Prove on this scratch secret (OCID or aws-sm:NAME) that a second writer is refused. Adds versions to it.",
 )
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Checks everything that JOB needs, or every job, and says what to do; changes nothing.
+    """Check everything that JOB needs, or every job, without changing anything.
 
-    Without a keepstep.toml it looks at what the variables of the container or of the rotation describe, or at the
-    map file. Ends with 0 when nothing fails (what is unknown is no failure), and with 1 otherwise.
+    Every failure comes with its fix. Without a keepstep.toml it checks what the variables of the container or the
+    rotation describe, or the map file. Exits with 0 if nothing fails (unknown is not a failure), and with 1
+    otherwise.
     """
     options = merge_globals(ctx, options)
     path = config_file(ctx)
     config = load(path) if path else Config()
     jobs, checks = _chosen(config, options["job"], is_configured=path is not None)
     if not jobs and not checks and not options["probe_fencing"]:
-        raise ConfigError("there is nothing to look at", hint=_NOTHING)
+        raise ConfigError("there is nothing to check", hint=_NOTHING)
     settings = jobs[0].settings if options["job"] and jobs else settings_of(config.identity)
     checks += run(
         examined(config, jobs, settings, options["probe_fencing"], is_recorded=bool(path) and bool(config.job))
@@ -74,7 +75,7 @@ _NOTHING = "write a keepstep.toml with jobs, name a map file, or set SYNC_FROM a
 
 
 def _chosen(config: Config, name: str | None, *, is_configured: bool) -> tuple[list[ResolvedJob], list[Check]]:
-    """The jobs that are meant, and what is wrong with those that make no sense. Raises :class:`ConfigError`."""
+    """The selected jobs, and failures for the invalid ones. Raises :class:`ConfigError`."""
     if name is None and not (is_configured and config.job):
         return _of_this_host(config), []
     if name is not None and name not in config.job and ("/" in name or name.endswith(".csv")):
@@ -83,7 +84,7 @@ def _chosen(config: Config, name: str | None, *, is_configured: bool) -> tuple[l
     checks = []
     for job in [resolve(config, name)] if name is not None else resolved_jobs(config):
         try:
-            _ = job.clouds, job.settings  # which reads what has to be read of a job before anything else of it
+            _ = job.clouds, job.settings  # reads the job's map, which everything else needs
             jobs.append(job)
         except Error as error:
             checks.append(replace(of_error("job", job.name, error), job=job.name))
@@ -91,7 +92,7 @@ def _chosen(config: Config, name: str | None, *, is_configured: bool) -> tuple[l
 
 
 def _of_this_host(config: Config) -> list[ResolvedJob]:
-    """What the replaced tools' variables and files say."""
+    """Jobs described by the replaced tools' variables and files."""
     if job := job_of_variables(os.environ):
         return [job]
     return [secrets_of_map(config, find_map())] if any(os.path.exists(path) for path in DEFAULT_PATHS) else []

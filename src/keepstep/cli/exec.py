@@ -1,4 +1,4 @@
-"""``keepstep exec``: a program with secrets in its environment, and nowhere else."""
+"""``keepstep exec``: runs a program with secrets in its environment only."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
         "allow_interspersed_args": False,
     },
 )
-@click.option("--map", "map_", metavar="MAP|JOB", help="As of keepstep secrets apply.")
+@click.option("--map", "map_", metavar="MAP|JOB", help="Map or job, as for keepstep secrets apply.")
 @click.option(
     "--env",
     "names",
     metavar="NAME=PATH",
     multiple=True,
     callback=lambda ctx, param, value: _names(value),
-    help="The variable that the file PATH of the map becomes, instead of one named after the file.",
+    help="Name of the variable for the file PATH of the map, instead of one derived from the file name.",
 )
 @click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, map_: str | None, names: dict[str, str], words: tuple[str, ...]) -> None:
-    """Runs COMMAND with each file of MAP as a variable; nothing is written to disk.
+    """Run COMMAND with each file of MAP as an environment variable; nothing is written to disk.
 
-    /run/secrets/db_password becomes DB_PASSWORD. Names that steer shells, interpreters or the dynamic loader (path,
-    ld_preload) are refused unless --env chooses them. If any secret cannot be fetched, the program does not start.
-    It replaces keepstep: signals reach it, and its exit code is the command's (127 when it does not exist).
+    /run/secrets/db_password becomes DB_PASSWORD. Names that control shells, interpreters or the dynamic loader
+    (path, ld_preload) are refused unless --env sets them. If any secret cannot be fetched, COMMAND does not start.
+    It replaces keepstep: it receives signals, and its exit code is returned (127 if it does not exist).
     """
     secrets = ask(_secrets(chosen_secrets(ctx, map_), names))
     _become(words, {**os.environb, **secrets})
@@ -64,12 +64,12 @@ async def _secrets(work: ResolvedSecrets, names: dict[str, str]) -> dict[bytes, 
 
 def _become(words: tuple[str, ...], environment: dict[bytes, bytes]) -> NoReturn:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and programs inherit that
+        signal.signal(number, signal.SIG_DFL)  # Python ignores these signals, and programs would inherit that
     sys.stdout.flush()
     try:
         os.execvpe(words[0], list(words), environment)  # noqa: S606 - it is what we are asked for
     except FileNotFoundError:
-        code, why = _NOT_FOUND, "no such program"
+        code, why = _NOT_FOUND, "program not found"
     except OSError as exc:
         code, why = _NOT_EXECUTABLE, exc.strerror or str(exc)
     from keepstep.cli import say

@@ -19,20 +19,31 @@ EXISTING = click.Path(exists=True, path_type=Path)
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where everything is kept: the same DIR is the same cloud.",
+    help="Folder with all data; the same DIR gives the same clouds again.",
 )
-@click.option("--port", default=0, metavar="N", help="Port of the local OCI (default: a free one, then the same).")
-@click.option("--aws-port", default=0, metavar="N", help="Port of the local AWS (likewise).")
-@click.option("--any-key", is_flag=True, help="Accept unknown keys; what they sign cannot be verified, and is not.")
-@click.option("--federation-ca", type=EXISTING, metavar="FILE", help="Trust the instances of this authority too.")
-@click.option("--bling", type=EXISTING, metavar="FOLDER", help="Cost reports: the files here are the bling bucket.")
+@click.option(
+    "--port", default=0, metavar="N", help="Port of the local OCI [default: a free port, kept across restarts]."
+)
+@click.option(
+    "--aws-port", default=0, metavar="N", help="Port of the local AWS [default: a free port, kept across restarts]."
+)
+@click.option("--any-key", is_flag=True, help="Accept unknown keys; their signatures are not verified.")
+@click.option(
+    "--federation-ca", type=EXISTING, metavar="FILE", help="Trust instance certificates of this CA as well."
+)
+@click.option(
+    "--bling",
+    type=EXISTING,
+    metavar="FOLDER",
+    help="Serve the files of this folder as the bling bucket (cost reports).",
+)
 @click.option(
     "--policy",
     type=EXISTING,
     metavar="FILE",
-    help="Allow only what these OCI policy statements allow, one a line (default: everything).",
+    help="Allow only what these OCI policy statements allow, one per line [default: everything].",
 )
-@click.option("--no-aws", is_flag=True, help="The local OCI alone.")
+@click.option("--no-aws", is_flag=True, help="Run the local OCI only.")
 def command(
     folder: Path,
     port: int,
@@ -43,10 +54,10 @@ def command(
     policy: Path | None,
     no_aws: bool,
 ) -> None:
-    """A local OCI and AWS on loopback until stopped.
+    """Run a local OCI and AWS on loopback until stopped.
 
-    Prints "ready" when both serve. DIR/env then has the variables that make keepstep, the oci and aws commands and
-    their SDKs use them:  . DIR/env
+    Prints "ready" when both accept requests. DIR/env then sets the variables that make keepstep, the oci
+    and aws commands and their SDKs use them:  . DIR/env
     """
     try:
         from keepstep_localcloud.errors import ConfigError as Unusable

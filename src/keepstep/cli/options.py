@@ -1,4 +1,4 @@
-"""Which keepstep.toml is meant, and the options that may stand on either side of a subcommand."""
+"""Finds keepstep.toml, and merges options given before and after a subcommand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _GLOBAL = ("as_json", "quiet", "verbose", "no_progress")
 
 
 def config_file(ctx: click.Context) -> Path | None:
-    """The keepstep.toml that was asked for, best behind the subcommand, or the first default that exists."""
+    """The given keepstep.toml, preferably after the subcommand, or the first default that exists."""
     # pydantic costs a tenth of a second; a sync of two addresses does not need it.
     from keepstep.config import find
 
@@ -47,20 +47,22 @@ def config_file(ctx: click.Context) -> Path | None:
 
 
 def needed_config_file(ctx: click.Context) -> Path:
-    """Raises :class:`ConfigError` where there is none."""
+    """Like :func:`config_file`. Raises :class:`ConfigError` if there is none."""
     path = config_file(ctx)
     if path is None:
-        raise ConfigError("there is no keepstep.toml here, nor in /etc/keepstep", hint="name it with --config")
+        raise ConfigError(
+            "there is no keepstep.toml in the current directory or in /etc/keepstep", hint="name it with --config"
+        )
     return path
 
 
 def merge_globals(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """The subcommand's options, each global flag set when it stood on either side of the subcommand."""
+    """The subcommand's options, with each global flag that was given before or after the subcommand."""
     given = ctx.find_root().obj or {}
     return options | {name: bool(options.get(name) or given.get(name)) for name in _GLOBAL}
 
 
 class Group(ValuesChecked, click.Group):
-    """What every group of commands is."""
+    """The base class of every group of commands."""
 
     command_class = Command

@@ -1,4 +1,4 @@
-"""What a sync says while it works: the AWS CLI's lines on stdout, trouble and a progress bar on stderr."""
+"""Output of a sync: the AWS CLI's lines on stdout, errors and a progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keepstep.units import size_in_words
 
 
 class Terminal:
-    """Watches a run and tells. A context manager, because the progress bar has to be taken down."""
+    """Observes a run and prints. A context manager, because the progress bar has to be stopped."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Terminal:
         multiline: bool = False,
         verbose: bool = False,
     ) -> None:
-        """``frequency``: seconds between updates of the progress, at least; ``multiline``: as lines."""
+        """``frequency``: minimum seconds between progress updates; ``multiline``: as lines."""
         self._prefix = "(dryrun) " if dryrun else ""
         self._is_quiet = quiet
         self._says_actions = not (quiet or only_errors)
@@ -87,7 +87,7 @@ class Terminal:
             self._complain(f"warning: {printable(text)}")
 
     def summarize(self, report: Report) -> None:
-        """A last line for people; scripts have the exit code and ``--json``."""
+        """Prints a summary for people; scripts have the exit code and ``--json``."""
         if self._progress:
             self._progress.stop()
         if not self._says_actions or not (sys.stderr.isatty() or self._is_verbose):
@@ -98,7 +98,7 @@ class Terminal:
             click.echo(f"requests: {asked or 'none'}", err=True)
 
     def noted(self, text: str) -> None:
-        """Something worth knowing that is no warning."""
+        """Prints something worth knowing that is not a warning."""
         if self._says_actions:
             self._complain(f"note: {printable(text)}")
 
@@ -130,14 +130,14 @@ _COUNTED = {
 def _summary(report: Report) -> list[str]:
     counts = report.counts
     moved = sum(counts[word] for word in ("upload", "download", "copy"))
-    parts = [f"{moved} moved ({size_in_words(report.bytes)})", f"{counts['unchanged']} unchanged"]
+    parts = [f"{moved} transferred ({size_in_words(report.bytes)})", f"{counts['unchanged']} unchanged"]
     if report.kind == "verify":
         parts = [f"{counts['equal']} equal", f"{counts['different']} different"]
     return parts + [f"{counts[w]} {name}" for w, name in _COUNTED.items() if counts[w]]
 
 
 class _Progress:
-    """Objects, bytes, rate and time left, in one line; drawn a few times a second at the most."""
+    """Objects, bytes, rate and time left in one line, drawn at most a few times a second."""
 
     def __init__(self, frequency: int) -> None:
         from rich.console import Console
@@ -198,7 +198,7 @@ class _Progress:
 
 
 def hand_in(report: Report, interrupted: ExitCode | None, *, as_json: bool) -> ExitCode:
-    """Ends a run's output: with the report, where it was asked for."""
+    """Ends a run's output, with the report if requested."""
     report.exit_code = interrupted or late_signal() or report.exit_code
     if as_json:
         report.write_json(sys.stdout)
@@ -207,7 +207,7 @@ def hand_in(report: Report, interrupted: ExitCode | None, *, as_json: bool) -> E
 
 
 def _objects(source: str | None, target: str | None, between: str = " to ") -> str:
-    """``a to s3://b/c``, local paths relative to the present folder as the AWS CLI prints them."""
+    """``a to s3://b/c``, local paths relative to the current directory as the AWS CLI prints them."""
     shown = [printable(_relative(address)) for address in (source, target) if address]
     return between.join(shown)
 

@@ -1,4 +1,4 @@
-"""Progress for logs: a line on stderr now and then, in the AWS CLI's words (``--progress-multiline``)."""
+"""Progress for logs: lines on stderr in the AWS CLI's format (``--progress-multiline``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keepstep.units import size_in_words
 
 
 class ProgressLines:
-    """A line when something has arrived, but no two within ``frequency`` seconds, and a last one."""
+    """Prints a line after progress, at most one per ``frequency`` seconds, and a final one."""
 
     def __init__(self, frequency: int) -> None:
         self._frequency = frequency

@@ -1,4 +1,4 @@
-"""Runs of configured jobs are alone and written down; others only when a host asks for a record."""
+"""Locks and records runs of configured jobs; other runs are recorded only if a host asks for it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from keepstep.state.place import StatePlace
 
 _PATIENCE = {"secrets": 60.0}
-"""Seconds that a run waits for another one of its job to end, by kind."""
+"""Seconds that a run waits for another run of its job to end, by kind."""
 _CLAIMED = 15.0
-"""Seconds that a claimed run waits for one that is no longer expected to find that out."""
+"""Seconds that a claimed run waits for a run that was given up to notice that."""
 _BEATS = 12.0
-"""Seconds in which a living run gives at least two signs of life."""
+"""Seconds in which a live run gives at least two signs of life."""
 
 
 @contextmanager
 def recorded(config: Config, job: str, kind: str) -> Iterator[Recording]:
-    """A run of that job, alone for all who share the state. Raises :class:`Locked`.
+    """Records the only run of that job for all who share the state. Raises :class:`Locked`.
 
-    A state that nobody configured and that cannot be kept is done without: the run matters more. So do secrets
-    while the state is away. Where no daemon does it, those who are to be told of the run's end are told here.
+    A run goes on without a default state that cannot be kept, because the run matters more. So do secrets while the
+    state is unavailable. Sends alerts and updates metrics after the run unless a daemon does.
     """
     place = config.state.place
     if config.exposure and RUN not in os.environ:
@@ -58,15 +58,15 @@ def recorded(config: Config, job: str, kind: str) -> Iterator[Recording]:
 
 
 def recording_of(config: Config | None, job: str, kind: str) -> AbstractContextManager[Recording]:
-    """Of a configured job's run, or, without a configuration, of one that only a host may ask for."""
+    """The recording of a configured job's run, or, without a configuration, of one that only a host may request."""
     return recorded(config, job, kind) if config else Recording(job, kind, None)
 
 
 @contextmanager
 def alone(place: StatePlace, job: str, kind: str) -> Iterator[None]:
-    """Holds the job's lock. Raises :class:`Locked` when another run has it, at once or after some patience.
+    """Holds the job's lock. Raises :class:`Locked` if another run has it, at once or after waiting.
 
-    Where no lock can be kept, secrets go on without: they matter more. So does a run without a configured state.
+    If locks are impossible, secrets continue without one: they matter more. So does a run with the default state.
     """
     is_claimed = RUN in os.environ
     deadline = time.monotonic() + max(_PATIENCE.get(kind, 0.0), _CLAIMED if is_claimed else 0.0)
@@ -86,27 +86,27 @@ def alone(place: StatePlace, job: str, kind: str) -> Iterator[None]:
                 if is_claimed or not (kind == "secrets" or place.is_optional):
                     raise
                 if not place.is_optional:
-                    click.echo(f"warning: {printable(exc.message)}; going on without a lock", err=True)
+                    click.echo(f"warning: {printable(exc.message)}; continuing without a lock", err=True)
             break
         yield
 
 
 def _history(place: StatePlace, kind: str) -> History | None:
-    """None where no record can be kept and none is needed."""
+    """Opens the history; None if it cannot be kept and is not needed."""
     try:
         return History(place.open())
     except Error as exc:
         if RUN in os.environ or (isinstance(exc, Transient) and place.is_shared and kind != "secrets"):
             raise
         if not place.is_optional:
-            click.echo(f"warning: no record of this run is kept: {printable(exc.message)}", err=True)
+            click.echo(f"warning: this run is not being recorded: {printable(exc.message)}", err=True)
         return None
 
 
 def _listen(place: StatePlace, history: History, job: str) -> None:
-    """Waits for signs of life of a run whose lock is free: its session may just have ended, and it takes it again.
+    """Waits for signs of life of a run whose lock is free: it may be about to retake a lock that its session lost.
 
-    Raises :class:`Locked` when there are some.
+    Raises :class:`Locked` if there are any.
     """
     others = {run.id: run.seen for run in history.open() if run.job == job and run.outcome == "running"}
     if not others or not place.is_free(job):
@@ -116,7 +116,9 @@ def _listen(place: StatePlace, history: History, job: str) -> None:
         time.sleep(1)
         for run in history.open():
             if others.get(run.id, run.seen) != run.seen:
-                raise Locked(f"another run of {job} is under way", hint=f"on {run.host}; keepstep status {job}")
+                raise Locked(
+                    f"another run of {job} is in progress", hint=f"it runs on {run.host}: see keepstep status {job}"
+                )
 
 
 def _clock(history: History | None) -> Clock:
@@ -129,25 +131,23 @@ def _clock(history: History | None) -> Clock:
 
 
 def _tell(config: Config, job: str, history: History, clock: Clock) -> None:
-    """Looks after alerts of this job, and metrics. Trouble with them is none of the run's."""
+    """Updates alerts of this job, and metrics. Failures here do not fail the run."""
     now = clock.now()
     try:
         alerting = alerting_of(config, history.database)
         alerting.look([watch for watch in watches_of(config) if watch.job == job], now)
         for trouble in alerting.send(now):
-            click.echo(
-                printable(f"warning: an alert could not be sent by {trouble.channel}: {trouble.error}"), err=True
-            )
+            click.echo(printable(f"warning: cannot send an alert to {trouble.channel}: {trouble.error}"), err=True)
         if config.metrics.textfile:
             from keepstep.monitoring.metrics import render, write_textfile
 
             write_textfile(Path(config.metrics.textfile), render(history, alerting, watches_of(config), now))
     except (Error, ModuleNotFoundError) as exc:
-        click.echo(f"warning: alerts and metrics could not be looked after: {printable(str(exc))}", err=True)
+        click.echo(f"warning: cannot update alerts and metrics: {printable(str(exc))}", err=True)
 
 
 def _post(config: Config, recording: Recording) -> None:
-    """Tells OCI Monitoring of a run that succeeded, whoever started it. Trouble with that is none of the run's."""
+    """Posts the metric of a successful run to OCI Monitoring. A failure here does not fail the run."""
     run, settings = recording.run, config.metrics.oci
     if settings is None or not run.is_good or run.finished is None:
         return
@@ -170,5 +170,7 @@ def _post(config: Config, recording: Recording) -> None:
             region=settings.region,
         )
     except Error as exc:
-        what = f"OCI Monitoring was not told of this run: {exc.message}" + (f" ({exc.hint})" if exc.hint else "")
+        what = f"cannot post the metric of this run to OCI Monitoring: {exc.message}" + (
+            f" ({exc.hint})" if exc.hint else ""
+        )
         click.echo(f"warning: {printable(what)}", err=True)

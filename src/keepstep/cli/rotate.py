@@ -1,4 +1,4 @@
-"""``keepstep rotate``: one reconcile tick of a credential."""
+"""``keepstep rotate``: runs one reconcile tick of a credential."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from keepstep.runs.report import Report, action_log
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("job", required=False)
-@click.option("--plan", is_flag=True, help="Prints what there is, the row that fits and its call; writes nothing.")
-@click.option("--now", is_flag=True, help="Rotates though it is not due.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="The platform ends the run after this long.")
+@click.option(
+    "--plan", is_flag=True, help="Show what was observed and the next step with its exact call; write nothing."
+)
+@click.option("--now", is_flag=True, help="Rotate even if it is not due.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Time that the platform gives this run, in seconds.")
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Acts until nothing is left to do: finishes what was begun, and rotates what is due.
+    """Finish interrupted rotations and rotate what is due, until nothing is left to do.
 
     JOB is a job of keepstep.toml; without it ROTATION_MINUTES, AWS_SECRET_ID and the other variables say what to
-    rotate. Another worker being faster is no error (0); a database that cannot be reached is (1), and the next run
-    goes on; users that do not go together, or a second rotator, are refused (4).
+    rotate. Exits with 0 also if another worker was faster, with 1 if a database cannot be reached (the next run
+    continues), and with 4 if the usernames do not match or a second rotator is active.
     """
     options = merge_globals(ctx, options)
     work = chosen_rotation(ctx, options["job"])

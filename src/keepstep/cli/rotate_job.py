@@ -1,4 +1,4 @@
-"""What ``keepstep rotate`` works on: a job of keepstep.toml, or the variables of the function that it replaces."""
+"""Selects what ``keepstep rotate`` rotates: a job of keepstep.toml, or the variables of the replaced function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keepstep.jobs.rotate import ResolvedRotation, only_rotation
 
 
 def chosen_rotation(ctx: click.Context, name: str | None) -> ResolvedRotation:
-    """The job of that name; without one the environment's, else the only one that is configured.
+    """The job of that name; without a name that of the environment, or the only configured one.
 
     Raises :class:`ConfigError`.
     """
@@ -24,8 +24,8 @@ def chosen_rotation(ctx: click.Context, name: str | None) -> ResolvedRotation:
     path = config_file(ctx)
     if path is None:
         raise ConfigError(
-            "nothing says what to rotate: there is no keepstep.toml, and AWS_SECRET_ID is not set",
-            hint="keepstep rotate JOB with a [job.JOB] of kind rotate, or the variables of docs/rotation.md",
+            "no rotation is configured: there is no keepstep.toml, and AWS_SECRET_ID is not set",
+            hint="add a [job.JOB] of kind rotate to keepstep.toml, or set the variables of docs/rotation.md",
         )
     config = load(path)
     return resolve(config, name or only_rotation(config), "rotate")

@@ -1,4 +1,4 @@
-"""What ``keepstep rotate`` says: a line for each row that was done, trouble on stderr."""
+"""Output of ``keepstep rotate``: a line for each completed row, errors on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keepstep.text import printable, printable_lines
 
 
 class Lines:
-    """Watches a tick and tells it in lines; ``verbose`` tells also what was seen and what went without saying."""
+    """Observes a tick and prints lines; ``verbose`` adds observations and steps without effect."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._is_quiet = quiet

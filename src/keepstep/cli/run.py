@@ -15,9 +15,9 @@ from keepstep.errors import ConfigError
 @config_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Runs the jobs of keepstep.toml on schedule until SIGTERM.
+    """Run the jobs of keepstep.toml on schedule until SIGTERM.
 
-    SIGHUP reloads the file. /healthz, /readyz and /metrics are served where [dashboard] listen says.
+    SIGHUP reloads the file. /healthz, /readyz and /metrics are served at the address of [dashboard] listen.
     """
     path = needed_config_file(ctx)
     try:

@@ -1,4 +1,4 @@
-"""Runs a coroutine as a command does: on the fast event loop, with signals that end it in good order."""
+"""Runs a coroutine for a command: on uvloop, with signals that stop it gracefully."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 _M_MMAP_THRESHOLD = -3
 _LARGE = 1024 * 1024
 _GRACE = 8.0
-"""Seconds that what is in flight gets to finish after SIGINT or SIGTERM."""
+"""Seconds for transfers in flight to finish after SIGINT or SIGTERM."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs to the end on uvloop."""
+    """Runs to completion on uvloop."""
     import uvloop
 
     _give_large_blocks_back()
@@ -31,7 +31,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _give_large_blocks_back() -> None:
-    """Lets glibc map every large block by itself, and unmap it when it is free.
+    """Makes glibc map every large block separately, and unmap it when it is freed.
 
     By default it keeps the blocks of each thread for later (mallopt(3)): 315 MiB where 172 are needed, measured
     with thirty objects of 15 MB and 128 MiB of them in memory at a time.
@@ -44,7 +44,7 @@ def _give_large_blocks_back() -> None:
 
 
 def _collect_less() -> None:
-    """Lets the garbage collector pass over what is there already, and look at the rest less often.
+    """Makes the garbage collector skip existing objects, and run less often.
 
     Pages of a listing are hundreds of thousands of young objects and hardly any circle: a quarter of the CPU that a
     listing costs went into looking for circles (300,000 keys a side: 2.4 s, and 1.8 s so, in the same memory).
@@ -55,7 +55,7 @@ def _collect_less() -> None:
 
 
 class Engine(Protocol):
-    """What runs, may be asked to stop, and leaves a report either way."""
+    """Something that runs, can be asked to stop, and always leaves a report."""
 
     report: Report
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
 
 
 async def carried_out(engine: Engine) -> tuple[Report, ExitCode | None]:
-    """The report of a run, and the exit code of the signal that ended it, if one did."""
+    """Runs to completion; returns the report, and the exit code of the signal that ended it, if any."""
     with Interruption(engine.stop) as interruption:
         with suppress(asyncio.CancelledError):
             await engine.run()
@@ -76,7 +76,7 @@ _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINAT
 
 
 class _Late:
-    """Signals between the end of the work and that of the process. A second one ends it at once."""
+    """Handles signals between the end of the work and that of the process. A second one ends it at once."""
 
     def __init__(self) -> None:
         self.code: ExitCode | None = None
@@ -92,15 +92,15 @@ _late = _Late()
 
 
 def late_signal() -> ExitCode | None:
-    """The exit code of a signal that came when the work had ended, if one has come so far."""
+    """The exit code of a signal that arrived after the work had ended, if any."""
     return _late.code
 
 
 class Interruption:
-    """Turns the first SIGINT or SIGTERM into a wish to stop, and a second one, or 8 s, into an end.
+    """Turns the first SIGINT or SIGTERM into a request to stop; a second one, or 8 s, ends the run.
 
-    One that comes when the work has ended is remembered until :func:`late_signal` asks: the report is still to be
-    handed in.
+    A signal after the end of the work is remembered for :func:`late_signal`, because the report is still to be
+    written.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:

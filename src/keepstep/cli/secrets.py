@@ -1,4 +1,4 @@
-"""``keepstep secrets``: files in step with the secrets of both clouds."""
+"""``keepstep secrets``: writes secrets of both clouds to files."""
 
 from __future__ import annotations
 
@@ -44,28 +44,32 @@ class _Duration(click.ParamType[timedelta]):
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _jobs = click.option(
-    "--jobs", type=click.IntRange(1, 256), default=32, show_default=True, help="Secrets at a time."
+    "--jobs", type=click.IntRange(1, 256), default=32, show_default=True, help="Secrets to fetch at a time."
 )
 
 
 @click.group(cls=Group, context_settings=_HELP)
 def command() -> None:
-    """Brings files in step with the secrets of OCI Vault, Secrets Manager and Parameter Store."""
+    """Write secrets of OCI Vault, Secrets Manager and Parameter Store to files."""
 
 
 @command.command(context_settings=_HELP)
 @click.argument("map", metavar="[MAP|JOB]", required=False)
-@click.option("--dryrun", is_flag=True, help="Says what would be done, and does nothing.")
-@click.option("--max-stale", type=_Duration(), help="While a vault is away a file may be this old, such as 24h.")
+@click.option("--dryrun", is_flag=True, help="Show what would be done without doing it.")
+@click.option(
+    "--max-stale",
+    type=_Duration(),
+    help="Accept files up to this age while a vault is unavailable, for example 24h.",
+)
 @_jobs
 @global_options
 @click.pass_context
 def apply(ctx: click.Context, /, **options: Any) -> None:
-    """Writes what has changed, and tells the containers that use it.
+    """Write changed secrets to files and signal the containers that use them.
 
     MAP is a map.csv with lines ocid,path,mode,container,signal; without it /etc/oci-secretsync/map.csv is used,
-    then /etc/keepstep/map.csv. JOB is a job of keepstep.toml. Ends with 0 when nothing changed, 3 when something
-    did, 1 when something failed.
+    then /etc/keepstep/map.csv. JOB is a job of keepstep.toml. Exits with 0 if nothing changed, with 3 if something
+    did, and with 1 if something failed.
     """
     options = merge_globals(ctx, options)
     work = chosen_secrets(ctx, options["map"])
@@ -120,12 +124,14 @@ async def _apply(work: ResolvedSecrets, report: Report, options: dict[str, Any])
 
 @command.command(context_settings=_HELP)
 @click.argument("map", metavar="[MAP|JOB]", required=False)
-@click.option("--fingerprint-key", metavar="ADDRESS", help="Secret that keys the fingerprints, to compare hosts.")
+@click.option(
+    "--fingerprint-key", metavar="ADDRESS", help="Secret that keys the fingerprints, so that hosts can be compared."
+)
 @_jobs
 @global_options
 @click.pass_context
 def drift(ctx: click.Context, /, **options: Any) -> None:
-    """Says which file holds which version, never a value. Ends with 0 when all are in step, with 1 otherwise."""
+    """Show which version each file has, never a value. Exits with 0 if all are current, and with 1 otherwise."""
     options = merge_globals(ctx, options)
     work = chosen_secrets(ctx, options["map"])
     given = options["fingerprint_key"]

@@ -1,4 +1,4 @@
-"""What ``keepstep secrets`` and ``keepstep exec`` work on: a map file, or a job of keepstep.toml."""
+"""Selects what ``keepstep secrets`` and ``keepstep exec`` deliver: a map file, or a job of keepstep.toml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def chosen_secrets(ctx: click.Context, given: str | None) -> ResolvedSecrets:
-    """What the argument means: a configured job goes first, then a file; nothing is the default map.
+    """Resolves the argument: a configured job, otherwise a file; without an argument the default map.
 
     Raises :class:`ConfigError`.
     """
@@ -36,7 +36,7 @@ def chosen_secrets(ctx: click.Context, given: str | None) -> ResolvedSecrets:
 
 
 def ask(questions: Coroutine[Any, Any, T]) -> T:
-    """Runs what only asks. Ctrl-C ends the process with the code that stands for it."""
+    """Runs a read-only coroutine. Ctrl-C ends the process with its exit code."""
     try:
         return run(questions)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What ``keepstep secrets`` says: a line for each change on stdout, trouble on stderr."""
+"""Output of ``keepstep secrets``: a line for each change on stdout, errors on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keepstep.text import printable, printable_lines
 
 
 class Lines:
-    """Watches a run and tells it in lines. ``Updated PATH from ADDRESS`` is what people's log filters look for."""
+    """Observes a run and prints lines. Log filters match ``Updated PATH from ADDRESS``: keep it."""
 
     def __init__(self, *, dryrun: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self._is_dryrun = dryrun
@@ -25,7 +25,7 @@ class Lines:
         if self._is_quiet:
             return
         if action.action == "notify":
-            self._say(f"Told {(action.target or '').replace(':', ' ', 1)}: {action.reason}")
+            self._say(f"Notified {(action.target or '').replace(':', ' ', 1)}: {action.reason}")
         elif self._is_dryrun:
             self._say(f"(dryrun) Would update {_shown(action.target)} from {action.source}: {action.reason}")
         else:
@@ -41,7 +41,7 @@ class Lines:
         self.hint(failure.hint)
 
     def hint(self, text: str | None) -> None:
-        """Says it once."""
+        """Prints each hint once."""
         if text and text not in self._hints:
             self._hints.add(text)
             self._complain(f"hint: {text}")

@@ -1,4 +1,4 @@
-"""``keepstep spend``: what both clouds cost, from the FOCUS reports that were synced."""
+"""``keepstep spend``: the cost of both clouds, from synced FOCUS reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DAY = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?")
 
 
 def _day(ctx: click.Context, option: click.Parameter, text: str | None) -> date | None:
-    """A day, or the first or last one of a month."""
+    """A day, or the first or last day of a month."""
     if text is None:
         return None
     try:
@@ -51,28 +51,28 @@ def _columns(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) 
 
 @click.command(cls=Command, context_settings=_HELP)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@click.option("--from", "first", metavar="DAY", callback=_day, help="First day, such as 2026-11-01 or 2026-11.")
-@click.option("--until", metavar="DAY", callback=_day, help="Last day; 2026-11 is the last one of the month.")
+@click.option("--from", "first", metavar="DAY", callback=_day, help="First day, for example 2026-11-01 or 2026-11.")
+@click.option("--until", metavar="DAY", callback=_day, help="Last day; 2026-11 means the last day of the month.")
 @click.option(
     "--by",
     metavar="WHAT",
     multiple=True,
     callback=_columns,
-    help="day (the default), service, account, cloud; or several: day,service.",
+    help="Columns to sum by, such as day,service: day, service, account, cloud [default: day].",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, with every digit.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with full precision.")
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Sums the FOCUS cost reports at SOURCE: a folder, s3:// or oci:// address, or the name of a sync job.
+    """Sum up the FOCUS cost reports at SOURCE: a folder, s3:// or oci:// address, or the name of a sync job.
 
     Without SOURCE it reads where the jobs of keepstep.toml put OCI's cost reports, or what [dashboard] spend names.
     Without days it shows this month, compared with the same days of the month before. Currencies are never added.
-    Ends with 1 when a report is damaged, which is named, and with 5 when there is nothing to show.
+    Exits with 1 if a report is damaged, and names it; exits with 5 if there is nothing to show.
     """
     options = merge_globals(ctx, options)
     if options["as_csv"] and options["as_json"]:
-        raise Misuse("--csv and --json are two forms of one output", hint="leave one of them out")
+        raise Misuse("--csv and --json exclude each other", hint="omit one of them")
     path = config_file(ctx)
     config = load(path) if path else Config()
     today = SystemClock().now().date()
@@ -85,7 +85,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         earlier = last_month(today)
         if any(cost.day in earlier for cost in books.costs):
             days = earlier
-            _note("there are no charges of this month yet; this is the month before", quiet=options["quiet"])
+            _note("there are no charges of this month yet; showing the month before", quiet=options["quiet"])
     if not any(cost.day in days for cost in books.costs):
         raise _nothing(books, days)
     found = summary(books.costs, days, options["by"], today)
@@ -94,7 +94,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _range(first: date | None, until: date | None, today: date) -> tuple[Days, bool]:
-    """The days that are meant, and whether somebody said so."""
+    """The selected days, and whether they were given."""
     if first is None and until is None:
         return this_month(today), False
     last = until or (today if first and first <= today else last_of_month(first or today))
@@ -112,21 +112,21 @@ def _places(config: Config, sources: Sequence[str], *, is_configured: bool) -> l
     if places := places_of(config):
         return places
     where = "no job of keepstep.toml fetches cost reports" if is_configured else "there is no keepstep.toml"
-    hint = "name where reports are: keepstep spend s3://finops/oci/, or a folder; or set [dashboard] spend"
+    hint = "name the place of the reports: keepstep spend s3://finops/oci/, or a folder; or set [dashboard] spend"
     raise ConfigError(where, hint=hint)
 
 
 @dataclass
 class _Books:
-    """What was read."""
+    """The charges that were read."""
 
     costs: list[Cost] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Error] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
-    """Addresses: no report counts twice, also where places overlap."""
+    """Addresses of reports, so that none counts twice if places overlap."""
     others: int = 0
-    """Files that are no FOCUS reports."""
+    """Files that are not FOCUS reports."""
 
     @property
     def reports(self) -> int:
@@ -134,7 +134,7 @@ class _Books:
 
 
 async def _read(places: Sequence[Place], since: date) -> _Books:
-    """Raises :class:`Error` when no place can be read."""
+    """Reads all places. Raises :class:`Error` if none can be read."""
     books = _Books()
     faults = []
     for place in places:
@@ -170,7 +170,7 @@ async def _read_place(place: Place, since: date, books: _Books) -> None:
 
 
 def _nothing(books: _Books, days: Days) -> Error:
-    """What to say when there is nothing to show."""
+    """The error if there is nothing to show."""
     where = ", ".join(source["address"] for source in books.sources)
     if not books.reports:
         other = f", and {books.others} other files" if books.others else ""

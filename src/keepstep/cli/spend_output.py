@@ -1,4 +1,4 @@
-"""What ``keepstep spend`` prints: a table for people within 80 columns, CSV and JSON for programs."""
+"""Output of ``keepstep spend``: a table for people within 80 columns, CSV and JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from keepstep.text import printable, shown
 _WIDTH = 80
 _GAP = "  "
 _SHORTEST = 5
-"""Columns that a name keeps, however long the others are."""
+"""Minimum columns of a name."""
 _NAMED = 3
-"""Partial days that are named one by one."""
+"""Maximum partial days that are listed one by one."""
 
 
 def table(found: Summary, reports: int) -> Iterator[str]:
-    """Names to the left, figures to the right; a block for each currency, with its total."""
+    """Formats names to the left, figures to the right; one block per currency, with its total."""
     compared = f", compared with {_words(found.before)}" if found.before else ""
     yield f"{_words(found.days)}{compared}"
     yield f"{reports} FOCUS {'report' if reports == 1 else 'reports'}; days are UTC"
@@ -45,11 +45,11 @@ def _block(headings: Sequence[str], rows: Sequence[Row], total: Row) -> Iterator
     lines = [([*map(_name, row.key)], _figures(row)) for row in rows]
     last = (["TOTAL", *[""] * (len(headings) - 1)], _figures(total))
     head = ([heading.upper() for heading in headings], figures)
-    # Where no row has a name in a column, as AWS's accounts have none, the column is left out.
+    # A column without any name, such as AWS's account names, is omitted.
     kept = [number for number in range(len(headings)) if any(line[0][number] != "–" for line in lines)] or [0]
     everything = [([names[n] for n in kept], values) for names, values in (head, *lines, last)]
     while len(figures) > 1 and _room(figures, everything) < sum(_floors(everything)):
-        figures.pop()  # the total of so large amounts matters more than what they are compared with
+        figures.pop()  # with amounts this large the total matters more than the comparison
     everything = [(names, values[: len(figures)]) for names, values in everything]
     right = [max(len(values[n]) for _, values in everything) for n in range(len(figures))]
     marked = [False, *(row.is_partial for row in rows), total.is_partial]
@@ -61,18 +61,18 @@ def _block(headings: Sequence[str], rows: Sequence[Row], total: Row) -> Iterator
 
 
 def _room(figures: Sequence[str], lines: Sequence[tuple[list[str], list[str]]]) -> int:
-    """What is left for names."""
+    """The columns left for names."""
     right = [max(len(values[n]) for _, values in lines) for n in range(len(figures))]
     return _WIDTH - sum(right) - len(_GAP) * len(right) - len(" *")
 
 
 def _floors(lines: Sequence[tuple[list[str], list[str]]]) -> list[int]:
-    """The least width of each name, with the gap after it; a day is never cut."""
+    """The minimum width of each name, with the gap after it; a day is never cut."""
     return [(len("2026-11-30") if head == "DAY" else _SHORTEST) + len(_GAP) for head in lines[0][0]]
 
 
 def _left(lines: Sequence[tuple[list[str], list[str]]], room: int) -> list[int]:
-    """The widths of the names: as wide as the widest of each, cut where there is most to cut until all fit."""
+    """The widths of the names: as wide as the widest of each, cutting the widest until all fit."""
     floors = [floor - len(_GAP) for floor in _floors(lines)]
     widths = [max(cell_len(names[n]) for names, _ in lines) for n in range(len(floors))]
     room -= len(_GAP) * (len(widths) - 1)
@@ -99,7 +99,7 @@ def _money(amount: Decimal) -> str:
 
 
 def _change(amount: Decimal, before: Decimal) -> str:
-    """In per cent; nothing where there is nothing to compare with."""
+    """The change in percent; empty if there is nothing to compare with."""
     if before <= 0:
         return ""
     percent = round((amount - before) * 100 / before)
@@ -120,7 +120,7 @@ def _partial(found: Summary) -> Iterator[str]:
 
 
 def csv_lines(found: Summary) -> Iterator[str]:
-    """A line for each row, without totals; amounts with every digit."""
+    """Formats CSV: a line per row, without totals; amounts in full precision."""
     yield _line([*found.headings, "currency", "amount", "month_before", "partial"])
     for row in found.rows:
         before = "" if row.before is None else exact(row.before)
@@ -137,7 +137,7 @@ def _line(values: Iterable[str]) -> str:
 def document(
     found: Summary, sources: Sequence[dict[str, Any]], failures: Sequence[Error], by: Sequence[str]
 ) -> dict[str, Any]:
-    """The whole answer as one JSON document; amounts are texts with every digit."""
+    """Formats one JSON document; amounts are strings in full precision."""
     return {
         "version": 1,
         "kind": "spend",
@@ -172,6 +172,6 @@ def _values(row: Row, headings: Sequence[str]) -> dict[str, Any]:
 
 
 def exact(amount: Decimal) -> str:
-    """Every digit that counts, without an exponent."""
+    """All significant digits, without an exponent."""
     text = f"{amount:f}" if amount else "0"
     return text.rstrip("0").rstrip(".") if "." in text else text

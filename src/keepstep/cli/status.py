@@ -1,4 +1,4 @@
-"""``keepstep status``: how each job stands, or the runs of one."""
+"""``keepstep status``: shows the state of every job, or the runs of one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from keepstep.monitoring.words import achievement
 from keepstep.runs.history import History
 from keepstep.runs.run import MEANINGS, Run
 from keepstep.text import shown
-from keepstep.units import in_words
+from keepstep.units import counted, in_words
 
 _SHOWN = 20
-"""Runs of one job."""
+"""Maximum runs of one job."""
 _LINE = 1000
 """Characters."""
 _WORDS = 100
-"""Failures, warnings of one run; the page has all."""
+"""Maximum failures and warnings of one run; the page has all."""
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,7 +36,7 @@ _WORDS = 100
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Shows how each job stands; with JOB, its last runs, and what the latest had to say."""
+    """Show the state of every job; with JOB, its last runs and the messages of the latest."""
     options = merge_globals(ctx, options)
     path = needed_config_file(ctx)
     config = load(path)
@@ -57,12 +57,17 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _alerts(alerting: Alerting, names: list[str], now: datetime) -> Iterable[str]:
-    """What is raised for these jobs, and what a channel would not take."""
+    """Active alerts of these jobs, and messages that a channel has not accepted."""
     for (job, _), alert in sorted(alerting.active().items()):
         if job in names:
-            yield f"alert: {alert.text} (for {in_words(now - alert.since)}, told {alert.times} times)"
+            yield f"alert: {alert.text} (for {in_words(now - alert.since)}, notified {_times(alert.times)})"
     for trouble in alerting.waiting():
-        yield f"warning: {trouble.channel} refuses alerts, {trouble.attempts} times so far: {trouble.error}"
+        attempts = counted(trouble.attempts, "attempt")
+        yield f"warning: {trouble.channel} does not accept alerts ({attempts}): {trouble.error}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _view(config: Config, name: str, history: History, now: datetime) -> Overview:
@@ -97,11 +102,11 @@ def _took(run: Run, now: datetime) -> str:
 
 
 def _ahead(moment: datetime | None, now: datetime) -> str:
-    return f"in {in_words(moment - now)}" if moment else "when called"
+    return f"in {in_words(moment - now)}" if moment else "on demand"
 
 
 def _one(view: Overview, history: History, now: datetime) -> Iterable[str]:
-    """A job's runs, newest first, and the words of the latest that ended."""
+    """A job's runs, newest first, and the messages of the latest finished one."""
     facts = view.facts
     yield f"{view.job} ({view.kind}): {view.state(now)}"
     yield f"next run: {_ahead(view.next, now)}" + (f", {view.next.astimezone():%F %T %Z}" if view.next else "")
@@ -144,7 +149,7 @@ def _when(moment: datetime | None, now: datetime) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    """Columns as wide as their widest cell; empty ones are left out."""
+    """Formats columns as wide as their widest cell; empty ones are omitted."""
     rows = [tuple(shown(cell, 200) for cell in row) for row in rows]
     kept = [n for n in range(len(rows[0])) if any(row[n] for row in rows[1:])] if rows[1:] else range(len(rows[0]))
     widths = {n: max(len(row[n]) for row in rows) for n in kept}
@@ -153,7 +158,7 @@ def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
 
 
 def _document(views: list[Overview], history: History, job: str | None) -> dict[str, Any]:
-    """Everything that is known, for programs; times in ISO 8601."""
+    """The full state, for programs; times in ISO 8601."""
     active = Alerting(history.database, {}, timedelta(0)).active()
     jobs = []
     for view in views:

@@ -1,4 +1,4 @@
-"""``keepstep sync``: brings a target folder in step with a source folder."""
+"""``keepstep sync``: makes a target folder match a source folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import OrderedFilters, global_options, merge_globals
+from keepstep.cli.options import global_options, merge_globals
 from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import carried_out, run
 from keepstep.cli.sync_ending import finishing
+from keepstep.cli.sync_help import SyncCommand
 from keepstep.cli.sync_job import configured, with_params
 from keepstep.errors import ExitCode
 from keepstep.jobs.settings import CloudSettings
@@ -29,18 +30,25 @@ from keepstep.state.place import own_folder
 from keepstep.stores import bling
 from keepstep.stores.address import Address
 
+_EXAMPLES = """
+keepstep sync ./site s3://bucket/site --delete --dryrun
+keepstep sync oci://bucket@namespace/data/ s3://bucket/data/
+keepstep sync s3://bucket/backup ./backup --exclude '*' --include '*.csv'
+keepstep sync reports
+"""
 
-@click.command(cls=OrderedFilters, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.command(cls=SyncCommand, examples=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source")
 @click.argument("target", required=False)
 @sync_options
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Brings TARGET in step with SOURCE, each a path, s3://bucket/prefix or oci://bucket@namespace/prefix.
+    """Make TARGET match SOURCE, each a path, s3://bucket/prefix or oci://bucket@namespace/prefix.
 
-    An object moves when it is missing at the target, has another size or is newer, by the rules of aws s3 sync.
-    With one argument, that is the name of a job in keepstep.toml; options given here go before its own.
+    Objects that are missing at the target, differ in size or are newer are transferred, as by aws s3 sync. A single
+    argument is the name of a job in keepstep.toml; options on the command line override those of the job.
     """
     with ExitStack() as stack:
         settings, config, name, notes = CloudSettings(), None, options["source"], own_folder()
@@ -80,14 +88,14 @@ async def _sync(
 
 
 def _advise(source: Address, report: Report, terminal: Terminal) -> None:
-    """An empty source is no error, but may have a reason worth knowing."""
+    """An empty source is not an error, but may have a reason worth knowing."""
     if source.kind == "oci" and (advice := bling.advice_when_empty(source)):
         report.warn(advice)
         terminal.warned(advice)
 
 
 def terminal_of(options: dict[str, Any]) -> Terminal:
-    """What ``sync`` and ``verify`` say on a terminal, by their common options."""
+    """The terminal output of ``sync`` and ``verify``, by their common options."""
     return Terminal(
         dryrun=options.get("dryrun", False),
         quiet=options["quiet"],

@@ -1,4 +1,4 @@
-"""What follows a sync: the modes and owners of a local target."""
+"""Sets the modes and owners of a local target after a sync."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Finish = Callable[[Report, Terminal], None]
 
 
 def finishing(work: SyncWork) -> Finish:
-    """What is to be done after the run; the options are read now, so that a wrong one costs nothing."""
+    """The function to call after the run; options are parsed now, so that a wrong one fails early."""
     change, owner = modes_of(work.params, work.target)
     if change is None and owner is None:
         return lambda report, terminal: None

@@ -1,4 +1,4 @@
-"""A job of kind ``sync`` on the command line: the options that are given there go before its own."""
+"""Jobs of kind ``sync`` on the command line: options given there override those of the job."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def configured(ctx: click.Context, name: str) -> ResolvedSync:
     path = config_file(ctx)
     if path is None:
         raise ConfigError(
-            f"sync {name}: no target, and no keepstep.toml that could have a job of that name",
+            f"sync {name}: no target is given, and there is no keepstep.toml with a job of that name",
             hint="keepstep sync SOURCE TARGET, or name the file with --config",
         )
     return resolve(load(path), name, "sync")
 
 
 def with_params(ctx: click.Context, given: dict[str, Any], job: ResolvedSync) -> dict[str, Any]:
-    """The job's own options and addresses, and before them what stands on the command line."""
+    """The job's options and addresses, overridden by the command line."""
     options = given | job.options | {"source": job.job.source, "target": job.job.target}
     for name, value in given.items():
         if name not in ("source", "target") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:

@@ -1,4 +1,4 @@
-"""``keepstep verify``: compares the contents of two folders, and changes nothing."""
+"""``keepstep verify``: compares the contents of two folders without changing anything."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from keepstep.cli import sync
-from keepstep.cli.options import OrderedFilters, merge_globals
+from keepstep.cli.options import merge_globals
 from keepstep.cli.output import hand_in
 from keepstep.cli.running import carried_out, run
+from keepstep.cli.sync_help import SyncCommand
 from keepstep.cli.sync_job import configured, with_params
 from keepstep.errors import ExitCode, NotFound
 from keepstep.jobs.settings import CloudSettings
@@ -31,21 +32,27 @@ _SHARED = frozenset(
     "page_size profile region source_region endpoint_url ca_bundle no_sign_request no_verify_ssl cli_read_timeout "
     "cli_connect_timeout debug config as_json quiet verbose no_progress".split()
 )
-"""Parameters of ``keepstep sync`` that mean the same here."""
+"""Parameters of ``keepstep sync`` that ``keepstep verify`` shares."""
+_EXAMPLES = """
+keepstep verify ./site s3://bucket/site
+keepstep verify s3://bucket/data oci://bucket@namespace/data --exclude '*.tmp'
+keepstep verify reports --json
+"""
 _CONTENTS = {"compare": "checksum", "size_only": False, "exact_timestamps": False}
 
 
 @click.command(
-    cls=OrderedFilters,
+    cls=SyncCommand,
+    examples=_EXAMPLES,
     params=[each for each in sync.command.params if each.name in _SHARED],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Compares SOURCE and TARGET, each a path, s3://bucket/prefix or oci://bucket@namespace/prefix, by contents.
+    """Compare the contents of SOURCE and TARGET, each a path, s3://bucket/prefix or oci://bucket@namespace/prefix.
 
-    Names what differs and what is only at one side; exit code 0 when there is no such thing, 1 otherwise. Nothing
-    is changed. With one argument, that is the name of a sync job in keepstep.toml, whose filters count too.
+    Lists what differs and what exists on one side only. Changes nothing. Exits with 0 if both sides are equal, and
+    with 1 otherwise. A single argument is the name of a sync job in keepstep.toml, whose filters apply too.
     """
     settings, notes = CloudSettings(), own_folder()
     if options["target"] is None:

@@ -1,4 +1,4 @@
-"""From settings to wired parts: the only module that names a concrete store, vault, recipient or identity."""
+"""Creates parts from settings: the only module that names a concrete store, vault, recipient or identity."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from keepstep.vaults.interface import Vault
 
 _FOREVER = 365 * 86400
-"""Seconds, where a limit is to be none."""
+"""Seconds that stand for no limit."""
 
 
 @dataclass
 class Assembly:
-    """Makes parts, each identity once, so that both sides of a job share it."""
+    """Creates parts, each identity once, so that both sides of a job share it."""
 
     settings: CloudSettings = field(default_factory=CloudSettings)
     options: TransferOptions = field(default_factory=TransferOptions)
-    """What is asked of the objects and requests of both sides."""
+    """Options for the objects and requests of both sides."""
     places: tuple[Address, ...] = ()
-    """All of the run: none of them is ever met beneath another one."""
+    """All places of the run: none of them is listed beneath another."""
 
     @cached_property
     def aws(self) -> AwsIdentity:
@@ -48,7 +48,7 @@ class Assembly:
 
     @property
     def s3_block(self) -> S3Block:
-        """What the AWS profile says of how objects travel."""
+        """Transfer settings of the AWS profile."""
         from keepstep.clouds.s3_block import s3_block
 
         return s3_block(self.aws.config.s3_options)
@@ -59,7 +59,7 @@ class Assembly:
 
         if not self.settings.source_region:
             return self.aws
-        # As with the AWS CLI, --endpoint-url then names the target's place alone.
+        # As with the AWS CLI, --endpoint-url then applies only to the target.
         return AwsIdentity(replace(self._aws_settings(self.settings.source_region), endpoint_url=None))
 
     @cached_property
@@ -72,7 +72,7 @@ class Assembly:
         )
 
     def vaults(self, kinds: Iterable[str]) -> dict[str, Vault]:
-        """One for each kind of vault that is asked for, each retried."""
+        """One vault per requested kind, each with retries."""
         from keepstep.vaults.retrying import Retrying
 
         makers: dict[str, Callable[[], Vault]] = {
@@ -83,7 +83,7 @@ class Assembly:
         return {kind: Retrying(makers[kind]()) for kind in dict.fromkeys(kinds)}
 
     def located(self, address: Address, *, is_target: bool) -> Address:
-        """The address, and where its bucket is, as far as that is said without asking anybody."""
+        """The address and the region of its bucket, as far as known without a request."""
         match address.kind:
             case "s3":
                 with needs_extra("aws"):
@@ -101,7 +101,7 @@ class Assembly:
         return self._store(address, self.options, is_target=True)
 
     def trash(self, address: Address) -> Store:
-        """Where deleted and overwritten objects of the target go, with the target's own key."""
+        """The store for deleted and overwritten objects of the target, with the target's own key."""
         options = TransferOptions(
             source_key=self.options.target_key,
             target_key=self.options.target_key,
@@ -144,7 +144,7 @@ class Assembly:
 
     @property
     def timeouts(self) -> Timeouts:
-        """How long a request may take to connect, and be silent."""
+        """The connect and read timeouts of a request."""
         from keepstep.clouds.http import Timeouts
 
         given = {"connect": self.settings.connect_timeout, "idle": self.settings.read_timeout}
@@ -164,7 +164,7 @@ class Assembly:
 
 
 def alerting_of(config: Config, database: Database) -> Alerting:
-    """The alerts of a configuration, and the channels that they go to."""
+    """The alerts of a configuration, with their channels."""
     from keepstep.monitoring.alerting import Alerting
     from keepstep.monitoring.channels import channels_of
 
@@ -172,7 +172,7 @@ def alerting_of(config: Config, database: Database) -> Alerting:
 
 
 def recipients() -> dict[Kind, Recipient]:
-    """Whoever can be told of a change; none of them is spoken to before there is something to say."""
+    """The recipients of change notices; none is contacted before there is a notice."""
     from keepstep.containers.docker import ContainerEngines
     from keepstep.containers.interface import Kind
     from keepstep.containers.pid_file import PidFiles
@@ -188,7 +188,7 @@ def recipients() -> dict[Kind, Recipient]:
 
 
 def direction(source: Address, target: Address) -> Direction:
-    """What moving from one to the other is called."""
+    """The action word for a transfer from one to the other."""
     if source.kind == "local" and target.kind != "local":
         return Direction.UPLOAD
     if source.kind != "local" and target.kind == "local":
@@ -241,7 +241,7 @@ def _parameter_store(identity: AwsIdentity) -> Vault:
 
 
 class needs_extra:  # noqa: N801 - reads as a sentence
-    """Turns a missing library into the command that installs it."""
+    """Turns a missing library into an error with the command that installs it."""
 
     def __init__(self, extra: str) -> None:
         self._extra = extra

@@ -1,4 +1,4 @@
-"""What a job's ``audit`` table means: which log, which key, which anchor. Everybody who asks, asks here."""
+"""Interprets a job's ``audit`` table, in one place for all callers: its log, key and anchor."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Places:
     """One job's log."""
 
     chain: str
-    """Its name: the job's, if the table does not say another."""
+    """Its name: that of the job, unless the table sets another."""
     root: Address
-    """The folder that the configuration names."""
+    """The configured folder."""
     log: Address
     key: SecretAddress
     anchor: Address | None = None
     anchor_root: Address | None = None
-    """Likewise the folder, and the one that the configuration names."""
+    """The log's folder at the anchor, and the configured one."""
 
 
 def places_of(job: str, audit: Audit, called: Called = as_key) -> Places:
-    """Raises :class:`ConfigError` that names the setting as its user does."""
+    """Parses the table. Raises :class:`ConfigError` that names the setting as its user does."""
     chain = audit.name or job
     with naming(called("audit.log")):
         root = bucket_of(audit.log)
@@ -49,7 +49,7 @@ def places_of(job: str, audit: Audit, called: Called = as_key) -> Places:
 
 
 def key_of(text: str, called: str = "") -> SecretAddress:
-    """A bare name or path is a parameter's, as in ``AUDIT_HASH_SALT_SSM``."""
+    """Parses a key's address; a bare name or path is that of a parameter, as in ``AUDIT_HASH_SALT_SSM``."""
     return secret_setting(text, "aws-ssm", called=called)
 
 

@@ -1,8 +1,8 @@
 """The variables of the replaced tools, and the jobs that they describe.
 
-``SYNC_FROM`` and its like are the sync container's, ``AWS_SECRET_ID`` and its like the rotation function's,
-``KEEPSTEP_CONFIG`` and ``KEEPSTEP_JOB`` those of hosts that have no command line. An empty variable counts as not
-given. A job of variables has no part in any keepstep.toml: it runs with the host's own identities, and
+``SYNC_FROM`` and the like are those of the sync container, ``AWS_SECRET_ID`` and the like those of the rotation
+function, ``KEEPSTEP_CONFIG`` and ``KEEPSTEP_JOB`` those of hosts without a command line. An empty variable counts
+as not set. A job from variables is independent of any keepstep.toml: it runs with the host's own identities and
 ``ROLE_ARN``.
 """
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 CONFIG, JOB = "KEEPSTEP_CONFIG", "KEEPSTEP_JOB"
 ROTATION = "rotation"
-"""What a rotation by variables is called, also in its audit log."""
+"""The name of a rotation from variables, also in its audit log."""
 SYNC = "sync"
-"""What the container's job is called."""
+"""The name of the container's job."""
 CONTAINER_VARIABLES = {
     "schedule": "CRON_SCHEDULE",
     "source": "SYNC_FROM",
@@ -42,7 +42,7 @@ CONTAINER_VARIABLES = {
     "deadline": "SYNC_DEADLINE",
     "identity.aws.role_arn": "ROLE_ARN",
 }
-"""What users of the container have set, by the key of the job that it became."""
+"""The container's variables, by the key of the job that each sets."""
 _MODES = ("PERIODIC", "STARTUP", "STARTUP+PERIODIC")
 _TOML = """
 [state]
@@ -55,12 +55,12 @@ source = "${SYNC_FROM}"
 target = "${SYNC_TO}"
 params = "${KEEPSTEP_PARAMS}"
 """
-"""The values stay in the environment, so that nothing in them can be taken for TOML."""
+"""The values stay in the environment, so that nothing in them can be parsed as TOML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
-    """What the variables say."""
+    """The container's settings."""
 
     source: Address
     target: Address
@@ -77,7 +77,7 @@ class ContainerSettings:
 
     @property
     def local(self) -> str:
-        """The folder on this side: the target's, else the source's; empty between clouds."""
+        """The local folder: the target, otherwise the source; empty between clouds."""
         return self.target.path or self.source.path
 
     @property
@@ -95,17 +95,19 @@ class ContainerSettings:
 
 
 def container_settings(variables: Mapping[str, str]) -> ContainerSettings:
-    """Raises :class:`ConfigError` that names the variable. An empty one counts as not given, but for the mode."""
+    """Parses the variables. An empty one counts as not set, except the mode. Raises :class:`ConfigError`."""
     given = {name: value for name, value in variables.items() if value}
     for name in ("SYNC_FROM", "SYNC_TO"):
         if name not in given:
             raise ConfigError(f"{name} is not set", hint="set SYNC_FROM and SYNC_TO, or mount a keepstep.toml")
     mode = given.get("SYNC_MODE", "STARTUP+PERIODIC").strip().upper()
     if mode not in _MODES:
-        raise ConfigError(f"SYNC_MODE={mode} is not known", hint=f"it is one of {', '.join(_MODES)}, or empty")
+        raise ConfigError(
+            f"SYNC_MODE={mode} is not a mode", hint=f"use one of {', '.join(_MODES)}, or leave it empty"
+        )
     completion = given.get("COMPLETION_FILENAME", "")
     if os.path.isabs(completion) or ".." in completion.split("/"):
-        raise ConfigError("COMPLETION_FILENAME leaves the folder that is synced", hint="give a name without a path")
+        raise ConfigError("COMPLETION_FILENAME points outside the synced folder", hint="give a name without a path")
     return ContainerSettings(
         source=_address(given, "SYNC_FROM"),
         target=_address(given, "SYNC_TO"),
@@ -128,11 +130,11 @@ def _address(given: Mapping[str, str], name: str) -> Address:
 
 
 def _params(text: str, completion: str) -> str:
-    """As given, and the file that tells of completion left out."""
+    """The given params, with the completion file excluded."""
     try:
         shlex.split(text)
     except ValueError as exc:
-        raise ConfigError(f"SYNC_PARAMS cannot be split: {exc}", hint="close every quote") from None
+        raise ConfigError(f"SYNC_PARAMS cannot be parsed: {exc}", hint="close every quote") from None
     return f"{text} --exclude {shlex.quote(escape(completion))}" if completion else text
 
 
@@ -163,14 +165,14 @@ def rotation_of(variables: Mapping[str, str]) -> ResolvedRotation:
 
 
 def job_of_variables(variables: Mapping[str, str]) -> ResolvedJob | None:
-    """What a host with these variables would run; None where they describe nothing."""
+    """The job that a host with these variables would run; None if they describe none."""
     if variables.get("SYNC_FROM"):
         return sync_of(container_settings(variables))
     return rotation_of(variables) if variables.get("AWS_SECRET_ID") else None
 
 
 def audit_of(variables: Mapping[str, str]) -> Audit | None:
-    """Where a rotation by variables writes its log, known also where nothing else of the rotation is."""
+    """Where a rotation from variables writes its log, even if the rest of the rotation is not set."""
     from keepstep.config import Audit
 
     log, key = variables.get("AUDIT_LOG"), variables.get("AUDIT_HASH_SALT_SSM")
@@ -178,7 +180,7 @@ def audit_of(variables: Mapping[str, str]) -> Audit | None:
 
 
 def audit_key_of(variables: Mapping[str, str]) -> SecretAddress | None:
-    """The key of such a log, known also where the log is not."""
+    """The key of such a log, even if the log is not set."""
     from keepstep.jobs.audit import key_of
 
     text = variables.get("AUDIT_HASH_SALT_SSM")
@@ -211,7 +213,7 @@ def _rotate_job(variables: Mapping[str, str]) -> RotateJob:
         raise ConfigError("OCI_SECRET_OCID is not set", hint="it is the OCID of the credential in OCI Vault")
     if not fields["database"]:
         raise ConfigError(
-            "neither RDS_HOST nor OCI_ADB_DSN is set", hint="one of them says whose password to rotate"
+            "neither RDS_HOST nor OCI_ADB_DSN is set", hint="set one of them to say whose password to rotate"
         )
     try:
         return RotateJob.model_validate(fields)
@@ -234,7 +236,7 @@ def _rds(given: Mapping[str, str]) -> dict[str, Any] | None:
     if "RDS_HOST" not in given:
         return None
     if "RDS_DBNAME" not in given:
-        raise ConfigError("RDS_HOST is set, and RDS_DBNAME is not")
+        raise ConfigError("RDS_HOST is set, but RDS_DBNAME is not")
     return {
         "engine": given.get("RDS_ENGINE", "postgres").lower(),
         "host": given["RDS_HOST"],
@@ -260,6 +262,6 @@ def _audit(given: Mapping[str, str]) -> dict[str, str] | None:
     log, key = given.get("AUDIT_LOG"), given.get("AUDIT_HASH_SALT_SSM")
     if log and not key:
         raise ConfigError(
-            "AUDIT_LOG is set, and AUDIT_HASH_SALT_SSM is not", hint="entries are signed with that parameter"
+            "AUDIT_LOG is set, but AUDIT_HASH_SALT_SSM is not", hint="entries are signed with that parameter"
         )
     return {"log": log, "key": key} if log and key else None

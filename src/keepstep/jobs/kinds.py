@@ -1,4 +1,4 @@
-"""The kinds of jobs there are, and the subcommand that runs each. Hosts that start cold load this and no more."""
+"""The kinds of jobs, and the subcommand that runs each. Imports nothing, for hosts that start cold."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Kind:
     words: tuple[str, ...]
     """The subcommand."""
     serverless: tuple[str, ...] = ()
-    """The same where there is no place for files, if it differs: secrets are then checked, and written nowhere."""
+    """The subcommand on hosts without files, if it differs: secrets are then checked, but not written."""
     prints_report: bool = False
-    """Whether its report is short, and has what people want to see in a log."""
+    """Whether its report is short, and worth logging."""
     takes_seconds: bool = False
-    """Whether it takes ``--seconds``, after which the platform ends it."""
+    """Whether it accepts ``--seconds``, after which the platform ends it."""
 
 
 _ALL = (

@@ -1,4 +1,4 @@
-"""How options are read: their order kept where it decides, values that were forgotten refused."""
+"""Parses options: keeps their order where it matters, and refuses missing values."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_option(command: F) -> F:
-    """``--config`` once more, so that it may stand behind the subcommand too."""
+    """Repeats ``--config``, so that it may also follow the subcommand."""
     return click.option(
         "--config",
         type=click.Path(),
-        help="./keepstep.toml or /etc/keepstep/keepstep.toml if not given.",
+        help="Configuration file [default: ./keepstep.toml, then /etc/keepstep/keepstep.toml].",
     )(command)
 
 
 def global_options(command: F) -> F:
-    """The global options once more, so that they may stand behind the subcommand too."""
+    """Repeats the global options, so that they may also follow the subcommand."""
     command = config_option(command)
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: the run report."),
-        click.option("--quiet", is_flag=True, help="Says nothing but errors."),
-        click.option("--verbose", is_flag=True, help="Says more."),
-        click.option("--no-progress", is_flag=True, help="No progress bar."),
+        click.option("--json", "as_json", is_flag=True, help="Print the run report as one JSON document."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--verbose", is_flag=True, help="Print more detail."),
+        click.option("--no-progress", is_flag=True, help="Hide the progress bar."),
     ):
         command = option(command)
     return command
 
 
 def lowered(message: str) -> str:
-    """A sentence of click's as our errors are written."""
+    """Converts a sentence of click's to the style of error messages."""
     return (message[:1].lower() + message[1:]).rstrip(".")
 
 
 class OptionalValue(click.Option):
-    """An option whose value may be left out, for there is one that is meant then."""
+    """An option whose value may be omitted, because it has a default value."""
 
     def __init__(self, words: Sequence[str], value: str, **rest: Any) -> None:
         super().__init__(words, is_flag=False, flag_value=value, **rest)
 
 
 class ValuesChecked:
-    """A command or group whose options take no other option, and no empty text, for their value.
+    """A command or group whose options accept neither another option nor an empty string as their value.
 
     ``--exclude $UNSET --dryrun`` leaves ``--exclude`` without its value: with the next word in its place a dry run
     would become a real one. A value that looks like an option is written ``--exclude=--x``.
@@ -58,11 +58,11 @@ class ValuesChecked:
 
 
 class Command(ValuesChecked, click.Command):
-    """What every command of ours is."""
+    """The base class of every command."""
 
 
 def _check_values(command: click.Command, args: Sequence[str], ctx: click.Context) -> None:
-    """Raises :class:`click.UsageError` for an option whose value is missing."""
+    """Raises :class:`click.UsageError` for an option without a value."""
     options = [each for each in command.get_params(ctx) if isinstance(each, click.Option)]
     ours = {name for option in options for name in (*option.opts, *option.secondary_opts)}
     takers = {name: option for option in options if _takes_value(option) for name in option.opts}
@@ -96,7 +96,7 @@ def _takes_value(option: click.Option) -> bool:
 
 
 class OrderedFilters(Command):
-    """A command with ``--exclude`` and ``--include``, whose order decides: click alone would lose it.
+    """A command with ``--exclude`` and ``--include``, whose order matters: click would lose it.
 
     Their values arrive together, in the order of the command line, as the parameter ``filters``: a list of
     ``(is_include, pattern)``. ``--grants`` takes all words up to the next option.
@@ -116,7 +116,7 @@ class OrderedFilters(Command):
                 break
             if name in ("--exclude", "--include"):
                 filters.append((name == "--include", value if equals else words.popleft()))
-            elif word == "--grants":  # which takes at least one: its value has been checked
+            elif word == "--grants":  # needs at least one: its value has been checked
                 rest += (f"--grants={grant}" for grant in _up_to_option(words))
             else:
                 rest.append(word)

@@ -1,4 +1,4 @@
-"""Values of options that are more than a word, read as the AWS CLI reads them.
+"""Parses structured values of options as the AWS CLI does.
 
 Sources: "Loading a parameter from a file" and "Using shorthand syntax" in the AWS CLI user guide.
 """
@@ -26,13 +26,13 @@ _PAIR = re.compile(
     re.VERBOSE,
 )
 _KEY_LENGTH = 32
-"""Bytes: AES256 is the only algorithm there is."""
+"""Bytes: AES256 is the only algorithm."""
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, section 5.6.2)."""
 
 
 class Text(click.ParamType[Any]):
-    """Text, or ``file://path`` for what a file holds."""
+    """Text, or ``file://path`` for the content of a file."""
 
     name = "text"
 
@@ -64,9 +64,7 @@ class Key(Text):
         raw = self.load(str(value), param, ctx)
         key = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
         if len(key) != _KEY_LENGTH:
-            message = (
-                f"a key for AES256 has {_KEY_LENGTH} bytes, this one has {len(key)}; name a file: fileb://path"
-            )
+            message = f"an AES256 key has {_KEY_LENGTH} bytes, this one has {len(key)}; name a file: fileb://path"
             self.fail(message, param, ctx)
         return Secret(key)
 
@@ -86,7 +84,7 @@ class Metadata(Text):
             self.fail(str(exc), param, ctx)
         for name, content in pairs.items():
             if not _NAME.fullmatch(name) or not content.isascii() or not content.isprintable():
-                self.fail(f"{name!r} cannot be a header: names and values are printable ASCII", param, ctx)
+                self.fail(f"{name!r} cannot be a header: names and values must be printable ASCII", param, ctx)
         return tuple((name.lower(), content) for name, content in pairs.items())
 
 
@@ -119,26 +117,26 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 class Expires(Text):
-    """A moment: ISO 8601, RFC 9110 or seconds of the epoch; as a header has it."""
+    """A point in time: ISO 8601, RFC 9110 or epoch seconds; converted to a header value."""
 
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = super().convert(value, param, ctx)
-        # botocore reads what the AWS CLI does; it is there wherever there is an S3 to send this to.
+        # botocore parses times as the AWS CLI does; it is installed wherever S3 is used.
         from botocore.utils import parse_to_aware_datetime
 
         try:
             moment = parse_to_aware_datetime(text)
         except (ValueError, RuntimeError, OverflowError):
-            self.fail(f"{text!r} is no moment; write it as 2030-01-31T12:00:00Z", param, ctx)
+            self.fail(f"{text!r} is not a point in time; write it as 2030-01-31T12:00:00Z", param, ctx)
         from email.utils import format_datetime
 
         return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 class Rate(click.ParamType[Any]):
-    """Bytes a second: ``50MiB/s``, ``50MB/s`` (the same, as for the AWS CLI), ``100000``."""
+    """Bytes per second: ``50MiB/s``, ``50MB/s`` (the same, as for the AWS CLI), ``100000``."""
 
     name = "rate"
 
@@ -148,12 +146,12 @@ class Rate(click.ParamType[Any]):
         except ValueError:
             rate = 0
         if rate <= 0:
-            self.fail(f"{value} is no rate; write it as 50MiB/s", param, ctx)
+            self.fail(f"{value} is not a rate; write it as 50MiB/s", param, ctx)
         return rate
 
 
 class DeleteCap(click.ParamType[Any]):
-    """How much may be deleted: ``100``, ``25%``."""
+    """Maximum number or share of deletes: ``100``, ``25%``."""
 
     name = "cap"
 
@@ -165,7 +163,7 @@ class DeleteCap(click.ParamType[Any]):
 
 
 class Grants(click.ParamType[Any]):
-    """``permission=grantee``, of which the last for each permission counts."""
+    """``permission=grantee``; the last one for each permission counts."""
 
     name = "grants"
 
@@ -174,7 +172,7 @@ class Grants(click.ParamType[Any]):
         if not separator:
             self.fail("grants are written as permission=grantee", param, ctx)
         if permission not in ("read", "readacl", "writeacl", "full"):
-            self.fail(f"{permission} is none of read, readacl, writeacl, full", param, ctx)
+            self.fail(f"{permission} is not one of read, readacl, writeacl, full", param, ctx)
         return permission, grantees
 
 

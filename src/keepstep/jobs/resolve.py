@@ -1,4 +1,4 @@
-"""From a configuration to resolved jobs: the only place that knows which class a kind has."""
+"""Resolves the jobs of a configuration: the only module that knows the class of each kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resolve(config: Config, name: str, kind: Literal["rotate"]) -> ResolvedRotat
 @overload
 def resolve(config: Config, name: str, kind: None = None) -> ResolvedJob: ...
 def resolve(config: Config, name: str, kind: str | None = None) -> ResolvedJob:
-    """The job of that name. Raises :class:`ConfigError` when there is none, or when it is not of ``kind``."""
+    """The job of that name. Raises :class:`ConfigError` if there is none, or if it is not of ``kind``."""
     from keepstep.config import RotateJob, SecretsJob, SyncJob, job_of
 
     job = job_of(config, name)
@@ -46,10 +46,10 @@ def resolve(config: Config, name: str, kind: str | None = None) -> ResolvedJob:
 
 
 def resolved_jobs(config: Config) -> list[ResolvedJob]:
-    """All of them, in the file's order."""
+    """All jobs, in the file's order."""
     return [resolve(config, name) for name in config.job]
 
 
 def watches_of(config: Config) -> list[Watch]:
-    """What is expected of each job."""
+    """The watch of each job."""
     return [job.watch for job in resolved_jobs(config)]

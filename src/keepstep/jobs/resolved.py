@@ -1,4 +1,4 @@
-"""What every configured job has, whatever its kind: a name, identities, a schedule, what is expected of it."""
+"""What every configured job has, whatever its kind: a name, identities, a schedule, limits."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
     from keepstep.vaults.address import SecretAddress
 
 PARAMS_NAME = "KEEPSTEP_PARAMS_NAME"
-"""Says to a run what its user calls the job's ``params``."""
+"""Variable that tells a run what its user calls the job's ``params``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedJob(ABC):
-    """One job and what its settings mean, the same for everybody who asks.
+    """One job and the meaning of its settings, the same for all callers.
 
-    What is asked of a setting that makes no sense raises :class:`ConfigError`; the others still answer.
+    Accessing an invalid setting raises :class:`ConfigError`; the others still work.
     """
 
     name: str
     job: SyncJob | SecretsJob | RotateJob
-    """As it is written."""
+    """The job as configured."""
     config: Config
     is_recorded: bool = True
-    """False where nothing is kept of its runs: jobs of variables, and bare maps."""
+    """False if its runs are not recorded: jobs from variables, and bare maps."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What a user of variables calls the settings, by their keys."""
+    """Variable names of the settings, by key."""
 
     @property
     @abstractmethod
     def settings(self) -> CloudSettings:
-        """The identities that it runs with."""
+        """The identities that it uses."""
 
     @property
     @abstractmethod
     def clouds(self) -> set[str]:
-        """``aws``, ``oci`` or both: those that it speaks to."""
+        """The clouds that it uses: ``aws``, ``oci`` or both."""
 
     @abstractmethod
     def secrets(self) -> Iterator[SecretAddress]:
-        """Those that it names, in its order. A setting that names none is passed over: :meth:`check` names it."""
+        """The secrets that it names, in order. An invalid setting is skipped: :meth:`check` reports it."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raises :class:`Error` for what a run would refuse. Asks nobody."""
+        """Raises :class:`Error` for what a run would refuse. Makes no request."""
 
     @property
     def kind(self) -> str:
@@ -69,12 +69,12 @@ class ResolvedJob(ABC):
 
     @cached_property
     def identities(self) -> CloudSettings:
-        """Its own, or else the file's."""
+        """Its own identities, or those of the file."""
         return settings_of(self.job.identity or self.config.identity)
 
     @cached_property
     def schedule(self) -> Schedule | None:
-        """When it is due; None when it runs only when it is called."""
+        """Its schedule; None if it runs only on demand."""
         from keepstep.schedules.schedule import parse_schedule, zone_of
 
         if self.job.schedule is None:
@@ -83,7 +83,7 @@ class ResolvedJob(ABC):
 
     @property
     def timing(self) -> Timing:
-        """What a scheduler has to know of it."""
+        """Its timing for a scheduler."""
         from keepstep.schedules.scheduler import Timing
 
         return Timing(
@@ -96,7 +96,7 @@ class ResolvedJob(ABC):
 
     @property
     def watch(self) -> Watch:
-        """What is expected of it."""
+        """Its limits for alerts."""
         from keepstep.monitoring.conditions import Watch
 
         return Watch(
@@ -110,7 +110,7 @@ class ResolvedJob(ABC):
         )
 
     def called(self, key: str) -> str:
-        """What its user calls a setting."""
+        """The user's name of a setting."""
         if key == "params" and (name := os.environ.get(PARAMS_NAME)):
             return name
         return self.variables.get(key, f"job.{self.name}.{key}")

@@ -1,4 +1,4 @@
-"""Jobs of kind ``rotate``: the credential's secrets, its audit log, and what else the job names."""
+"""Jobs of kind ``rotate``: the credential's secrets, its audit log, and what else the job uses."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class ResolvedRotation(ResolvedJob):
 
     @property
     def calls(self) -> Callable[[str], str]:
-        """From a key to what the user calls it, within the job."""
+        """The user's name of a key within the job."""
         called: Called = as_variable if self.variables else as_key
         return called
 
     @property
     def aws_secret(self) -> SecretAddress:
-        """Raises :class:`ConfigError` where none is named, or one of another vault."""
+        """The AWS secret. Raises :class:`ConfigError` if it is missing, or in another vault."""
         return credential_secret(self.job.aws_secret, "aws-sm", called=self.calls("aws_secret"))
 
     @property
@@ -63,7 +63,7 @@ class ResolvedRotation(ResolvedJob):
                 yield secret_setting(text, vault, called=self.calls(key))
 
     def _named(self) -> Iterator[tuple[str, str, str]]:
-        """Each secret's text, the vault of a bare name, and the key."""
+        """Each secret's text, the default vault of a bare name, and the key."""
         job, blob = self.job, self.job.connection_blob
         settings = [
             (job.aws_secret, "aws-sm", "aws_secret"),
@@ -78,7 +78,7 @@ class ResolvedRotation(ResolvedJob):
     def parts(
         self, stack: AsyncExitStack, warn: Callable[[str], None], assembly: Assembly | None = None
     ) -> RotationAssembly:
-        """What makes its parts, each when it is needed; what is opened is closed with ``stack``."""
+        """Creates its parts lazily; ``stack`` closes what was opened."""
         from keepstep.jobs.assembly import Assembly
         from keepstep.jobs.rotation_assembly import RotationAssembly
 
@@ -90,7 +90,7 @@ class ResolvedRotation(ResolvedJob):
         asyncio.run(self._wire())
 
     async def _wire(self) -> None:
-        """Wallets, which may be elsewhere, are left out."""
+        """Omits wallets, which may be elsewhere."""
         async with AsyncExitStack() as stack:
             without = [member.model_copy(update={"wallet": None}) for member in self.job.database]
             parts = self.parts(stack, lambda text: None)
@@ -98,9 +98,9 @@ class ResolvedRotation(ResolvedJob):
 
 
 def only_rotation(config: Config) -> str:
-    """The name of the only job of this kind. Raises :class:`ConfigError` that names those there are."""
+    """The name of the only job of this kind. Raises :class:`ConfigError` that names the existing ones."""
     names = [name for name, job in config.job.items() if job.kind == "rotate"]
     if len(names) != 1:
         known = ", ".join(sorted(names)) or "none"
-        raise ConfigError("say which job to rotate", hint=f"jobs of kind rotate: {known}")
+        raise ConfigError("name the job to rotate", hint=f"jobs of kind rotate: {known}")
     return names[0]

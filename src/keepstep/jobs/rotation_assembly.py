@@ -1,6 +1,6 @@
-"""From a ``rotate`` job to a wired rotation: vaults, databases, audit log; the only place that picks them.
+"""Assembles the rotation of a ``rotate`` job: vaults, databases, audit log; the only module that picks them.
 
-What only costs when it is needed (drivers, wallets, the administrator's secret) is had when it is.
+Drivers, wallets and the administrator's secret are loaded only when needed.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from keepstep.vaults.oci_staging import OciVaultStages
 
 _WALLET_SIZE = 1 << 20
-"""Bytes that a wallet in a bucket may have."""
+"""Maximum bytes of a wallet in a bucket."""
 
 
 class RotationAssembly:
-    """Makes the parts of one job; what it opens is closed with ``stack``."""
+    """Creates the parts of one job; ``stack`` closes what it opens."""
 
     def __init__(
         self, assembly: Assembly, stack: AsyncExitStack, warn: Callable[[str], None], called: Called = as_key
     ) -> None:
-        """``called`` tells what the user calls a setting."""
+        """``called`` returns the user's name of a setting."""
         self._called = called
         self._assembly = assembly
         self._stack = stack
@@ -65,7 +65,7 @@ class RotationAssembly:
         self._logins: dict[str, asyncio.Task[Login]] = {}
 
     async def rotation(self, name: str, job: RotateJob) -> Rotation:
-        """Raises :class:`ConfigError` for what the job lacks, and what reading a wallet raises."""
+        """Assembles the rotation. Raises :class:`ConfigError`, and errors of reading a wallet."""
         strategy = Strategy(job.strategy or "single")
         if not job.database:
             raise ConfigError(f"{name} has no database", hint=f"add a [[job.{name}.database]]")
@@ -84,7 +84,7 @@ class RotationAssembly:
         )
 
     def stores(self, job: RotateJob) -> Stores:
-        """The two secrets alone. Raises :class:`ConfigError` where one is not named."""
+        """Only the two secrets. Raises :class:`ConfigError` if one is missing."""
         aws = credential_secret(job.aws_secret, "aws-sm", called=self._called("aws_secret")).name
         oci = credential_secret(job.oci_secret, "oci-vault", called=self._called("oci_secret")).name
         return Stores(self._primary(), self._secondary(), aws, oci)
@@ -117,7 +117,7 @@ class RotationAssembly:
         admin = self._admin(member.admin) if member.admin else None
         if own is Strategy.ALTERNATING and admin is None:
             raise ConfigError(
-                "alternating users need an administrator: no user may change the other one's password",
+                "alternating users need an administrator: neither user may change the other's password",
                 hint=f"name its secret with {self._called('admin')}",
             )
         return DatabaseMember(await self._database(member), own, admin, self._called)
@@ -144,7 +144,7 @@ class RotationAssembly:
         return adapter.open_database(Reach(where, member.dsn or "", wallet))
 
     async def wallet(self, address: str) -> Wallet:
-        """From a file, a secret or a bucket; in memory only."""
+        """Reads the wallet from a file, a secret or a bucket into memory."""
         if address.startswith(("ocid1.vaultsecret.", "arn:", "aws-sm:", "aws-ssm:")):
             secret = secret_setting(address, called=self._called("wallet"))
             content = (await self._vault(secret.vault).get(secret.name)).content
@@ -207,13 +207,13 @@ class RotationAssembly:
 
 
 def _strategy_of(member: Database, strategy: Strategy, called: Called) -> Strategy:
-    """Each database's own: with two passwords MySQL has dual ones, Oracle a rollover."""
+    """The strategy of each database: for two passwords MySQL uses dual passwords, Oracle a rollover."""
     if not strategy.keeps_two:
         return strategy
     if own := member.engine.facts.two_passwords:
         return Strategy(own)
     raise ConfigError(
-        f"{member.engine} keeps one password for each user, so {strategy} cannot work there",
+        f"{member.engine} keeps one password per user, so {strategy} is impossible",
         hint=f"set {called('strategy')} to alternating, for the whole set",
     )
 

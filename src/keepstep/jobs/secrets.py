@@ -1,4 +1,4 @@
-"""Jobs of kind ``secrets``, and maps that no configuration names: what is delivered, from where, by whom."""
+"""Jobs of kind ``secrets``, and maps without a configuration: what is delivered, and with which identity."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ResolvedSecrets(ResolvedJob):
 
     job: SecretsJob
     lock: str
-    """What runs of it exclude each other by."""
+    """The name of the lock of its runs."""
 
     @cached_property
     def plan(self) -> Plan:
-        """Raises :class:`Error` where the map cannot be read; its wrong lines are the plan's mistakes."""
+        """The plan. Raises :class:`Error` if the map cannot be read; invalid lines are the plan's mistakes."""
         from keepstep.secrets.map import Map, read_map
         from keepstep.secrets.plan import make_plan
 
@@ -41,7 +41,7 @@ class ResolvedSecrets(ResolvedJob):
 
     @cached_property
     def settings(self) -> CloudSettings:
-        """Hosts of OCI have the instance principal where nothing else is said."""
+        """OCI hosts use the instance principal if nothing else is configured."""
         return instance_by_default(self.identities)
 
     @property
@@ -62,7 +62,7 @@ class ResolvedSecrets(ResolvedJob):
                 yield self.fingerprint_key
 
     def vaults(self, stack: AsyncExitStack, *more: str) -> dict[str, Vault]:
-        """One for each kind that the plan needs, and for ``more``; closed with ``stack``."""
+        """One vault per kind that the plan needs, and for ``more``; ``stack`` closes them."""
         from keepstep.jobs.assembly import Assembly
 
         deliveries = (delivery for target in self.plan.targets for delivery in target.deliveries)
@@ -73,7 +73,7 @@ class ResolvedSecrets(ResolvedJob):
         return vaults
 
     def ages(self, *, is_kept: bool) -> Ages:
-        """When each file was last in step; ``is_kept`` makes the folder that they are kept in."""
+        """When each file was last current; ``is_kept`` creates the folder of these records."""
         from keepstep.secrets.ages import Ages
         from keepstep.state.place import is_usable
 
@@ -91,11 +91,11 @@ class ResolvedSecrets(ResolvedJob):
             raise ConfigError(f"{where}: {first.error.message}{more}", hint=first.error.hint)
         if not plan.targets:
             raise ConfigError(f"job.{self.name} names no secret", hint="give it a map, or [[job.NAME.file]]")
-        _ = self.fingerprint_key  # which raises where it is no address
+        _ = self.fingerprint_key  # which raises if it is not an address
 
 
 def secrets_of_map(config: Config, path: Path) -> ResolvedSecrets:
-    """A map that no job names, with the file's identities."""
+    """A map without a job, with the file's identities."""
     from keepstep.config import SecretsJob
 
     job = SecretsJob(kind="secrets", map=str(path))

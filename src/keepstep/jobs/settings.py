@@ -1,4 +1,4 @@
-"""What single settings mean: the identities of a job, and the address of a secret."""
+"""Interprets single settings: the identities of a job, and the address of a secret."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudSettings:
-    """The identity in each cloud, as far as the job says; the rest is found as the clouds' own tools find it."""
+    """The identity in each cloud, as far as configured; the rest is resolved as by the clouds' own tools."""
 
     profile: str | None = None
     region: str | None = None
     source_region: str | None = None
-    """Region of a source bucket when it differs."""
+    """Region of the source bucket, if it differs."""
     endpoint_url: str | None = None
     ca_bundle: str | None = None
     no_sign_request: bool = False
     connect_timeout: int | None = None
     """Seconds; 0 is no limit, None the default."""
     read_timeout: int | None = None
-    """Seconds of silence; likewise."""
+    """Read timeout in seconds; 0 is no limit, None the default."""
     role_arn: tuple[str, ...] = ()
     oci_auth: str | None = None
     oci_profile: str | None = None
@@ -38,7 +38,7 @@ class CloudSettings:
 
 
 def settings_of(identity: Identities) -> CloudSettings:
-    """The identity in each cloud, as keepstep.toml says it."""
+    """The identity in each cloud, from keepstep.toml."""
     return CloudSettings(
         profile=identity.aws.profile,
         region=identity.aws.region,
@@ -52,7 +52,7 @@ def settings_of(identity: Identities) -> CloudSettings:
 
 
 def overridden(settings: CloudSettings, params: SyncParams) -> CloudSettings:
-    """What the options of a sync say goes before what the file says."""
+    """Overrides the file's settings by the options of a sync."""
     names = ("profile", "region", "source_region", "endpoint_url", "ca_bundle")
     return replace(
         settings,
@@ -66,7 +66,7 @@ def overridden(settings: CloudSettings, params: SyncParams) -> CloudSettings:
 def instance_by_default(settings: CloudSettings) -> CloudSettings:
     """The settings, with the instance principal where neither they, nor a variable, nor a file names an identity.
 
-    It is how hosts of OCI deliver secrets; other commands ask for an OCI configuration there.
+    OCI hosts deliver secrets this way; other commands need an OCI configuration there.
     """
     from keepstep.clouds.oci_config import OciSettings, read_profile
 
@@ -80,9 +80,9 @@ def instance_by_default(settings: CloudSettings) -> CloudSettings:
 
 
 def secret_setting(text: str, default_vault: str = "", *, called: str = "") -> SecretAddress:
-    """The secret that a setting names; a bare name or path is one of ``default_vault``'s.
+    """The secret of a setting; a bare name or path is in ``default_vault``.
 
-    Raises :class:`ConfigError` that calls the setting ``called``, and does not repeat its text.
+    Raises :class:`ConfigError` that names the setting ``called``, and does not repeat its text.
     """
     from keepstep.vaults.address import parse
 
@@ -91,18 +91,18 @@ def secret_setting(text: str, default_vault: str = "", *, called: str = "") -> S
 
 
 def credential_secret(text: str | None, vault: str, *, called: str) -> SecretAddress:
-    """A secret that has to be one of ``vault``'s. Raises :class:`ConfigError`."""
+    """A secret that must be in ``vault``. Raises :class:`ConfigError`."""
     if not text:
         raise ConfigError(f"{called} is missing", hint=f"name the secret, as {vault}")
     address = secret_setting(text, vault, called=called)
     if address.vault != vault:
-        raise ConfigError(f"{called} is no secret of {vault}")
+        raise ConfigError(f"{called} is not a secret of {vault}")
     return address
 
 
 @contextmanager
 def naming(called: str) -> Iterator[None]:
-    """Says of an error which setting it is about; nothing where ``called`` is empty."""
+    """Adds the name of the setting to an error, unless ``called`` is empty."""
     try:
         yield
     except ConfigError as exc:

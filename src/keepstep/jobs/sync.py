@@ -1,4 +1,4 @@
-"""Jobs of kind ``sync``: what their settings mean."""
+"""Jobs of kind ``sync``."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ResolvedSync(ResolvedJob):
         return transfer_options(self.params, self.source, self.target)
 
     def target_to_read(self) -> Store:
-        """The target as a source, with the identity and the keys that it is written with."""
+        """Opens the target for reading, with the identity and the keys used to write it."""
         from keepstep.jobs.assembly import Assembly
         from keepstep.stores.options import TransferOptions
 
@@ -69,7 +69,7 @@ class ResolvedSync(ResolvedJob):
 
     @property
     def is_of_cost_reports(self) -> bool:
-        """Whether its source is where Oracle puts them."""
+        """Whether its source is Oracle's bucket of cost reports."""
         return self.source.namespace == bling.NAMESPACE
 
     @property
@@ -87,7 +87,7 @@ class ResolvedSync(ResolvedJob):
         try:
             check_options(source, target, params)
             if params.source_region and self.settings.endpoint_url:
-                return  # the same name may be that of two buckets
+                return  # two buckets may have the same name
             check_places(source, target)
             if self.trash is not None:
                 check_trash(str(params.trash), self.trash, source, target)

@@ -1,4 +1,4 @@
-"""What the options of ``keepstep sync`` say, typed; read from a command line or from a job's ``params``."""
+"""The options of ``keepstep sync``, typed; parsed from a command line or from a job's ``params``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncParams:
-    """Each option under its own name; None and empty where nothing was said."""
+    """Each option under its own name; None or empty if not given."""
 
     filters: Sequence[tuple[bool, str]] = ()
-    """``--exclude`` and ``--include`` in their order: whether the rule includes, and its pattern."""
+    """``--exclude`` and ``--include`` in order: whether the rule includes, and its pattern."""
     delete: bool = False
     dryrun: bool = False
     size_only: bool = False
@@ -37,7 +37,7 @@ class SyncParams:
     escape_keys: bool = False
     trash: str | None = None
     bandwidth: int | None = None
-    """Bytes a second."""
+    """Bytes per second."""
     chmod: str | None = None
     chown: str | None = None
     jobs: int | None = None
@@ -85,14 +85,14 @@ class SyncParams:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """From the options of a command line by their names, of which those for the terminal are left out."""
+        """Converts the options of a command line, omitting those for the terminal."""
         return cls(**{each.name: options[each.name] for each in fields(cls)})
 
 
 def read_options(params: str, *, called: str) -> dict[str, Any]:
     """A job's ``params`` as the options that they are, those for the terminal among them; none of them is checked.
 
-    Raises :class:`ConfigError` that calls them ``called`` where they are no options of ``keepstep sync``.
+    Raises :class:`ConfigError` that names them ``called`` if they are not options of ``keepstep sync``.
     """
     try:
         words = shlex.split(params)
@@ -110,8 +110,8 @@ def read_options(params: str, *, called: str) -> dict[str, Any]:
 
 
 def _parsed(words: list[str]) -> dict[str, Any]:
-    """Raises :class:`Misuse`."""
-    # click, and what the options' values are made of, are loaded where there are words to read.
+    """Parses words. Raises :class:`Misuse`."""
+    # click and the option types are imported only if there are words to parse.
     import click
 
     from keepstep.jobs.option_parsing import OrderedFilters, global_options
@@ -121,7 +121,7 @@ def _parsed(words: list[str]) -> dict[str, Any]:
     @sync_options
     @global_options
     def command() -> None:
-        """Is never called: it only reads words."""
+        """Is never called: the command only parses words."""
 
     try:
         options = command.make_context("params", words).params

@@ -1,4 +1,4 @@
-"""What a sync needs, of two addresses or of a job: options that were found to be right, then wired parts."""
+"""Prepares a sync of two addresses or of a job: checks options, then assembles parts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIES = {Relation.SAME: "is", Relation.INSIDE: "is inside", Relation.CONTAINS: "
 
 @dataclass(frozen=True, kw_only=True)
 class SyncWork:
-    """A sync whose settings were found to be right, and what it takes to wire it."""
+    """A sync with valid settings, and what is needed to assemble it."""
 
     source: Address
     target: Address
@@ -45,12 +45,12 @@ class SyncWork:
     params: SyncParams
 
     def journal(self, notes: Path | None) -> SyncJournal:
-        """What earlier runs between the two places left, and this one may go on with."""
+        """The records of earlier runs between the two places, which this run may continue."""
         return SyncJournal(notes, identity(self.source), identity(self.target))
 
     @asynccontextmanager
     async def sync(self, observer: Observer, journal: SyncJournal, *, keep_actions: bool) -> AsyncIterator[Sync]:
-        """Wired; what was opened for it is closed at the end."""
+        """Assembles the sync; closes what it opened at the end."""
         options = replace(self.options, keep_actions=keep_actions)
         async with self._stores() as (source, target, trash):
             yield Sync(source, target, options, observer, trash=trash, journal=journal)
@@ -59,7 +59,7 @@ class SyncWork:
     async def verify(
         self, observer: Observer, journal: SyncJournal, *, keep_actions: bool
     ) -> AsyncIterator[Verify]:
-        """The same places, for a comparison alone."""
+        """Assembles a comparison of the same places."""
         from keepstep.objects.verify import Verify
 
         async with self._stores() as (source, target, _):
@@ -112,7 +112,7 @@ class SyncWork:
 
 
 def sync_work(source: str, target: str, params: SyncParams, settings: CloudSettings) -> SyncWork:
-    """``settings`` are those that ``params`` go before. Raises :class:`ConfigError` and :class:`Misuse`."""
+    """Prepares a sync; ``params`` override ``settings``. Raises :class:`ConfigError` and :class:`Misuse`."""
     one, other = parse(source), parse(target)
     check_options(one, other, params)
     assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
@@ -129,7 +129,7 @@ def sync_work(source: str, target: str, params: SyncParams, settings: CloudSetti
 
 
 def verify_work(source: str, target: str, params: SyncParams, settings: CloudSettings) -> SyncWork:
-    """As :func:`sync_work`, of what changes nothing: one place may be both sides."""
+    """Like :func:`sync_work`, for a comparison: both sides may be the same place."""
     one, other = parse(source), parse(target)
     assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
     one, other = assembly.located(one, is_target=False), assembly.located(other, is_target=True)
@@ -140,20 +140,20 @@ def verify_work(source: str, target: str, params: SyncParams, settings: CloudSet
 
 
 def check_options(source: Address, target: Address, params: SyncParams) -> None:
-    """Raises :class:`Misuse` for options that contradict each other, or that a place has no meaning for."""
+    """Raises :class:`Misuse` for options that contradict each other, or do not apply to a place."""
     modes_of(params, target)
     transfer_options(params, source, target)
     rules_of(params, source, target)
 
 
 def check_places(source: Address, target: Address) -> None:
-    """Raises :class:`Misuse` when there are not two."""
+    """Raises :class:`Misuse` unless there are two places."""
     if relation(source, target) is Relation.SAME:
         raise Misuse(f"{target}: source and target are the same place", hint="name another target")
 
 
 def check_trash(text: str, trash: Address, source: Address, target: Address) -> None:
-    """Raises :class:`Misuse` for a place that the run itself would list, or that holds the source or the target."""
+    """Raises :class:`Misuse` for a place that the run itself would list, or that contains the source or target."""
     for name, place in (("target", target), ("source", source)):
         lies = relation(trash, place)
         if lies is not Relation.APART:
@@ -164,11 +164,13 @@ def check_trash(text: str, trash: Address, source: Address, target: Address) -> 
 
 
 def modes_of(params: SyncParams, target: Address) -> tuple[Change | None, Owner | None]:
-    """What ``--chmod`` and ``--chown`` make of modes and owners. Raises :class:`Misuse`."""
+    """Parses ``--chmod`` and ``--chown``. Raises :class:`Misuse`."""
     if params.chmod is None and params.chown is None:
         return None, None
     if target.kind != "local":
-        raise Misuse("--chmod and --chown are for local targets", hint="objects of a cloud have no mode")
+        raise Misuse(
+            "--chmod and --chown apply only to local targets", hint="objects in a cloud have no mode or owner"
+        )
     from keepstep.stores.local_modes import mode_change, owner
 
     return mode_change(params.chmod) if params.chmod else None, owner(params.chown) if params.chown else None
@@ -180,7 +182,7 @@ def rules_of(params: SyncParams, source: Address, target: Address) -> Rules:
     for name in ("size_only", "exact_timestamps"):
         if getattr(params, name) and compare != "aws" and (name, compare) != ("size_only", "size"):
             option = "--" + name.replace("_", "-")
-            raise Misuse(f"{option} and --compare {compare} contradict each other", hint="leave one of them out")
+            raise Misuse(f"{option} and --compare {compare} contradict each other", hint="omit one of them")
     return Rules(
         direction(source, target),
         delete=params.delete,
@@ -192,7 +194,7 @@ def rules_of(params: SyncParams, source: Address, target: Address) -> Rules:
 
 
 def _pace(params: SyncParams, source: Address) -> ListingPace | None:
-    """Cost reports are never changed, and their names tell their age."""
+    """Options of cost reports, which never change and whose names tell their age."""
     if source.namespace != bling.NAMESPACE:
         return None
     said = {name: value for name in ("full_every", "overlap") if (value := getattr(params, name)) is not None}
@@ -200,7 +202,7 @@ def _pace(params: SyncParams, source: Address) -> ListingPace | None:
 
 
 def _with_s3_block(assembly: Assembly, params: SyncParams) -> tuple[Assembly, SyncParams]:
-    """What the profile's ``s3 =`` block says, where the options say nothing."""
+    """Applies the profile's ``s3 =`` block where no options are given."""
     block = assembly.s3_block
     transfer = replace(
         assembly.options,

@@ -1,4 +1,4 @@
-"""From the options of a sync to what its run asks of objects and requests, and what it cannot ask for."""
+"""Converts the options of a sync to object and request options, and refuses unsupported ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HEADERS = (
     "metadata",
 )
 _S3_TARGET = ("acl", "grants", "website_redirect", "expires")
-"""What only S3 can keep with an object."""
+"""Options that only S3 supports for objects."""
 
 
 def transfer_options(given: SyncParams, source: Address, target: Address) -> TransferOptions:
-    """Raises :class:`Misuse` for options that contradict each other, and for what a place has not."""
+    """Raises :class:`Misuse` for options that contradict each other, or that a place does not support."""
     _check(given, source, target)
     own, origin = given.sse_c_key, given.sse_c_copy_source_key
     return TransferOptions(
@@ -60,15 +60,22 @@ def _check(given: SyncParams, source: Address, target: Address) -> None:
     if given.sse_c_copy_source and not is_copy:
         raise Misuse("--sse-c-copy-source is for copies from one bucket to another", hint="name the key by --sse-c")
     if given.checksum_algorithm and target.kind == "local":
-        raise Misuse("--checksum-algorithm is for uploads and copies", hint="downloads have --checksum-mode")
+        raise Misuse(
+            "--checksum-algorithm applies only to uploads and copies", hint="for downloads use --checksum-mode"
+        )
     if given.checksum_mode and (source.kind == "local" or is_copy):
-        raise Misuse("--checksum-mode is for downloads", hint="uploads and copies have --checksum-algorithm")
+        raise Misuse(
+            "--checksum-mode applies only to downloads", hint="for uploads and copies use --checksum-algorithm"
+        )
     if target.kind == "s3" and given.storage_class in ("Standard", "InfrequentAccess", "Archive"):
         raise Misuse(
-            f"--storage-class {given.storage_class} is OCI's", hint="S3 has STANDARD, STANDARD_IA, GLACIER"
+            f"--storage-class {given.storage_class} exists only on OCI",
+            hint="S3 has STANDARD, STANDARD_IA, GLACIER",
         )
     if given.no_verify_ssl:
-        raise Misuse("--no-verify-ssl is refused: TLS is always verified", hint="name your own CA with --ca-bundle")
+        raise Misuse(
+            "--no-verify-ssl is refused: certificates are always verified", hint="name your own CA with --ca-bundle"
+        )
     if "oci" in (source.kind, target.kind):
         _check_oci(given, source, target)
 
@@ -76,18 +83,18 @@ def _check(given: SyncParams, source: Address, target: Address) -> None:
 def _check_keys(given: SyncParams, name: str) -> None:
     option = "--" + name.replace("_", "-")
     if bool(getattr(given, name)) != bool(getattr(given, f"{name}_key")):
-        raise Misuse(f"{option} and {option}-key belong together", hint="give both, or none of them")
+        raise Misuse(f"{option} and {option}-key belong together", hint="give both, or neither")
 
 
 def _check_oci(given: SyncParams, source: Address, target: Address) -> None:
-    """Where one side is OCI, an option that no side has a meaning for is refused by its name."""
+    """If one side is OCI, refuses an option that neither side supports."""
     is_s3_target = target.kind == "s3"
     refused = [name for name in _S3_TARGET if getattr(given, name) and not is_s3_target]
     if given.request_payer and "s3" not in (source.kind, target.kind):
         refused.append("request_payer")
     if refused:
         names = ", ".join("--" + name.replace("_", "-") for name in refused)
-        raise Misuse(f"{names}: OCI Object Storage has nothing like it", hint="leave it out; see docs/sync.md")
+        raise Misuse(f"{names}: OCI Object Storage has no equivalent", hint="omit it; see docs/sync.md")
     if target.kind == "oci":
         _check_oci_target(given)
 
@@ -98,8 +105,8 @@ def _check_oci_target(given: SyncParams) -> None:
     storage_tier(given.storage_class or "")
     if (algorithm := given.checksum_algorithm) and algorithm not in CHECKSUMS:
         known = " and ".join(CHECKSUMS)
-        raise Misuse(f"--checksum-algorithm {algorithm}: OCI does not compute it", hint=f"it has {known}")
+        raise Misuse(f"--checksum-algorithm {algorithm}: OCI does not support it", hint=f"it has {known}")
     if given.sse == "aws:kms" and not given.sse_kms_key_id:
-        raise Misuse("--sse aws:kms: OCI has no key of AWS's", hint="name a key by its OCID: --sse-kms-key-id")
+        raise Misuse("--sse aws:kms: OCI has no AWS keys", hint="name a key by its OCID: --sse-kms-key-id")
     if given.sse == "AES256" and given.sse_kms_key_id:
-        raise Misuse("--sse AES256 and --sse-kms-key-id contradict each other", hint="leave one of them out")
+        raise Misuse("--sse AES256 and --sse-kms-key-id contradict each other", hint="omit one of them")

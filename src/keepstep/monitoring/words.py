@@ -14,7 +14,7 @@ def achievement(run: Run) -> str:
         progress = run.progress or {}
         return f"{progress.get('done', 0):,} of {progress['planned']:,} objects" if progress.get("planned") else ""
     words = {
-        "moved": sum(run.counts.get(word, 0) for word in _MOVED),
+        "transferred": sum(run.counts.get(word, 0) for word in _MOVED),
         "updated": run.counts.get("update", 0),
         "deleted": run.counts.get("delete", 0),
         "rotated": run.counts.get("rotate", 0),

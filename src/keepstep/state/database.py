@@ -132,7 +132,7 @@ def _looking(path: Path) -> sqlite3.Connection:
     try:
         path.stat()
     except FileNotFoundError:
-        raise NotFound(f"the state {path} does not exist yet", hint="the first run of a job creates it") from None
+        raise NotFound(f"there is no state at {path} yet", hint="the first run of a job creates it") from None
     except OSError as exc:
         hint = "run this as the owner of the state, or as root"
         raise ConfigError(f"cannot read the state {path}: {exc.strerror}", hint=hint) from exc
@@ -145,7 +145,7 @@ def _looking(path: Path) -> sqlite3.Connection:
     try:
         with closing(connection.execute(_HAS_TABLES)) as found:
             if not found.fetchone():
-                raise NotFound(f"there is no state in {path} yet", hint="the first run of a job creates it")
+                raise NotFound(f"there is no state at {path} yet", hint="the first run of a job creates it")
     except BaseException:
         connection.close()
         raise

@@ -110,7 +110,7 @@ def test_secrets_with_the_socket(store: Images, image: str, started: Callable[..
                 options += ["--volume", f"{key}:{key}:ro"]
                 ran = store.run(image, "secrets", "apply", options=tuple(options), **cloud.env)
                 assert ran.returncode == 3, ran.stderr
-                assert "Told container web: SIGHUP" in ran.stdout
+                assert "Notified container web: SIGHUP" in ran.stdout
                 until(lambda: "HUP" in (told / "web").read_text(), lambda: "web was not told")
                 assert (run / "password").read_text() == "the value"
                 assert "the value" not in ran.stdout + ran.stderr
