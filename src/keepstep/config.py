@@ -481,8 +481,8 @@ def _explain(error: Any) -> str:
 
 def _nearest(word: str, known: Collection[str]) -> str | None:
     """The known word that was probably meant."""
-    begun = [name for name in known if name.startswith(word)]
-    return next(iter(begun or difflib.get_close_matches(word, known, 1, 0.5)), None)
+    found = [name for name in known if name.startswith(word)]
+    return next(iter(found or difflib.get_close_matches(word, known, 1, 0.5)), None)
 
 
 _JOB_MODELS: dict[str, type[BaseModel]] = {"sync": SyncJob, "secrets": SecretsJob, "rotate": RotateJob}

@@ -122,9 +122,9 @@ def test_a_delete_that_cannot_be_tried_is_unknown(look: Callable[..., Report]) -
 
 
 def test_a_folder_that_is_missing_is_found(look: Callable[..., Report], tmp_path: Path) -> None:
-    """A local source that is not there fails; a local target that is not there yet will be made."""
+    """A local source that is not there fails; a local target that is not there yet will be created."""
     report = look(source=str(tmp_path / "none"), target=str(tmp_path / "a/b"))
-    assert report.failed == {"source-list"} and "will be made" in report.of("target-write")["text"]
+    assert report.failed == {"source-list"} and "will be created" in report.of("target-write")["text"]
 
 
 def test_a_wrong_clock_is_found(main_job: MainJob, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_wrong_clock_is_found(main_job: MainJob, monkeypatch: pytest.MonkeyPat
         (59, "ok", "within 59 s"),
         (90, "fail", "90 s ahead"),
         (-90, "fail", "90 s behind"),
-        (-301, "fail", "301 s behind; from 300 s on signatures are refused"),
+        (-301, "fail", "301 s behind; signatures are refused from 300 s"),
     ],
 )
 def test_a_clock_is_judged(seconds: int, verdict: str, words: str) -> None:
@@ -168,5 +168,5 @@ def test_silence_ends_at_the_deadline(main_job: MainJob, monkeypatch: pytest.Mon
     patient = ResolvedSync(name="reports", config=Config(), job=job)
     checks = run(examined(Config(), [patient], CloudSettings(), is_recorded=False, deadline=4))
     found = {check.name: check for check in checks}
-    assert "no answer within 4 s" in found["source-list"].text and found["source-list"].verdict is Verdict.FAIL
+    assert "no response within 4 s" in found["source-list"].text and found["source-list"].verdict is Verdict.FAIL
     assert found["target-list"].verdict is Verdict.OK
