@@ -356,7 +356,9 @@ def test_nobody_to_type_a_code(write: Callable[..., Path], nobodys_machine: Path
         capture_output=True,
         text=True,
     )
-    assert "ConfigError the AWS profile mfa asks for an MFA code, and there is nobody to type it" in done.stdout
+    assert (
+        "ConfigError the AWS profile mfa asks for an MFA code, which an unattended run cannot enter" in done.stdout
+    )
 
 
 def test_secrets_do_not_show(

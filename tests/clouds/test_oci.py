@@ -141,7 +141,7 @@ def test_endpoints(profile: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("OCI_ENDPOINT_URL", "http://127.0.0.1:1")
     assert run(identity.endpoint("objectstorage")) == "http://127.0.0.1:1"
     monkeypatch.setenv("OCI_ENDPOINT_URL", "127.0.0.1:1")
-    with pytest.raises(ConfigError, match="OCI_ENDPOINT_URL is no address"):
+    with pytest.raises(ConfigError, match="OCI_ENDPOINT_URL is not an address"):
         run(identity.endpoint("objectstorage"))
 
 

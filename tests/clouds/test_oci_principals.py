@@ -379,5 +379,5 @@ def test_pods_that_are_none(
     with pytest.raises(ConfigError, match=r"the service account's token /.*/token does not exist"):
         run(OciIdentity(WORKLOAD).key())
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
-    with pytest.raises(ConfigError, match="this is no Kubernetes pod"):
+    with pytest.raises(ConfigError, match="this is not a Kubernetes pod"):
         run(OciIdentity(WORKLOAD).key())

@@ -127,7 +127,7 @@ def test_one_address_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """OCI_ENDPOINT_URL is named where it holds something else."""
     monkeypatch.setenv("OCI_ENDPOINT_URL", address)
-    with pytest.raises(ConfigError, match="OCI_ENDPOINT_URL is no address"):
+    with pytest.raises(ConfigError, match="OCI_ENDPOINT_URL is not an address"):
         endpoint_of("auth", "eu-frankfurt-1")
 
 

@@ -75,7 +75,7 @@ async def oci_instance(origin: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 async def docker(origin: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     engines = ContainerEngines(lambda: [origin.replace("http", "tcp")])
     try:
-        return await engines.tell(Notice(Kind.CONTAINER, "web", "SIGHUP"), [])
+        return await engines.notify(Notice(Kind.CONTAINER, "web", "SIGHUP"), [])
     finally:
         await engines.close()
 

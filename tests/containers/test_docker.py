@@ -23,7 +23,7 @@ import asyncio, sys
 from keepstep.containers.docker import ContainerEngines
 from keepstep.containers.interface import Kind, Notice
 try:
-    asyncio.run(ContainerEngines(lambda: sys.argv[1:]).tell(Notice(Kind.CONTAINER, "web", "SIGHUP"), []))
+    asyncio.run(ContainerEngines(lambda: sys.argv[1:]).notify(Notice(Kind.CONTAINER, "web", "SIGHUP"), []))
 except Exception as exc:
     print(type(exc).__name__, exc, getattr(exc, "hint", None), sep=": ")
 """
@@ -83,7 +83,7 @@ def test_a_socket_that_is_not_for_us(tmp_path: Path) -> None:
 def test_an_engine_that_does_not_answer(address: str, why: str) -> None:
     """The address is named with the reason: nobody is there, or it is no address that the library knows."""
     with pytest.raises(Transient, match=f"{address} does not answer: .*{why}"):
-        asyncio.run(ContainerEngines(lambda: [address]).tell(Notice(Kind.CONTAINER, "web", "SIGHUP"), []))
+        asyncio.run(ContainerEngines(lambda: [address]).notify(Notice(Kind.CONTAINER, "web", "SIGHUP"), []))
 
 
 def test_no_library(tmp_path: Path) -> None:

@@ -37,24 +37,24 @@ def pid_file(tmp_path: Path, process: subprocess.Popen[str]) -> Path:
     return path
 
 
-def tell(path: Path) -> None:
-    asyncio.run(PidFiles().tell(Notice(Kind.PID_FILE, str(path), "SIGHUP"), []))
+def notify(path: Path) -> None:
+    asyncio.run(PidFiles().notify(Notice(Kind.PID_FILE, str(path), "SIGHUP"), []))
 
 
 def test_the_process_is_told(pid_file: Path, process: subprocess.Popen[str]) -> None:
     """The process whose number is in the file gets the signal."""
-    tell(pid_file)
+    notify(pid_file)
     assert process.stdout and process.stdout.readline() == "told\n"
 
 
 def test_nobody_is_there(tmp_path: Path, pid_file: Path, process: subprocess.Popen[str]) -> None:
     """A file that is missing, and one whose process has ended, are NotFound: the notice stays due."""
     with pytest.raises(NotFound, match="no pid file"):
-        tell(tmp_path / "other.pid")
+        notify(tmp_path / "other.pid")
     process.kill()
     process.wait()
     with pytest.raises(NotFound, match="gone"):
-        tell(pid_file)
+        notify(pid_file)
 
 
 def test_a_number_that_was_given_to_another(pid_file: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_number_that_was_given_to_another(pid_file: Path) -> None:
     then = time.time() - 3600
     os.utime(pid_file, (then, then))
     with pytest.raises(NotFound, match="began later"):
-        tell(pid_file)
+        notify(pid_file)
 
 
 @pytest.mark.parametrize("text", ["", "1", "0", "-1", "abc", "12x"])
@@ -71,27 +71,27 @@ def test_what_is_no_process(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.pid"
     path.write_text(text)
     with pytest.raises(Error, match="no number"):
-        tell(path)
+        notify(path)
 
 
 def test_what_others_could_have_written(pid_file: Path, process: subprocess.Popen[str]) -> None:
     """A file or folder that others can write, and a link, choose nobody for us."""
     pid_file.chmod(0o666)
     with pytest.raises(Denied, match="not trusted"):
-        tell(pid_file)
+        notify(pid_file)
     pid_file.chmod(0o644)
     pid_file.parent.chmod(0o777)
     with pytest.raises(Denied, match="not trusted"):
-        tell(pid_file)
+        notify(pid_file)
     pid_file.parent.chmod(0o755)
     link = pid_file.with_name("link.pid")
     link.symlink_to(pid_file)
     with pytest.raises(Error):
-        tell(link)
+        notify(link)
     fifo = pid_file.with_name("fifo.pid")
     os.mkfifo(fifo)
     with pytest.raises(Error, match="regular"):
-        tell(fifo)
+        notify(fifo)
     assert process.poll() is None
 
 
@@ -100,4 +100,4 @@ def test_somebody_elses_file_names_their_process_only(pid_file: Path) -> None:
     """A file that belongs to a user cannot make root signal a process of root's."""
     os.chown(pid_file, 65534, 65534)
     with pytest.raises(Denied, match="does not own"):
-        tell(pid_file)
+        notify(pid_file)

@@ -14,11 +14,11 @@ from keepstep.errors import NotFound, Transient
 from tests.containers.podman import Podman
 
 
-def tell(addresses: list[str], kind: Kind, whom: str, what: str, *files: str) -> list[str]:
+def notify(addresses: list[str], kind: Kind, whom: str, what: str, *files: str) -> list[str]:
     async def work() -> list[str]:
         engines = ContainerEngines(lambda: addresses)
         try:
-            return await engines.tell(Notice(kind, whom, what), files)
+            return await engines.notify(Notice(kind, whom, what), files)
         finally:
             await engines.close()
 
@@ -29,9 +29,9 @@ def test_a_container_is_signalled_by_name(engine: Podman) -> None:
     """Names and numbers of signals reach the process of the container that has the name, and no other."""
     for name in ("web", "web2"):
         engine.start(name)
-    assert tell([engine.socket], Kind.CONTAINER, "web", "SIGHUP") == []
+    assert notify([engine.socket], Kind.CONTAINER, "web", "SIGHUP") == []
     engine.wait_for("web", "HUP")
-    tell([engine.socket], Kind.CONTAINER, "web", "10")
+    notify([engine.socket], Kind.CONTAINER, "web", "10")
     engine.wait_for("web", "USR1")
     assert engine.heard("web2") == ["up"]
 
@@ -46,11 +46,11 @@ def test_a_container_that_is_unless_stopped_is_signalled_from_inside(engine: Pod
     """The engine is not asked to send the signal, since Docker would take the container for one stopped by hand."""
     before = [kills(engine, name) for name in ("quiet", "loud")]  # Podman's log outlives its containers
     engine.start("quiet", "--restart=unless-stopped")
-    assert tell([engine.socket], Kind.CONTAINER, "quiet", "SIGUSR1") == []
+    assert notify([engine.socket], Kind.CONTAINER, "quiet", "SIGUSR1") == []
     engine.wait_for("quiet", "USR1")
     assert kills(engine, "quiet") == before[0]
     engine.start("loud", "--restart=always")
-    assert tell([engine.socket], Kind.CONTAINER, "loud", "SIGUSR1") == []
+    assert notify([engine.socket], Kind.CONTAINER, "loud", "SIGUSR1") == []
     engine.wait_for("loud", "USR1")
     assert kills(engine, "loud") == before[1] + 1
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_signalled_from_inside_is_said(engine: Podman, lack: str)
     engine.start("bare", "--restart=unless-stopped", *(["--pid=host"] if lack != "no shell" else []))
     if lack == "no shell":
         engine.run("exec", "bare", "/bin/busybox", "rm", "/bin/sh")
-    [remark] = tell([engine.socket], Kind.CONTAINER, "bare", "SIGUSR1")
+    [remark] = notify([engine.socket], Kind.CONTAINER, "bare", "SIGUSR1")
     engine.wait_for("bare", "USR1")
     assert "unless-stopped: Docker will not start it after a reboot" in remark
 
@@ -71,20 +71,20 @@ def test_containers_are_signalled_by_label(engine: Podman) -> None:
     engine.start("a", "--label", "tier=web")
     engine.start("b", "--label", "tier=web")
     engine.start("c", "--label", "tier=db")
-    tell([engine.socket], Kind.LABEL, "tier=web", "SIGHUP")
+    notify([engine.socket], Kind.LABEL, "tier=web", "SIGHUP")
     for name in ("a", "b"):
         engine.wait_for(name, "HUP")
-    tell([engine.socket], Kind.LABEL, "tier", "SIGUSR1")
+    notify([engine.socket], Kind.LABEL, "tier", "SIGUSR1")
     engine.wait_for("c", "USR1")
     assert engine.heard("c") == ["up", "USR1"]
     with pytest.raises(NotFound, match="with the label tier=no"):
-        tell([engine.socket], Kind.LABEL, "tier=no", "SIGHUP")
+        notify([engine.socket], Kind.LABEL, "tier=no", "SIGHUP")
 
 
 def test_a_container_is_restarted(engine: Podman) -> None:
     """``restart`` starts the container again."""
     engine.start("web")
-    tell([engine.socket], Kind.CONTAINER, "web", RESTART)
+    notify([engine.socket], Kind.CONTAINER, "web", RESTART)
     engine.wait_for("web", "up", times=2)
 
 
@@ -92,11 +92,11 @@ def test_a_container_is_restarted(engine: Podman) -> None:
 def test_what_does_not_run_is_not_told(engine: Podman, what: str) -> None:
     """A missing container and one that was stopped are NotFound; a stopped one is not started."""
     with pytest.raises(NotFound, match="no container named web is running") as refusal:
-        tell([engine.socket], Kind.CONTAINER, "web", what)
+        notify([engine.socket], Kind.CONTAINER, "web", what)
     assert "docker ps" in (refusal.value.hint or "")
     engine.run("create", "--name", "web", "localhost/busybox:tests", "/bin/sh")
     with pytest.raises(NotFound):
-        tell([engine.socket], Kind.CONTAINER, "web", what)
+        notify([engine.socket], Kind.CONTAINER, "web", what)
     assert engine.run("ps", "-q") == ""
 
 
@@ -105,9 +105,9 @@ def test_a_file_that_is_mounted_by_itself(engine: Podman, tmp_path: Path) -> Non
     secret = tmp_path / "secret"
     secret.write_text("x")
     engine.start("web", "-v", f"{secret}:/secret")
-    [remark] = tell([engine.socket], Kind.CONTAINER, "web", "SIGHUP", str(secret), str(tmp_path / "other"))
+    [remark] = notify([engine.socket], Kind.CONTAINER, "web", "SIGHUP", str(secret), str(tmp_path / "other"))
     assert f"web mounts the single file {secret}" in remark
-    assert tell([engine.socket], Kind.CONTAINER, "web", RESTART, str(secret)) == []
+    assert notify([engine.socket], Kind.CONTAINER, "web", RESTART, str(secret)) == []
 
 
 def test_an_engine_that_is_away(engine: Podman, tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def test_an_engine_that_is_away(engine: Podman, tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "dead"))
     dead = f"unix://{tmp_path}/dead"
     with pytest.raises(Transient, match="does not answer"):
-        tell([dead], Kind.CONTAINER, "web", "SIGHUP")
+        notify([dead], Kind.CONTAINER, "web", "SIGHUP")
     with pytest.raises(Transient, match="no container engine was found"):
-        tell([], Kind.CONTAINER, "web", "SIGHUP")
+        notify([], Kind.CONTAINER, "web", "SIGHUP")
     with pytest.raises(Transient):
-        tell([engine.socket, dead], Kind.CONTAINER, "web", "SIGHUP")
+        notify([engine.socket, dead], Kind.CONTAINER, "web", "SIGHUP")
     engine.start("web")
-    tell([dead, engine.socket], Kind.CONTAINER, "web", "SIGHUP")
+    notify([dead, engine.socket], Kind.CONTAINER, "web", "SIGHUP")
     engine.wait_for("web", "HUP")

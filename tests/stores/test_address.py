@@ -61,7 +61,7 @@ def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("", "an empty path is no address", "for this folder write ."),
+        ("", "an empty path is not an address", "for this folder write ."),
         ("s3://", "no bucket named", "write it as s3://bucket/prefix"),
         ("s3:///key", "no bucket named", "write it as s3://bucket/prefix"),
         ("oci://bucket/prefix", "bucket or namespace missing", "write it as oci://bucket@namespace/prefix"),

@@ -228,7 +228,7 @@ def test_an_engine_that_is_something_else(kind: Kind, body: bytes, liar: Liar) -
 
     async def tell() -> None:
         try:
-            await engines.tell(Notice(kind, "web", "SIGHUP"), ["/run/secrets/x"])
+            await engines.notify(Notice(kind, "web", "SIGHUP"), ["/run/secrets/x"])
         finally:
             await engines.close()
 

@@ -51,7 +51,7 @@ def translated(profile: str, *, role: str = "", caller: str = "", external_id: s
         raise Transient("cannot get AWS credentials: the answer holds none (a proxy, or no AWS?)") from None
     except EOFError as exc:
         raise ConfigError(
-            f"the AWS profile {profile} asks for an MFA code, and there is nobody to type it",
+            f"the AWS profile {profile} asks for an MFA code, which an unattended run cannot enter",
             hint="use a profile without mfa_serial for unattended runs",
         ) from exc
 

@@ -163,7 +163,7 @@ class Asker:
         if 300 <= status < 400:
             return ConfigError(
                 f"{netloc} answered {status} instead of a principal",
-                hint="its redirect is not followed: what is asked there is a credential",
+                hint="its redirect is not followed, since the request is for a credential",
             )
         if place is PrincipalSource.METADATA:
             if status == 429 or status >= 500:

@@ -130,7 +130,7 @@ def _explain(what: str, operation: str, identity: OciIdentity) -> Explain:
                 return Denied(text, hint=statement)
             case 404:
                 return NotFound(
-                    f"{text} (OCI says so for what is missing and for what is forbidden)", hint=statement
+                    f"{text} (OCI answers the same for what is missing and for what is forbidden)", hint=statement
                 )
             case status if status in PASSING:
                 return Transient(text)

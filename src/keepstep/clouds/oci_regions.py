@@ -120,7 +120,9 @@ def endpoint_of(service: str, region: str) -> str:
     """
     if override := os.environ.get("OCI_ENDPOINT_URL"):
         if not _is_address(override):
-            raise ConfigError(f"OCI_ENDPOINT_URL is no address: {override}", hint="write it as https://host[:port]")
+            raise ConfigError(
+                f"OCI_ENDPOINT_URL is not an address: {override}", hint="write it as https://host[:port]"
+            )
         return override.rstrip("/")
     if not region:
         raise ConfigError("no OCI region is known", hint="add 'region=…' to the profile, or set OCI_CLI_REGION")

@@ -62,7 +62,7 @@ class _Variables:
     def require(self, name: str) -> str:
         if value := self.get(name):
             return value
-        raise ConfigError(f"no {_NAME}: {self.name(name)} is not set", hint="the platform sets it, or nobody does")
+        raise ConfigError(f"no {_NAME}: {self.name(name)} is not set", hint="the platform has to set it")
 
     def origin(self, name: str) -> str:
         return self.require(name).rstrip("/")

@@ -38,7 +38,7 @@ def oke_workload_identity(settings: OciSettings) -> SigningKey:
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "").strip()
     if not host:
         raise ConfigError(
-            "no workload identity: this is no Kubernetes pod (KUBERNETES_SERVICE_HOST is not set)", hint=_IN_PODS
+            "no workload identity: this is not a Kubernetes pod (KUBERNETES_SERVICE_HOST is not set)", hint=_IN_PODS
         )
     account, claims = _service_account()
     bundle = os.path.expanduser(os.environ.get(_CA_SETTING) or f"{_ACCOUNT}/ca.crt")

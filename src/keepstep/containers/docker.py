@@ -39,7 +39,7 @@ class ContainerEngines:
         self._clients: dict[str, Any] = {}
         self._connecting = threading.Lock()
 
-    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+    async def notify(self, notice: Notice, files: Collection[str]) -> list[str]:
         return await asyncio.to_thread(self._tell, notice, files)
 
     async def close(self) -> None:

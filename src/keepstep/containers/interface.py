@@ -39,7 +39,7 @@ class Notice:
 class Recipient(Protocol):
     """Safe for many tasks of one event loop. A notice may be delivered twice, which is harmless."""
 
-    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+    async def notify(self, notice: Notice, files: Collection[str]) -> list[str]:
         """Delivers the notice; ``files`` are the paths that it is about. Returns remarks that people should read.
 
         Raises :class:`NotFound` when no recipient is running, :class:`Transient` when the engine is

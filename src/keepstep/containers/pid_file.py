@@ -27,7 +27,7 @@ class PidFiles:
     one that belongs to somebody else may name a process of theirs only.
     """
 
-    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+    async def notify(self, notice: Notice, files: Collection[str]) -> list[str]:
         await asyncio.to_thread(_tell, notice.whom, signal_number(notice.what))
         return []
 

@@ -18,7 +18,7 @@ class SystemdUnits:
     def __init__(self, systemctl: str = "systemctl") -> None:
         self._systemctl = systemctl
 
-    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+    async def notify(self, notice: Notice, files: Collection[str]) -> list[str]:
         code, _ = await self._run("is-active", "--quiet", notice.whom)
         if code:
             raise NotFound(f"the unit {notice.whom} is not active", hint=f"see: systemctl status {notice.whom}")

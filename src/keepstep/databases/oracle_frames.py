@@ -35,7 +35,7 @@ class Frames:
         while len(held) - at >= _HEADER:
             size = int.from_bytes(held[at : at + (4 if self._is_long else 2)], "big")
             if size < _HEADER:
-                raise OSError(f"what it answers is not Oracle's protocol: a packet of {size} bytes")
+                raise OSError(f"its answer is not Oracle's protocol: a packet of {size} bytes")
             if held[at + 4] == _ACCEPT and not self._is_long:
                 if len(held) - at < _HEADER + 2 <= size:
                     break

@@ -32,7 +32,7 @@ _MISCONFIGURED = {
     r"no pg_hba\.conf entry|pg_hba\.conf rejects": "let this host in, for this user and database, in pg_hba.conf",
     r"is not currently accepting connections": "ALTER DATABASE … ALLOW_CONNECTIONS true",
     r"requires a valid client certificate": (
-        "keepstep has no client certificate: let pg_hba.conf say scram-sha-256 for it, without clientcert"
+        "keepstep has no client certificate: use scram-sha-256 for it in pg_hba.conf, without clientcert"
     ),
     r"authentication method requirement .* failed|(?<!password) authentication failed for user": (
         "a login proves something only where PostgreSQL asks for its own password: say scram-sha-256 in pg_hba.conf"
@@ -79,7 +79,7 @@ def error_of(name: str, sqlstate: str | None, message: str) -> Error:
         case "25006":
             return ConfigError(f"{name} only reads", hint="name the writer's host, not a replica's")
         case "22023":
-            return PasswordRefused(text, RefusalReason.POLICY, hint="a policy module of the server says so")
+            return PasswordRefused(text, RefusalReason.POLICY, hint="a policy module of the server refused it")
         case state if state[:2] in ("08", "57") and state != "57014":
             return Unreachable(text)
         case state if state in ("57014", "XX000") or state[:2] in ("40", "53", "55"):

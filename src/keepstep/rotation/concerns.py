@@ -29,7 +29,7 @@ async def concerns(
             since,
             f"the rotation to generation {pending.gen} is not finished since {since:%Y-%m-%d %H:%M} UTC",
             "CURRENT goes on working; the databases do not all have the pending password yet",
-            "see what the plan says is in the way",
+            "see the obstacles that the plan names",
             command,
         )
         for number, member in enumerate(members):

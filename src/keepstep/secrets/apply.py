@@ -78,7 +78,7 @@ class Apply:
         self._tasks = list(settled.values())
         if not self._options.dryrun:
             for notices, concerned in recipients_of(self._plan.targets):
-                telling = self._telling.tell(notices, [settled[id(target)] for target in concerned])
+                telling = self._telling.notify(notices, [settled[id(target)] for target in concerned])
                 self._tasks.append(asyncio.create_task(telling))
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         for target, outcome in zip_longest(self._plan.targets, outcomes):  # what tells recipients comes last

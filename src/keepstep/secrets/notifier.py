@@ -30,7 +30,7 @@ class Notifier:
         for notice in notices:
             self._due.setdefault(notice, []).append(target)
 
-    async def tell(self, notices: Sequence[Notice], settled: Sequence[asyncio.Task[None]]) -> None:
+    async def notify(self, notices: Sequence[Notice], settled: Sequence[asyncio.Task[None]]) -> None:
         """Tells one recipient what is due of ``notices``, once ``settled`` is. A restart makes signals needless."""
         await asyncio.wait(settled)
         due = [notice for notice in notices if notice in self._due]
@@ -46,7 +46,7 @@ class Notifier:
         concerned = {id(target): target for each in settles for target in self._due[each]}.values()
         paths = sorted({delivery.path for target in concerned for delivery in target.deliveries})
         try:
-            remarks = await self._recipients[notice.kind].tell(notice, paths)
+            remarks = await self._recipients[notice.kind].notify(notice, paths)
         except Error as exc:
             self._journal.warn(f"{notice} is still due: {exc.message}" + (f" ({exc.hint})" if exc.hint else ""))
             return

@@ -67,7 +67,7 @@ def switch(folder: int, files: Files, before: Callable[[], None]) -> None:
     descriptor = os.open(generation, _FOLDER, dir_fd=folder)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid() or os.listdir(descriptor):
-            raise ConfigError("somebody put another folder in the place of a new one")
+            raise ConfigError("another process put a folder in the place of a new one")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _fill(descriptor, files)
         before()

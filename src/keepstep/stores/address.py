@@ -123,7 +123,7 @@ def _refuse_other_spellings(text: str) -> None:
 
 def _local(path: str) -> Address:
     if not path or "\0" in path:
-        raise ConfigError("an empty path is no address", hint="for this folder write .")
+        raise ConfigError("an empty path is not an address", hint="for this folder write .")
     return Address("local", path=os.path.expanduser(path))
 
 

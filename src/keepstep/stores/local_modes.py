@@ -105,7 +105,7 @@ def owner(text: str) -> Owner:
             f"--chown {text}: no such user or group on this machine", hint="numbers work everywhere"
         ) from None
     if found == Owner() and not separator:
-        raise Misuse("--chown: nobody named", hint="write USER, USER:GROUP or :GROUP")
+        raise Misuse("--chown: neither a user nor a group is named", hint="write USER, USER:GROUP or :GROUP")
     return found
 
 

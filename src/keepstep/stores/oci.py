@@ -244,7 +244,7 @@ class OciUpload:
             return hex_of(self._digest())
         stored = response.headers.get("opc-multipart-md5")
         if stored and stored != self._digest():
-            raise Corrupt(f"{self._store._client.thing(self.name)}: what was stored is not what was sent")
+            raise Corrupt(f"{self._store._client.thing(self.name)}: the stored data differs from what was sent")
         return hex_of(stored)
 
     async def abort(self) -> bool:

@@ -40,7 +40,7 @@ def confirm(operation: str, response: Response, thing: str, sent: Iterable[tuple
             raise Transient(f"{text}, but without the header {names[0]}", hint=_HINT)
         stored = response.headers.get("opc-content-md5")
         if stored and any(name == "content-md5" and value != stored for name, value in sent):
-            raise Transient(f"{text}, but what was stored is not what was sent (MD5 differs)")
+            raise Transient(f"{text}, but the stored data differs from what was sent (MD5 differs)")
     elif operation in _MEMBERS:
         found = _document(response)
         for name, kind in _MEMBERS[operation].items():

@@ -44,7 +44,7 @@ def error_of(
             return Missing(text)
         case 404:
             return NotFound(
-                f"{text} (OCI says so for what is missing and for what is forbidden)",
+                f"{text} (OCI answers the same for what is missing and for what is forbidden)",
                 hint=_hint(operation, bucket, grantee),
             )
         case 409 if code in ("IncorrectState", "LockConflict", "ConcurrentObjectUpdate"):

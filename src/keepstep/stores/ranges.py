@@ -277,7 +277,7 @@ class RangedPages:
             one.empty.clear()
         elif token in one.empty or len(one.empty) == _MOST_EMPTY:
             raise Corrupt(
-                "the store answers a listing with empty pages, and says each time that there are more",
+                "the store answers a listing with empty pages, and reports more keys each time",
                 hint="the listing cannot be read to its end, so nothing is certain",
             )
         else:

@@ -119,7 +119,7 @@ def confirm_encryption(operation: str, response: Response, thing: str, asked: It
             raise Unencrypted(
                 f"{operation} on {thing}: the answer does not confirm the encryption that was asked for "
                 f"({name}: {'is missing' if not told else f'{told} in place of {value}'})",
-                hint="this store does not encrypt as it was told to; leave out --sse, --sse-kms-key-id or --sse-c, "
+                hint="this store does not encrypt as requested; leave out --sse, --sse-kms-key-id or --sse-c, "
                 "or use a store that does",
                 answer=response,
             )

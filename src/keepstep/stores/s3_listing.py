@@ -82,7 +82,7 @@ def parse(body: bytes | bytearray, prefix: str) -> ListedPage:
         raise Garbled(f"the store answered a listing with something that is not a listing ({exc!r})") from exc
     if read.is_truncated and not read.token:
         raise Corrupt(
-            "the store says that there are more keys, but not how to get them",
+            "the store reports more keys, but not how to get them",
             hint="it does not know ListObjectsV2 as S3 does",
         )
     return ListedPage(

@@ -88,7 +88,7 @@ class S3Writer:
             if not way.compares or await self._is_stored(operation, key, data, response, md5, attempt):
                 return response
         raise Corrupt(
-            f"{operation} on {self.client.thing(key)}: what was stored is not what was sent (MD5 differs)"
+            f"{operation} on {self.client.thing(key)}: the stored data differs from what was sent (MD5 differs)"
         )
 
     async def _is_stored(

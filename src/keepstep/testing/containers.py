@@ -15,7 +15,7 @@ class MemoryRecipients:
         self.known = set(known)
         self.told: list[Notice] = []
 
-    async def tell(self, notice: Notice, files: Collection[str]) -> list[str]:
+    async def notify(self, notice: Notice, files: Collection[str]) -> list[str]:
         if notice.whom not in self.known:
             raise NotFound(f"there is no {notice.kind} {notice.whom}")
         self.told.append(notice)

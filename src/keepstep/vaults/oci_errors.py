@@ -47,7 +47,7 @@ def error_of(response: Response, what: str, *, operation: str, grantee: str) -> 
             return Denied(text, hint=_policy(operation, grantee))
         case 404:
             return NotFound(
-                f"{text} (OCI says so for what is missing and for what is forbidden)",
+                f"{text} (OCI answers the same for what is missing and for what is forbidden)",
                 hint=f"check the OCID and the region; the policy statement is:\n  {_policy(operation, grantee)}",
             )
         case 409 if code == "IncorrectState":
