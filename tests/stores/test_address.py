@@ -69,7 +69,7 @@ def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ("file://host/path", "a file address has three slashes", "write it as file:///path"),
         ("gs://bucket", "unknown kind of address gs://", "known are a path"),
         ("S3://bucket", "unknown kind of address S3://", "known are a path"),
-        ("file:///a%00b", "no address", "write"),
+        ("file:///a%00b", "is not an address", "write"),
     ],
 )
 def test_what_is_no_address_is_explained(text: str, message: str, hint: str) -> None:
