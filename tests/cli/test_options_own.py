@@ -72,7 +72,7 @@ def test_a_dry_run_skips_what_the_run_would_skip(buckets: Buckets, tmp_path: Pat
 
 WRONG = [
     (("--max-delete", "101%"), "error: --max-delete 101%: neither a number"),
-    (("--bandwidth", "0"), "error: invalid value for '--bandwidth': 0 is no rate"),
+    (("--bandwidth", "0"), "error: invalid value for '--bandwidth': 0 is not a rate"),
     (("--nosuchthing",), "error: no such option"),
     (("--compare", "luck"), "error: invalid value for '--compare'"),
 ]
