@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepstep.secrets.delivery import FileAttributes
-from keepstep.secrets.diff import Change, Is, Observed, decide
+from keepstep.secrets.diff import FileChange, Is, Observed, decide
 
 OURS = FileAttributes(0o600)
 APPS = FileAttributes(0o640, 1000, 1001)
@@ -16,23 +16,23 @@ APPS = FileAttributes(0o640, 1000, 1001)
 @pytest.mark.parametrize(
     ("observed", "attributes", "verdict"),
     [
-        (Observed(Is.NOTHING), OURS, Change.CREATE),
-        (Observed(Is.LINK), OURS, Change.REPLACE),
-        (Observed(Is.FOLDER), OURS, Change.REFUSE),
-        (Observed(Is.PIPE), OURS, Change.REFUSE),
-        (Observed(Is.SOCKET), OURS, Change.REFUSE),
-        (Observed(Is.DEVICE), OURS, Change.REFUSE),
-        (Observed(Is.FILE, b"old", 0o600), OURS, Change.REPLACE),
-        (Observed(Is.FILE, b"new\n", 0o600), OURS, Change.REPLACE),
-        (Observed(Is.FILE, b"new", 0o644), OURS, Change.REPLACE),
-        (Observed(Is.FILE, b"new", 0o640, 1000, 0), APPS, Change.REPLACE),
-        (Observed(Is.FILE, b"new", 0o640, 0, 1001), APPS, Change.REPLACE),
-        (Observed(Is.FILE, b"new", 0o600), OURS, Change.KEEP),
-        (Observed(Is.FILE, b"new", 0o600, 1000, 1000), OURS, Change.KEEP),
-        (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, Change.KEEP),
+        (Observed(Is.NOTHING), OURS, FileChange.CREATE),
+        (Observed(Is.LINK), OURS, FileChange.REPLACE),
+        (Observed(Is.FOLDER), OURS, FileChange.REFUSE),
+        (Observed(Is.PIPE), OURS, FileChange.REFUSE),
+        (Observed(Is.SOCKET), OURS, FileChange.REFUSE),
+        (Observed(Is.DEVICE), OURS, FileChange.REFUSE),
+        (Observed(Is.FILE, b"old", 0o600), OURS, FileChange.REPLACE),
+        (Observed(Is.FILE, b"new\n", 0o600), OURS, FileChange.REPLACE),
+        (Observed(Is.FILE, b"new", 0o644), OURS, FileChange.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 0), APPS, FileChange.REPLACE),
+        (Observed(Is.FILE, b"new", 0o640, 0, 1001), APPS, FileChange.REPLACE),
+        (Observed(Is.FILE, b"new", 0o600), OURS, FileChange.KEEP),
+        (Observed(Is.FILE, b"new", 0o600, 1000, 1000), OURS, FileChange.KEEP),
+        (Observed(Is.FILE, b"new", 0o640, 1000, 1001), APPS, FileChange.KEEP),
     ],
 )
-def test_the_table(observed: Observed, attributes: FileAttributes, verdict: Change) -> None:
+def test_the_table(observed: Observed, attributes: FileAttributes, verdict: FileChange) -> None:
     """One case for each row; an owner that nobody asked for is nobody's business."""
     assert decide(observed, b"new", attributes).verdict is verdict
 
@@ -54,7 +54,7 @@ def test_what_is_kept_is_right(observed: Observed, content: bytes, attributes: F
         and attributes.uid in (None, observed.uid)
         and attributes.gid in (None, observed.gid)
     )
-    assert (decide(observed, content, attributes).verdict is Change.KEEP) == is_right
+    assert (decide(observed, content, attributes).verdict is FileChange.KEEP) == is_right
 
 
 @given(st.builds(Observed, st.sampled_from(Is), st.just(b"S3cr3t-old")), all_attributes)

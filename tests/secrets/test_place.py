@@ -15,7 +15,7 @@ from keepstep.containers.interface import Kind, Notice
 from keepstep.errors import ConfigError, Error
 from keepstep.secrets.content import Whole
 from keepstep.secrets.delivery import Delivery, FileAttributes, Target
-from keepstep.secrets.diff import Change, Is
+from keepstep.secrets.diff import FileChange, Is
 from keepstep.secrets.place import delivered, observe_target, place, preview, still_due, tidy
 from keepstep.vaults.address import parse
 
@@ -42,7 +42,7 @@ def test_bytes_and_mode_arrive(root: Path, content: bytes, mode: int) -> None:
         placed = place(one(root / "x", mode), [content])
     finally:
         os.umask(old)
-    assert [decision.verdict for _, decision in placed.decisions] == [Change.CREATE]
+    assert [decision.verdict for _, decision in placed.decisions] == [FileChange.CREATE]
     assert (root / "x").read_bytes() == content
     assert stat.S_IMODE((root / "x").stat().st_mode) == mode
     assert names(root) == ["x"]
@@ -187,7 +187,7 @@ def test_a_preview_touches_nothing(root: Path) -> None:
     """What would happen is said; no folder, file or marker appears."""
     target = one(root / "a" / "x", 0o600, HUP)
     [(_, decision)] = preview(target, [b"value"]).changed
-    assert decision.verdict is Change.CREATE
+    assert decision.verdict is FileChange.CREATE
     assert names(root) == []
     place(target, [b"value"])
     delivered(target, [HUP])

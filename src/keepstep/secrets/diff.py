@@ -45,7 +45,7 @@ class Observed:
     gid: int = 0
 
 
-class Change(StrEnum):
+class FileChange(StrEnum):
     KEEP = "keep"
     CREATE = "create"
     REPLACE = "replace"
@@ -53,7 +53,7 @@ class Change(StrEnum):
 
 
 class FileDecision(NamedTuple):
-    verdict: Change
+    verdict: FileChange
     reason: str
 
 
@@ -61,20 +61,20 @@ def decide(observed: Observed, content: bytes, attributes: FileAttributes) -> Fi
     """The table above. Reasons are fit for people, and hold nothing of the content."""
     match observed.kind:
         case Is.NOTHING:
-            return FileDecision(Change.CREATE, "it was missing")
+            return FileDecision(FileChange.CREATE, "it was missing")
         case Is.LINK:
-            return FileDecision(Change.REPLACE, "a link stood there")
+            return FileDecision(FileChange.REPLACE, "a link stood there")
         case Is.FILE:
             return _of_file(observed, content, attributes)
         case kind:
-            return FileDecision(Change.REFUSE, f"{kind} stands there")
+            return FileDecision(FileChange.REFUSE, f"{kind} stands there")
 
 
 def _of_file(observed: Observed, content: bytes, attributes: FileAttributes) -> FileDecision:
     if observed.content != content:
-        return FileDecision(Change.REPLACE, "the secret has changed")
+        return FileDecision(FileChange.REPLACE, "the secret has changed")
     if observed.mode != attributes.mode:
-        return FileDecision(Change.REPLACE, f"its mode was {observed.mode:04o}")
+        return FileDecision(FileChange.REPLACE, f"its mode was {observed.mode:04o}")
     if attributes.uid not in (None, observed.uid) or attributes.gid not in (None, observed.gid):
-        return FileDecision(Change.REPLACE, f"its owner was {observed.uid}:{observed.gid}")
-    return FileDecision(Change.KEEP, "it is in step")
+        return FileDecision(FileChange.REPLACE, f"its owner was {observed.uid}:{observed.gid}")
+    return FileDecision(FileChange.KEEP, "it is in step")

@@ -17,7 +17,7 @@ from keepstep.clock import SystemClock
 from keepstep.errors import Error
 from keepstep.secrets.ages import Ages
 from keepstep.secrets.delivery import Delivery, Target, Values, key_of
-from keepstep.secrets.diff import Change, Is, Observed, decide
+from keepstep.secrets.diff import FileChange, Is, Observed, decide
 from keepstep.secrets.fetch import Fetcher
 from keepstep.secrets.place import observe_target
 from keepstep.secrets.plan import Plan
@@ -135,7 +135,7 @@ class Drift:
             return DriftState.DIFFERS, None, f"{there.kind} stands there"
         decision = decide(there, wanted, delivery.attributes)
         if there.content == wanted:
-            return DriftState.IN_STEP, current, None if decision.verdict is Change.KEEP else decision.reason
+            return DriftState.IN_STEP, current, None if decision.verdict is FileChange.KEEP else decision.reason
         version = await self._held(delivery, there.content)
         if version is None:
             return DriftState.DIFFERS, None, None

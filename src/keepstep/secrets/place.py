@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from keepstep.containers.interface import Notice
 from keepstep.errors import ConfigError, Error, NotFound
 from keepstep.secrets.delivery import Delivery, FileAttributes, Target
-from keepstep.secrets.diff import Change, FileDecision, Is, Observed, decide
+from keepstep.secrets.diff import FileChange, FileDecision, Is, Observed, decide
 from keepstep.secrets.files import observe, replace, sweep
 from keepstep.secrets.folders import hint_for, opened
 from keepstep.secrets.markers import clear, due, hand_over, set_markers
@@ -18,7 +18,7 @@ from keepstep.secrets.memory_fs import is_in_memory
 from keepstep.secrets.sets import has_strays, observe_set, sweep_set, switch
 from keepstep.text import printable
 
-_CHANGES = (Change.CREATE, Change.REPLACE)
+_CHANGES = (FileChange.CREATE, FileChange.REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,14 @@ def _decisions(target: Target, folder: int, contents: Sequence[bytes]) -> list[t
     triples = zip(target.deliveries, _observed(target, folder), contents, strict=True)
     decisions = [(delivery, decide(found, content, delivery.attributes)) for delivery, found, content in triples]
     for delivery, decision in decisions:
-        if decision.verdict is Change.REFUSE:
+        if decision.verdict is FileChange.REFUSE:
             raise ConfigError(
                 f"{printable(delivery.path)}: {decision.reason}", hint="remove it, or deliver the secret elsewhere"
             )
     if target.folder and has_strays(folder, _names(target)):
-        return [(delivery, FileDecision(Change.REPLACE, "the set has fewer files")) for delivery, _ in decisions]
+        return [
+            (delivery, FileDecision(FileChange.REPLACE, "the set has fewer files")) for delivery, _ in decisions
+        ]
     return decisions
 
 
