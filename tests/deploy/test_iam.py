@@ -124,7 +124,7 @@ def test_a_rotation_is_examined(rotated: Rotated, monkeypatch: pytest.MonkeyPatc
     """``doctor`` calls what a rotation calls, and what docs/doctor.md says that it may call besides."""
     with observed(monkeypatch) as seen:
         rotated.call("doctor")
-    of_its_own = documented("docs/doctor.md", "Rights")
+    of_its_own = documented("docs/doctor.md", "Permissions")
     assert actions(seen) - of_its_own <= {action for action, _ in granted("aws-rotation", {"function"})}
     assert actions(seen) >= {"secretsmanager:GetSecretValue", "ssm:GetParameter", "iam:SimulatePrincipalPolicy"}
 
@@ -147,7 +147,7 @@ def test_secrets(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert actions(applied | compared) == documented("docs/secrets.md", "Identity")
     with observed(monkeypatch) as looked:
         called(clouds, tmp_path, "doctor")
-    assert actions(looked) <= actions(applied) | documented("docs/doctor.md", "Rights")
+    assert actions(looked) <= actions(applied) | documented("docs/doctor.md", "Permissions")
 
 
 _OPTIONS = [
@@ -224,7 +224,7 @@ def test_a_sync_is_examined(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.
     with observed(monkeypatch) as seen:
         called(clouds, tmp_path, "doctor")
     granted_to_it = {action for action, _ in switched_on("aws-sync", {"task"}, "--delete")}
-    assert actions(seen) <= granted_to_it | documented("docs/doctor.md", "Rights")
+    assert actions(seen) <= granted_to_it | documented("docs/doctor.md", "Permissions")
 
 
 def test_options_are_recognized(tmp_path: Path) -> None:
