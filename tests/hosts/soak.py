@@ -232,11 +232,21 @@ def judged(soak: Soak, runs: list[Run], titles: list[str]) -> list[str]:
     for name in ("one", "two"):
         log = (soak.one if name == "one" else soak.two).folder / "daemon.log"
         faults += [f"a traceback in the log of {name}"] * (b"Traceback" in log.read_bytes())
-    told = [title for title in titles if "reminder" not in title]
-    faults += [
-        f"told twice: {title}" for title, count in Counter(told).items() if count > 1 and "hang" not in title
-    ]
+    told = Counter(title for title in titles if "reminder" not in title)
+    for job in {run.job for run in runs}:
+        failures = _failures([run for run in runs if run.job == job])
+        faults += [
+            f"{failures} failures, told {count} times: {title}"
+            for title, count in told.items()
+            if f" {job}: " in title and count > failures
+        ]
     return faults + (_growth(soak.samples) if len(soak.samples) * _LOOK > _STEADY else [])
+
+
+def _failures(runs: list[Run]) -> int:
+    """How often one job began to fail. A run that starts while the state is away fails; the next one recovers."""
+    ended = sorted((run.finished, run.is_good) for run in runs if run.finished and run.outcome != "overlapped")
+    return sum(not is_good and was_good for (_, was_good), (_, is_good) in pairwise([(None, True), *ended]))
 
 
 def _is_old(run: Run) -> bool:
