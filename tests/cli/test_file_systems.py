@@ -128,10 +128,10 @@ def test_folders_above_a_file_are_flushed_with_it(tmp_path: Path) -> None:
 OTHERS = """
 import os, sys
 from keepstep.clouds.oci_token import write_token
-from keepstep.secrets.files import Look, replace
+from keepstep.secrets.files import FileAttributes, replace
 os.chdir(sys.argv[1])
 folder = os.open(".", os.O_RDONLY)
-replace(folder, "secret", b"value", Look(0o600), lambda: None)
+replace(folder, "secret", b"value", FileAttributes(0o600), lambda: None)
 open("token", "w").close()
 write_token("token", "a.b.c")
 """

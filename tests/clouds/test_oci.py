@@ -77,7 +77,7 @@ def test_which_kind(
 def test_an_unknown_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A word that is not a kind is refused with those that are."""
     monkeypatch.setenv("OCI_CLI_AUTH", "magic")
-    with pytest.raises(ConfigError, match="unknown OCI authentication method: magic") as failed:
+    with pytest.raises(ConfigError, match="unknown way to authenticate on OCI: magic") as failed:
         _ = OciIdentity().kind
     assert "oke_workload_identity" in str(failed.value.hint)
 

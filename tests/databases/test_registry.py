@@ -23,11 +23,11 @@ LOGIN = Login("app user", Secret("p'w\\d@1"))
 
 
 def test_no_engine_is_named_elsewhere() -> None:
-    """What differs from engine to engine is asked of the engine."""
+    """What differs from engine to engine is asked of the engine; only the stand-in of the tests plays one."""
     named = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")
-        if "databases" not in path.parts
+        if "databases" not in path.parts and "testing" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {f"Engine.{each.name}" for each in Engine}
     ]

@@ -251,7 +251,7 @@ def test_a_conflict_with_nobody_is_a_failure(monkeypatch: pytest.MonkeyPatch) ->
     scene = MemoryScene(revisions=Unwilling())
     heard = Silence()
     assert scene.tick(now=True, watcher=heard).exit_code is ExitCode.FAILED
-    assert "contended" not in heard.text and "nobody has" in heard.text
+    assert "contended" not in heard.text and "nothing has changed" in heard.text
 
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)

@@ -55,34 +55,43 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         type=_folder,
         metavar="DIR",
-        help="Where everything is kept: the same DIR is the same cloud.",
+        help="Folder with all data; the same DIR gives the same clouds again.",
     )
     made.add_argument(
         "--port",
         default=0,
         type=int,
         metavar="N",
-        help="Port of the local OCI (default: a free one, then the same).",
+        help="Port of the local OCI [default: a free port, kept across restarts].",
     )
-    made.add_argument("--aws-port", default=0, type=int, metavar="N", help="Port of the local AWS (likewise).")
+    made.add_argument(
+        "--aws-port",
+        default=0,
+        type=int,
+        metavar="N",
+        help="Port of the local AWS [default: a free port, kept across restarts].",
+    )
     made.add_argument(
         "--any-key",
         action="store_true",
-        help="Accept unknown keys; what they sign cannot be verified, and is not.",
+        help="Accept unknown keys; their signatures are not verified.",
     )
     made.add_argument(
-        "--federation-ca", type=_existing, metavar="FILE", help="Trust the instances of this authority too."
+        "--federation-ca", type=_existing, metavar="FILE", help="Trust instance certificates of this CA as well."
     )
     made.add_argument(
-        "--bling", type=_existing, metavar="FOLDER", help="Cost reports: the files here are the bling bucket."
+        "--bling",
+        type=_existing,
+        metavar="FOLDER",
+        help="Serve the files of this folder as the bling bucket (cost reports).",
     )
     made.add_argument(
         "--policy",
         type=_existing,
         metavar="FILE",
-        help="Allow only what these OCI policy statements allow, one a line (default: everything).",
+        help="Allow only what these OCI policy statements allow, one per line [default: everything].",
     )
-    made.add_argument("--no-aws", action="store_true", help="The local OCI alone.")
+    made.add_argument("--no-aws", action="store_true", help="Run the local OCI only.")
     made.add_argument("--version", action="version", version=f"%(prog)s {version(NAME)}")
     return made
 
