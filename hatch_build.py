@@ -1,8 +1,8 @@
 """Where ``pip install '.[demo]'`` in a working copy finds keepstep-localcloud: in the working copy.
 
-The metadata name the release of the same version. Whoever builds an sdist or a wheel, with ``uv build`` or ``python
--m build``, gets that; uv itself reads ``[tool.uv.sources]``. pip knows no such table: when pip builds, and the
-folder is there, the requirement becomes the folder. hatchling recognizes pip by the same variable.
+The metadata name the release of the same version, and an sdist or a wheel built by ``uv build`` or by ``python -m
+build`` keeps that; uv itself reads ``[tool.uv.sources]``. pip does not read that table: when pip builds, and the
+folder exists, the requirement becomes the folder. hatchling recognizes pip by the same variable.
 """
 
 from __future__ import annotations

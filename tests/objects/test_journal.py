@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.objects.journal import Begun, SyncJournal
+from keepstep.objects.journal import OpenUpload, SyncJournal
 
-UPLOAD = Begun("a key \n ü", "token", "state", 5)
+UPLOAD = OpenUpload("a key \n ü", "token", "state", 5)
 
 
 def test_an_upload_is_found_by_the_next_run_and_forgotten_when_it_ends(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ locals {
   }
 }
 
-# Whoever can write this object is root on the machine.
+# Write access to this object is root access to the machine.
 resource "oci_objectstorage_bucket" "configuration" {
   #checkov:skip=CKV_OCI_7:nobody waits for it but the machine, which looks
   #checkov:skip=CKV_OCI_9:no secret is in it

@@ -125,16 +125,16 @@ class _Reader:
         self._at += 1
         return mark
 
-    def _heredoc(self, begun: re.Match[str]) -> str:
-        self._at = begun.end()
-        end = re.compile(rf"^[ \t]*{re.escape(begun[2])}[ \t]*\r?$", re.MULTILINE).search(self._text, self._at)
+    def _heredoc(self, opening: re.Match[str]) -> str:
+        self._at = opening.end()
+        end = re.compile(rf"^[ \t]*{re.escape(opening[2])}[ \t]*\r?$", re.MULTILINE).search(self._text, self._at)
         if end is None:
-            raise self._error(f"<<{begun[2]} is not closed")
+            raise self._error(f"<<{opening[2]} is not closed")
         body = self._text[self._at : end.start()].replace("\r\n", "\n")
         if re.search(r"(?<![$])\$\{|(?<!%)%\{", body):
             raise self._error("a text has a template in it")
         self._at = end.end()
-        if begun[1]:
+        if opening[1]:
             lines = body.split("\n")
             indent = min((len(line) - len(line.lstrip(" \t")) for line in lines if line.strip()), default=0)
             body = "\n".join(line[indent:] for line in lines)

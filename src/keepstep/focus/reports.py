@@ -154,15 +154,15 @@ def _summed(rows: Sequence[tuple[Any, ...]]) -> list[Cost]:
 @lru_cache(maxsize=4096)
 def _period(start: str, end: str) -> tuple[date, int]:
     """The day that a charge period begins on, and its hours."""
-    begun = _moment(start)
+    began = _moment(start)
     try:
-        length = _moment(end) - begun
+        length = _moment(end) - began
     except ValueError:
         length = timedelta(0)
     if length >= timedelta(days=1):
-        return begun.date(), WHOLE_DAY
+        return began.date(), WHOLE_DAY
     count = max(1, -(-length // timedelta(hours=1)))
-    return begun.date(), ((1 << count) - 1 << begun.hour) & ALL_HOURS
+    return began.date(), ((1 << count) - 1 << began.hour) & ALL_HOURS
 
 
 def _moment(text: str) -> datetime:

@@ -57,7 +57,7 @@ _YEAR, _WEEK = 365 * 86400, 7 * 86400
 _PRIVATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Begun(NamedTuple):
+class OpenUpload(NamedTuple):
     """An upload that was started and not ended."""
 
     key: str
@@ -87,12 +87,12 @@ class SyncJournal:
         self._digests: list[tuple[str, str, str]] = []
         self._write_at = _MOST_UNWRITTEN
 
-    def begin(self, upload: Begun) -> bool:
+    def begin(self, upload: OpenUpload) -> bool:
         """To be called before the first part is sent. False when it could not be noted."""
         sql = "insert or replace into uploads values (?, ?, ?, ?, ?, ?)"
         return self._do(sql, self._pair, *upload, time.time(), create=True) is not None
 
-    def find(self, key: str) -> Begun | None:
+    def find(self, key: str) -> OpenUpload | None:
         """The upload that was started for this key and not ended."""
         return next(iter(self._uploads("key = ?", key)), None)
 
@@ -111,10 +111,10 @@ class SyncJournal:
         for table in ("uploads", "leftovers"):
             self._do(f"delete from {table} where pair = ? and token = ?", self._pair, token)  # noqa: S608
 
-    def abandoned(self) -> list[Begun]:
+    def abandoned(self) -> list[OpenUpload]:
         """Uploads of earlier runs that this one did not take up, and those whose parts could not be removed."""
         sql = "select key, token, '', 0 from leftovers where pair = ?"
-        left = map(Begun._make, self._do(sql, self._pair) or ())
+        left = map(OpenUpload._make, self._do(sql, self._pair) or ())
         return [*self._uploads("touched < ?", self._started), *left]
 
     def marks(self, scope: str) -> Marks | None:
@@ -226,9 +226,9 @@ class SyncJournal:
             os.close(self._lock)
         self._database, self._lock = None, -1
 
-    def _uploads(self, condition: str, value: object) -> list[Begun]:
+    def _uploads(self, condition: str, value: object) -> list[OpenUpload]:
         sql = f"select key, token, state, part_size from uploads where pair = ? and {condition}"  # noqa: S608
-        return list(map(Begun._make, self._do(sql, self._pair, value) or ()))
+        return list(map(OpenUpload._make, self._do(sql, self._pair, value) or ()))
 
     def _do(self, sql: str, *values: object, create: bool = False) -> list[Any] | None:
         database = self._connected(create=create)

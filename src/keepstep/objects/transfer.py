@@ -16,7 +16,7 @@ from keepstep.errors import Conflict, Corrupt, Error, NotFound
 from keepstep.objects.bandwidth import Bandwidth
 from keepstep.objects.budget import Budget
 from keepstep.objects.concurrency import Concurrency, Pacer
-from keepstep.objects.journal import Begun, SyncJournal
+from keepstep.objects.journal import OpenUpload, SyncJournal
 from keepstep.objects.plan import have_same_digest
 from keepstep.stores.interface import Buffer, Entry, OnSent, Properties, Source, Store, Upload
 from keepstep.stores.options import TransferOptions
@@ -130,12 +130,12 @@ class Mover:
         if begun := self.journal.find(key) if self.journal else None:
             upload = await self.target.resume(key, begun.token, size, part_size)
             if upload is not None and (begun.state, begun.part_size) == (state, part_size):
-                return self._noted(upload, Begun(key, upload.token, state, part_size))
+                return self._noted(upload, OpenUpload(key, upload.token, state, part_size))
             await self._forget(key, begun.token, upload)
         upload = await self.target.begin(key, size, part_size, properties)
-        return self._noted(upload, Begun(key, upload.token, state, part_size))
+        return self._noted(upload, OpenUpload(key, upload.token, state, part_size))
 
-    def _noted(self, upload: Upload, begun: Begun) -> Upload:
+    def _noted(self, upload: Upload, begun: OpenUpload) -> Upload:
         if self.journal and begun.token:
             self.journal.begin(begun)
         return upload

@@ -85,10 +85,10 @@ class BodyTrials:
         if headers and headers[0] in self._client.headers_of("CreateMultipartUpload"):
             headers = []
         async with asyncio.timeout(_PATIENCE):
-            begun = await self._client.call(
+            created = await self._client.call(
                 "CreateMultipartUpload", "POST", key, query=[("uploads", "")], headers=headers
             )
-        upload = answered(begun).text("UploadId")
+        upload = answered(created).text("UploadId")
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self._look(key, upload, announced)
