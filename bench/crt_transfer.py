@@ -12,20 +12,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from awscrt import http, io
+from awscrt import http
 
-from bench.http_clients import CONNECTIONS
+from bench.http_clients import awscrt_connections
 
 
 def main(direction: str, origin: str, ca: str, folder: str, count: str) -> None:
-    group = io.EventLoopGroup(2)
-    bootstrap = io.ClientBootstrap(group, io.DefaultHostResolver(group))
-    options = io.TlsContextOptions()
-    options.override_default_trust_store_from_path(None, ca)
-    tls = io.ClientTlsContext(options).new_connection_options()
-    tls.set_server_name("localhost")
     netloc = origin.partition("://")[2]
-    port = int(netloc.rpartition(":")[2])
     Path(folder).mkdir(exist_ok=True)
     numbers = iter(range(int(count)))
     lock, done = threading.Lock(), threading.Semaphore(0)
@@ -56,10 +49,7 @@ def main(direction: str, origin: str, ca: str, folder: str, count: str) -> None:
 
         stream.completion_future.add_done_callback(end)
 
-    connections = [
-        http.HttpClientConnection.new("localhost", port, bootstrap, tls_connection_options=tls).result()
-        for _ in range(CONNECTIONS)
-    ]
+    connections = awscrt_connections(origin, ca)
     for connection in connections:
         go(connection)
     for _ in connections:

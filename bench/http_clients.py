@@ -154,7 +154,8 @@ def _urllib3(method: str, origin: str, ca: str) -> Callable[[int], None]:
     return work
 
 
-def _awscrt(method: str, origin: str, ca: str) -> Callable[[int], None]:
+def awscrt_connections(origin: str, ca: str) -> list[Any]:
+    """Open ones, :data:`CONNECTIONS` of them, to a server on this machine."""
     from awscrt import http, io
 
     group = io.EventLoopGroup(2)
@@ -167,10 +168,17 @@ def _awscrt(method: str, origin: str, ca: str) -> Callable[[int], None]:
         tls = io.ClientTlsContext(options).new_connection_options()
         tls.set_server_name("localhost")
     port = int(netloc.rpartition(":")[2])
-    connections = [
+    return [
         http.HttpClientConnection.new("localhost", port, bootstrap, tls_connection_options=tls).result()
         for _ in range(CONNECTIONS)
     ]
+
+
+def _awscrt(method: str, origin: str, ca: str) -> Callable[[int], None]:
+    from awscrt import http
+
+    netloc = origin.partition("://")[2]
+    connections = awscrt_connections(origin, ca)
 
     def work(count: int) -> None:
         numbers = iter(range(count))

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from keepstep.cli import COMMANDS, main
-from keepstep.cli.options import OptionalValue, ValuesChecked
+from keepstep.jobs.option_parsing import OptionalValue, ValuesChecked
 from tests.cli.inprocess import keepstep
 
 

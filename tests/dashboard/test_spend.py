@@ -80,17 +80,22 @@ def test_aws_reports_are_added(tmp_path: Path, reports: Path) -> None:
     assert "Amazon S3" in page and "12.35" in page and "COMPUTE" in page and "AWS" in page
 
 
-def test_targets_of_cost_report_jobs_are_read(
-    tmp_path: Path, reports: Path, moto: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a setting the page reads where the jobs that fetch OCI's reports put them."""
+def bucket_of_reports(bucket: str, reports: Path, moto: Aws, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket with one of the reports beneath ``oci/``; the environment leads to it."""
     for name, value in moto.env.items():
         monkeypatch.setenv(name, value)
-    bucket = f"spend-{os.getpid()}"
     s3 = moto.client("s3")
     s3.create_bucket(Bucket=bucket)
     path = next(iter(sorted(reports.rglob("*.gz"))))
     s3.put_object(Bucket=bucket, Key=f"oci/{path.relative_to(reports)}", Body=path.read_bytes())
+    return bucket
+
+
+def test_targets_of_cost_report_jobs_are_read(
+    tmp_path: Path, reports: Path, moto: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a setting the page reads where the jobs that fetch OCI's reports put them."""
+    bucket = bucket_of_reports(f"spend-{os.getpid()}", reports, moto, monkeypatch)
     job = f'[job.r]\nkind = "sync"\nsource = "oci://ocid1.tenancy.oc1..t@bling/"\ntarget = "s3://{bucket}/oci/"\n'
     with Place(tmp_path, jobs=job).served() as site:
         page = read(site)
@@ -101,13 +106,7 @@ def test_a_target_is_read_as_its_job_writes_it(
     tmp_path: Path, reports: Path, moto: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The params' profile, endpoint and key count for the page too; a job that makes no sense hides no other."""
-    for name, value in moto.env.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"spend-params-{os.getpid()}"
-    s3 = moto.client("s3")
-    s3.create_bucket(Bucket=bucket)
-    path = next(iter(sorted(reports.rglob("*.gz"))))
-    s3.put_object(Bucket=bucket, Key=f"oci/{path.relative_to(reports)}", Body=path.read_bytes())
+    bucket = bucket_of_reports(f"spend-params-{os.getpid()}", reports, moto, monkeypatch)
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     source = "oci://ocid1.tenancy.oc1..t@bling/"

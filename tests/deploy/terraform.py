@@ -18,6 +18,19 @@ _MIRRORS = ("/opt/tf-plugins", "/usr/share/terraform/providers", "/usr/local/sha
 """Folders with providers; nothing is fetched from anywhere else."""
 _AWS = "registry.terraform.io/hashicorp/aws"
 
+AWS_PROVIDER = """provider "aws" {
+  region                      = "eu-west-1"
+  access_key                  = "a"
+  secret_key                  = "b"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  s3_use_path_style           = true
+  endpoints {
+%s  }
+}
+"""
+"""A local AWS at the endpoints that are filled in."""
+
 
 @dataclass
 class Terraform:

@@ -16,22 +16,11 @@ import yaml
 from tests.deploy.hcl import FOLDER
 from tests.deploy.moto import moto
 from tests.deploy.oci_provider import AWAY
-from tests.deploy.terraform import Terraform, terraform_with_oci
+from tests.deploy.terraform import AWS_PROVIDER, Terraform, terraform_with_oci
 
 pytestmark = pytest.mark.timeout(900)
 """The tool starts a process for each provider at each command."""
 
-AWS = """provider "aws" {
-  region                      = "eu-west-1"
-  access_key                  = "a"
-  secret_key                  = "b"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  s3_use_path_style           = true
-  endpoints {
-%s  }
-}
-"""
 STEP_TWO = {
     "api_key_secret_ocid": "ocid1.vaultsecret.oc1.iad.api",
     "aws_access_key_secret_ocid": "ocid1.vaultsecret.oc1.iad.aws",
@@ -158,7 +147,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
     with moto(tmp_path_factory.mktemp("moto")) as url:
         tool = prepared("oci-cost-reports", tmp_path_factory.mktemp("reports"))
         endpoints = "".join(f'    {name} = "{url}"\n' for name in ("iam", "s3", "sts"))
-        (tool.folder / "provider_override.tf").write_text(AWS % endpoints)
+        (tool.folder / "provider_override.tf").write_text(AWS_PROVIDER % endpoints)
         tool.run("init", "-input=false")
         tool.run("validate", timeout=600)
         yield tool

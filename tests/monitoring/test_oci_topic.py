@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def told(cloud: LocalCloud, topic: str) -> list[Any]:
     return [line for line in lines(cloud, "notifications.jsonl") if line["topicId"] == topic]
 
 
-def keepstep(cloud: LocalCloud, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def keepstep(env: Mapping[str, str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "keepstep", "--config", str(folder / "keepstep.toml"), *words]
-    return subprocess.run(command, env={**cloud.env, "HOME": str(folder)}, capture_output=True, text=True)
+    return subprocess.run(command, env={**env, "HOME": str(folder)}, capture_output=True, text=True)
 
 
 def job(folder: Path, more: str) -> None:
@@ -69,12 +70,12 @@ def test_a_failure_and_a_recovery_are_published(cloud: LocalCloud, topic: str, t
     job(tmp_path, f'[alerts]\nurls = ["oci-notifications://{topic}?auth=instance_principal"]')
     with cloud.policy(MAY_PUBLISH):
         for _ in range(2):
-            ran = keepstep(cloud, tmp_path, "sync", "copy")
+            ran = keepstep(cloud.env, tmp_path, "sync", "copy")
             assert (ran.returncode, "warning" in ran.stderr) == (FAILED, False), ran.stderr
         assert [line["principal"] for line in told(cloud, topic)] == ["instance"]
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a").write_text("1")
-        assert keepstep(cloud, tmp_path, "sync", "copy").returncode == 0
+        assert keepstep(cloud.env, tmp_path, "sync", "copy").returncode == 0
     failed, recovered = told(cloud, topic)
     assert failed["title"].startswith("keepstep: copy") and "failed" in failed["title"]
     assert "keepstep" in failed["body"] and recovered["title"] != failed["title"]
@@ -84,7 +85,7 @@ def test_a_refusal_names_the_statement(cloud: LocalCloud, topic: str, tmp_path: 
     """Without the right the run ends as it would, and a warning has the statement that is missing."""
     job(tmp_path, f'[alerts]\nurls = ["oci-notifications://{topic}?auth=instance_principal"]')
     with cloud.policy(MAY_MEASURE):
-        ran = keepstep(cloud, tmp_path, "sync", "copy")
+        ran = keepstep(cloud.env, tmp_path, "sync", "copy")
     assert ran.returncode == FAILED
     assert "allow dynamic-group <your dynamic group> to use ons-topics in compartment" in ran.stderr
     assert told(cloud, topic) == []
@@ -94,16 +95,16 @@ def test_success_is_a_metric(cloud: LocalCloud, tmp_path: Path) -> None:
     """A run that succeeds adds one to the metric; one that fails, and one that may not, add nothing."""
     job(tmp_path, f'[metrics.oci]\ncompartment = "{cloud.tenancy}"\nauth = "instance_principal"')
     with cloud.policy(MAY_MEASURE):
-        assert keepstep(cloud, tmp_path, "sync", "copy").returncode == FAILED
+        assert keepstep(cloud.env, tmp_path, "sync", "copy").returncode == FAILED
         assert lines(cloud, "metrics.jsonl") == []
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a").write_text("1")
-        assert keepstep(cloud, tmp_path, "sync", "copy").returncode == 0
+        assert keepstep(cloud.env, tmp_path, "sync", "copy").returncode == 0
     [metric] = lines(cloud, "metrics.jsonl")
     assert (metric["namespace"], metric["name"], metric["principal"]) == ("keepstep", "success", "instance")
     assert metric["dimensions"]["job"] == "copy" and metric["datapoints"][0]["value"] == 1
     with cloud.policy(MAY_MEASURE.replace("'keepstep'", "'other'")):
-        ran = keepstep(cloud, tmp_path, "sync", "copy")
+        ran = keepstep(cloud.env, tmp_path, "sync", "copy")
     assert ran.returncode == 0 and "to use metrics in compartment" in ran.stderr
     assert len(lines(cloud, "metrics.jsonl")) == 1
 
@@ -117,7 +118,7 @@ def test_doctor_looks_and_publishes_nothing(cloud: LocalCloud, topic: str, tmp_p
         ([MAY_PUBLISH], "unknown"),
     ):
         with cloud.policy(*statements):
-            ran = keepstep(cloud, tmp_path, "doctor", "--json")
+            ran = keepstep(cloud.env, tmp_path, "doctor", "--json")
         [check] = [each for each in json.loads(ran.stdout)["checks"] if each["name"] == "alerts"]
         assert check["verdict"] == verdict, check
     assert told(cloud, topic) == []
@@ -138,32 +139,12 @@ def test_addresses_that_are_not(url: str, tmp_path: Path) -> None:
         topic_of(url)
     assert kind_of(url) == "oci-notifications"
     job(tmp_path, f'[alerts]\nurls = ["{url}"]')
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "keepstep",
-        "--config",
-        str(tmp_path / "keepstep.toml"),
-        "config",
-        "check",
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = keepstep(os.environ, tmp_path, "config", "check")
     assert ran.returncode != 0 and "alerts.urls.0" in ran.stderr + ran.stdout
 
 
 def test_metrics_of_oracles_namespaces_are_refused(tmp_path: Path) -> None:
     """A namespace that Monitoring would refuse is a mistake of the configuration."""
     job(tmp_path, '[metrics.oci]\ncompartment = "c"\nnamespace = "oci_keepstep"')
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "keepstep",
-        "--config",
-        str(tmp_path / "keepstep.toml"),
-        "config",
-        "check",
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = keepstep(os.environ, tmp_path, "config", "check")
     assert ran.returncode != 0 and "metrics.oci.namespace" in ran.stderr + ran.stdout

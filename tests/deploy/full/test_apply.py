@@ -14,7 +14,7 @@ import pytest
 
 from tests.deploy.hcl import FOLDER
 from tests.deploy.moto import moto
-from tests.deploy.terraform import Terraform, terraform
+from tests.deploy.terraform import AWS_PROVIDER, Terraform, terraform
 from tests.servers import Aws, absent, program
 
 _SERVICES = (
@@ -32,26 +32,15 @@ def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-_PROVIDER = """provider "aws" {
-  region                      = "eu-west-1"
-  access_key                  = "a"
-  secret_key                  = "b"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  s3_use_path_style           = true
-  endpoints {
-%s  }
-}
-"""
-
-
 def prepared(module: str, tmp_path: Path, url: str) -> Terraform:
     """With the values of its example, but for the network, and every service at one address."""
     tool = terraform(module, tmp_path)
     example = (FOLDER / module / "terraform.tfvars.example").read_text()
     without_mail = re.sub(r"^alert_email .*\n", "", example, flags=re.MULTILINE)
     (tool.folder / "terraform.tfvars").write_text(without_mail)
-    (tool.folder / "provider.tf").write_text(_PROVIDER % "".join(f'    {name} = "{url}"\n' for name in _SERVICES))
+    (tool.folder / "provider.tf").write_text(
+        AWS_PROVIDER % "".join(f'    {name} = "{url}"\n' for name in _SERVICES)
+    )
     ec2 = Aws(url, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).client("ec2", region="eu-west-1")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
