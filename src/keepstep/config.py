@@ -40,10 +40,9 @@ from keepstep.secret import Secret
 from keepstep.secrets.settings import Notify, SecretFile, SecretSet, SetFile
 from keepstep.state.place import DEFAULT, StatePlace, default_place, parse_place
 from keepstep.text import shown
-from keepstep.trust import exposure, trusted
+from keepstep.trust import CONFIG_PATHS, exposure, trusted
 
 _FORMAT = "see https://toml.io for the format"
-DEFAULT_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
 
 _VARIABLE = re.compile(r"(?P<literal>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 """With another ``$`` before it, it stands for itself."""
@@ -360,7 +359,7 @@ def find(given: str | None) -> Path | None:
     """
     if given is not None:
         return Path(given)
-    found = next((path for path in DEFAULT_PATHS if os.path.isfile(path)), None)
+    found = next((path for path in CONFIG_PATHS if os.path.isfile(path)), None)
     return found and trusted(found, hint=f"name it, if you trust it: --config {found}")
 
 

@@ -18,6 +18,8 @@ from keepstep.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+CONFIG_PATHS = (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml"))
+"""Where a configuration is looked up by default, in this order."""
 _SYSTEM = ("/etc", "/var/task", "/function")
 """Folders of machines, of Lambda and of OCI Functions in which only root mounts."""
 

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from keepstep import __version__
-from keepstep.cli.options import Group, lowered
+from keepstep.cli.options import Group
 from keepstep.errors import Error, ExitCode, Misuse, unwritable
+from keepstep.jobs.option_parsing import lowered
 from keepstep.streams import secure
 from keepstep.text import printable, printable_lines
 

@@ -15,13 +15,14 @@ import click
 from keepstep.audit.keys import Keyring
 from keepstep.audit.log import folder_of
 from keepstep.audit.verify import Verification, chains_in, verify
-from keepstep.cli.options import Group, config_file, global_options, merge_globals
+from keepstep.cli.options import Group, config_file, merge_globals
 from keepstep.cli.running import run
 from keepstep.config import Config, load
 from keepstep.errors import ConfigError, Error, ExitCode
 from keepstep.jobs.assembly import Assembly
 from keepstep.jobs.audit import Places, key_of, places_of
 from keepstep.jobs.environment import ROTATION, audit_key_of, audit_of
+from keepstep.jobs.option_parsing import global_options
 from keepstep.jobs.resolve import resolved_jobs
 from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.jobs.settings import CloudSettings, settings_of

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Group, config_option, needed_config_file
+from keepstep.cli.options import Group, needed_config_file
 from keepstep.config import Config, load
 from keepstep.errors import ExitCode
+from keepstep.jobs.option_parsing import config_option
 from keepstep.text import printable
 
 

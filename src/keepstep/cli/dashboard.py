@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, config_option, needed_config_file
+from keepstep.cli.options import needed_config_file
 from keepstep.config import load
 from keepstep.errors import ConfigError
+from keepstep.jobs.option_parsing import Command, config_option
 from keepstep.runs.history import History
 
 

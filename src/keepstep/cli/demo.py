@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepstep.cli.options import Command
 from keepstep.errors import ConfigError, Error
+from keepstep.jobs.option_parsing import Command
 
 if TYPE_CHECKING:
     from keepstep_localcloud.server import LocalCloud

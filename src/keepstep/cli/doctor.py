@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, config_file, global_options, merge_globals
+from keepstep.cli.options import config_file, merge_globals
 from keepstep.cli.running import run
 from keepstep.config import Config, load
 from keepstep.doctor.check import Check, Verdict, exit_code, of_error
 from keepstep.doctor.checks import examined
 from keepstep.errors import ConfigError, Error
 from keepstep.jobs.environment import job_of_variables
+from keepstep.jobs.option_parsing import Command, global_options
 from keepstep.jobs.resolve import resolve, resolved_jobs
 from keepstep.jobs.resolved import ResolvedJob
 from keepstep.jobs.secrets import secrets_of_map

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import click
 
-from keepstep.cli.options import Command
 from keepstep.cli.secrets_job import ask, chosen_secrets
 from keepstep.errors import Error
+from keepstep.jobs.option_parsing import Command
 from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.secrets.environment import chosen, environment_of
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, global_options, merge_globals
+from keepstep.cli.options import merge_globals
 from keepstep.config import Config, load
 from keepstep.drafts.draft import Draft
 from keepstep.errors import ConfigError, Error, Misuse, Refused, unwritable
+from keepstep.jobs.option_parsing import Command, global_options
 from keepstep.text import printable
 
 _SOURCES = ("from_env", "from_map", "from_tfvars", "from_rclone")

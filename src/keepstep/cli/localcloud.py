@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from keepstep.cli.options import Command
 from keepstep.errors import ConfigError
+from keepstep.jobs.option_parsing import Command
 
 EXISTING = click.Path(exists=True, path_type=Path)
 

@@ -7,32 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keepstep.errors import ConfigError
-from keepstep.jobs.option_parsing import (
-    Command,
-    OptionalValue,
-    OrderedFilters,
-    ValuesChecked,
-    config_option,
-    global_options,
-    lowered,
-)
+from keepstep.jobs.option_parsing import Command, ValuesChecked
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = [
-    "Command",
-    "Group",
-    "OptionalValue",
-    "OrderedFilters",
-    "ValuesChecked",
-    "config_file",
-    "config_option",
-    "global_options",
-    "lowered",
-    "merge_globals",
-    "needed_config_file",
-]
 
 _GLOBAL = ("as_json", "quiet", "verbose", "no_progress")
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, global_options, merge_globals
+from keepstep.cli.options import merge_globals
 from keepstep.cli.recording import recording_of
 from keepstep.cli.rotate_job import chosen_rotation
 from keepstep.cli.rotate_output import Lines
 from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.clock import SystemClock
 from keepstep.errors import ExitCode
+from keepstep.jobs.option_parsing import Command, global_options
 from keepstep.jobs.rotate import ResolvedRotation
 from keepstep.rotation.tick import Tick
 from keepstep.runs.report import Report, action_log

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, config_option, needed_config_file
+from keepstep.cli.options import needed_config_file
 from keepstep.errors import ConfigError
+from keepstep.jobs.option_parsing import Command, config_option
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})

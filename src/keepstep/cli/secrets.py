@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Group, global_options, merge_globals
+from keepstep.cli.options import Group, merge_globals
 from keepstep.cli.recording import alone, recording_of
 from keepstep.cli.running import Interruption, late_signal, run
 from keepstep.cli.secrets_job import ask, chosen_secrets
@@ -22,6 +22,7 @@ from keepstep.clock import SystemClock
 from keepstep.config import parse_duration
 from keepstep.errors import ExitCode
 from keepstep.jobs.assembly import recipients
+from keepstep.jobs.option_parsing import global_options
 from keepstep.jobs.secrets import ResolvedSecrets
 from keepstep.jobs.settings import secret_setting
 from keepstep.runs.report import Report, action_log

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, config_file, global_options, merge_globals
+from keepstep.cli.options import config_file, merge_globals
 from keepstep.cli.running import run
 from keepstep.clock import SystemClock
 from keepstep.config import Config, load
@@ -21,6 +21,7 @@ from keepstep.focus.places import Place, place_named, places_of
 from keepstep.focus.reading import read_reports, reports_since
 from keepstep.focus.reports import Cost
 from keepstep.focus.summary import COLUMNS, Column, Days, Summary, last_month, last_of_month, summary, this_month
+from keepstep.jobs.option_parsing import Command, global_options
 from keepstep.text import shown
 
 _HELP = {"help_option_names": ["-h", "--help"]}

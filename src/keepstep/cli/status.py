@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import Command, global_options, merge_globals, needed_config_file
+from keepstep.cli.options import merge_globals, needed_config_file
 from keepstep.clock import SystemClock
 from keepstep.config import Config, job_of, load
 from keepstep.jobs.assembly import alerting_of
+from keepstep.jobs.option_parsing import Command, global_options
 from keepstep.jobs.resolve import resolve
 from keepstep.monitoring.alerting import Alerting
 from keepstep.monitoring.overview import Overview, overview

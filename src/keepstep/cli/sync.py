@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import global_options, merge_globals
+from keepstep.cli.options import merge_globals
 from keepstep.cli.output import Terminal, hand_in
 from keepstep.cli.recording import recording_of
 from keepstep.cli.running import carried_out, run
@@ -17,6 +17,7 @@ from keepstep.cli.sync_ending import finishing
 from keepstep.cli.sync_help import SyncCommand
 from keepstep.cli.sync_job import configured, with_params
 from keepstep.errors import ExitCode
+from keepstep.jobs.option_parsing import global_options
 from keepstep.jobs.settings import CloudSettings
 from keepstep.jobs.sync_options import NO_EFFECT, sync_options
 from keepstep.jobs.sync_params import SyncParams

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keepstep.cli.options import OrderedFilters
+from keepstep.jobs.option_parsing import OrderedFilters
 
 SECTIONS = {
     "Selecting": "exclude include follow_symlinks no_overwrite ignore_glacier_warnings force_glacier_transfer",

@@ -138,14 +138,9 @@ async def _by_key(asker: Asker, version: str, variables: _Variables) -> SigningK
         if context := variables.get("SECURITY_CONTEXT"):
             headers = [("security-context", context)]
     url = variables.origin("RPT_ENDPOINT") + path.replace("{id}", resource)
-    return await _exchanged(
-        asker,
-        url,
-        variables.origin("RPST_ENDPOINT"),
-        signer,
-        SigningKey("", own, tenancy, variables.get("REGION")),
-        headers,
-    )
+    session = SigningKey("", own, tenancy, variables.get("REGION"))
+    key, _ = await _exchanged(asker, url, variables.origin("RPST_ENDPOINT"), signer, session, headers)
+    return key
 
 
 async def _by_instance(asker: Asker, variables: _Variables) -> SigningKey:
@@ -158,7 +153,8 @@ async def _by_instance(asker: Asker, variables: _Variables) -> SigningKey:
     url = variables.origin("RPT_ENDPOINT") + path.replace("{id}", resource)
     service = variables.get("RPST_ENDPOINT").rstrip("/") or endpoint_of("auth", instance.region)
     session = SigningKey("", new_session_key(), instance.tenancy, instance.region)
-    return await _exchanged(asker, url, service, instance, session)
+    key, _ = await _exchanged(asker, url, service, instance, session)
+    return key
 
 
 async def _of_parent(asker: Asker) -> SigningKey:
@@ -172,23 +168,12 @@ async def _of_parent(asker: Asker) -> SigningKey:
         if url in seen or len(seen) >= _MOST_PARENTS:
             raise ConfigError(f"no {_NAME}: its parents form a circle, or are more than {_MOST_PARENTS}")
         seen.add(url)
-        key, response = await _step(asker, url, service, key, key)
+        key, response = await _exchanged(asker, url, service, key, key)
         url = _checked(response.headers.get("opc-parent-rpt-url", ""), url)
     return key
 
 
 async def _exchanged(
-    asker: Asker,
-    url: str,
-    service: str,
-    signer: SigningKey,
-    session: SigningKey,
-    headers: Sequence[HeaderPair] = (),
-) -> SigningKey:
-    return (await _step(asker, url, service, signer, session, headers))[0]
-
-
-async def _step(
     asker: Asker,
     url: str,
     service: str,

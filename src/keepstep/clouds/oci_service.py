@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode, urlsplit
 
+from keepstep.clouds.document import document_in, shortened
 from keepstep.clouds.http import Buffer, HttpPool, Response, Timeouts
 from keepstep.clouds.oci import OciIdentity
 from keepstep.clouds.oci_config import CA_SETTING
@@ -16,7 +17,7 @@ from keepstep.clouds.oci_signing import sign_async
 from keepstep.clouds.retry import retried
 from keepstep.clouds.times import skew_of
 from keepstep.clouds.workers import Workers
-from keepstep.errors import Error
+from keepstep.errors import Corrupt, Error
 
 HeaderPair = tuple[str, str]
 Explain = Callable[[Response], Error]
@@ -156,3 +157,12 @@ class OciService:
 def quoted(text: str) -> str:
     """A name as one segment of a raw path: its slashes are encoded too."""
     return quote(text, safe="")
+
+
+def code_and_message(response: Response) -> tuple[str, str]:
+    """Empty where there is no body, as for HEAD; the start of the text itself where it is not an error of OCI's."""
+    try:
+        document = document_in(response.document, "")
+        return shortened(document.text("code", "")), shortened(document.text("message", ""))
+    except Corrupt:
+        return "", shortened(response.document[:2000].decode("utf-8", "replace").strip())

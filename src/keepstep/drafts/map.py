@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keepstep.drafts.draft import Draft
 from keepstep.errors import ConfigError
-from keepstep.secrets.map import read_map
+from keepstep.secrets.map import first_of, read_map
 
 JOB = "secrets"
 
@@ -18,9 +18,7 @@ def draft_of_map(path: Path) -> Draft:
     """
     found = read_map(path)
     if found.mistakes:
-        first = found.mistakes[0]
-        more = f" (and {len(found.mistakes) - 1} more)" if len(found.mistakes) > 1 else ""
-        raise ConfigError(f"{first.where}: {first.error.message}{more}", hint=first.error.hint)
+        raise first_of(found.mistakes)
     if not found.rows:
         raise ConfigError(f"{path} names no secret", hint="each line is: ocid,path,mode,container,signal")
     draft = Draft(str(path))

@@ -25,7 +25,7 @@ from keepstep.errors import ConfigError, ExitCode
 from keepstep.hosts.children import Child, Launch
 from keepstep.jobs.environment import CONFIG, JOB
 from keepstep.jobs.kinds import KINDS, Kind
-from keepstep.trust import trusted
+from keepstep.trust import CONFIG_PATHS, trusted
 from keepstep.units import parse_duration, parse_size
 
 RECORD = "KEEPSTEP_RECORD_FD"
@@ -112,7 +112,7 @@ def _config_file(place: str | None) -> bytes | None:
             return Path(place).read_bytes()
         except FileNotFoundError:
             raise ConfigError(f"the configuration {place} does not exist", hint="check KEEPSTEP_CONFIG") from None
-    for path in (Path("keepstep.toml"), Path("/etc/keepstep/keepstep.toml")):
+    for path in CONFIG_PATHS:
         if path.exists():
             return trusted(path, hint=f"name it, if you trust it: KEEPSTEP_CONFIG={path}").read_bytes()
     return None

@@ -83,12 +83,11 @@ class ResolvedSecrets(ResolvedJob):
         return Ages(folder / f"ages-{sha256(self.lock.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json")
 
     def check(self) -> None:
+        from keepstep.secrets.map import first_of
+
         plan = self.plan
         if plan.mistakes:
-            first = plan.mistakes[0]
-            more = f" (and {len(plan.mistakes) - 1} more)" if len(plan.mistakes) > 1 else ""
-            where = f"job.{self.name}: {first.where}"
-            raise ConfigError(f"{where}: {first.error.message}{more}", hint=first.error.hint)
+            raise first_of(plan.mistakes, within=f"job.{self.name}: ")
         if not plan.targets:
             raise ConfigError(f"job.{self.name} names no secret", hint="give it a map, or [[job.NAME.file]]")
         _ = self.fingerprint_key  # which raises if it is not an address

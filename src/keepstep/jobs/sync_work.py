@@ -115,28 +115,34 @@ def sync_work(source: str, target: str, params: SyncParams, settings: CloudSetti
     """Prepares a sync; ``params`` override ``settings``. Raises :class:`ConfigError` and :class:`Misuse`."""
     one, other = parse(source), parse(target)
     check_options(one, other, params)
-    assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
-    one, other = assembly.located(one, is_target=False), assembly.located(other, is_target=True)
-    check_places(one, other)
-    trash = None
-    if params.trash is not None:
-        trash = assembly.located(parse(params.trash), is_target=True)
-        check_trash(params.trash, trash, one, other)
-    assembly = replace(assembly, places=(one, other, *([trash] if trash else [])))
-    if "s3" in (one.kind, other.kind):
-        assembly, params = _with_s3_block(assembly, params)
-    return SyncWork(source=one, target=other, trash=trash, assembly=assembly, params=params)
+    work = _located(one, other, params, settings)
+    check_places(work.source, work.target)
+    if params.trash is None:
+        return _completed(work)
+    trash = work.assembly.located(parse(params.trash), is_target=True)
+    check_trash(params.trash, trash, work.source, work.target)
+    return _completed(replace(work, trash=trash))
 
 
 def verify_work(source: str, target: str, params: SyncParams, settings: CloudSettings) -> SyncWork:
     """Like :func:`sync_work`, for a comparison: both sides may be the same place."""
-    one, other = parse(source), parse(target)
-    assembly = Assembly(overridden(settings, params), transfer_options(params, one, other))
-    one, other = assembly.located(one, is_target=False), assembly.located(other, is_target=True)
-    assembly = replace(assembly, places=(one, other))
-    if "s3" in (one.kind, other.kind):
+    return _completed(_located(parse(source), parse(target), params, settings))
+
+
+def _located(source: Address, target: Address, params: SyncParams, settings: CloudSettings) -> SyncWork:
+    """Both addresses with their places, and what is to be assembled."""
+    assembly = Assembly(overridden(settings, params), transfer_options(params, source, target))
+    source, target = assembly.located(source, is_target=False), assembly.located(target, is_target=True)
+    return SyncWork(source=source, target=target, trash=None, assembly=assembly, params=params)
+
+
+def _completed(work: SyncWork) -> SyncWork:
+    """With all places known to the assembly, and the profile's ``s3 =`` block applied."""
+    places = (work.source, work.target, *([work.trash] if work.trash else []))
+    assembly, params = replace(work.assembly, places=places), work.params
+    if "s3" in (work.source.kind, work.target.kind):
         assembly, params = _with_s3_block(assembly, params)
-    return SyncWork(source=one, target=other, trash=None, assembly=assembly, params=params)
+    return replace(work, assembly=assembly, params=params)
 
 
 def check_options(source: Address, target: Address, params: SyncParams) -> None:

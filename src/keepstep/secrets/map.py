@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,13 @@ class Mistake:
 
     where: str
     error: Error
+
+
+def first_of(mistakes: Sequence[Mistake], *, within: str = "") -> ConfigError:
+    """The error for all of them, of which there is at least one: the first, and how many more there are."""
+    first = mistakes[0]
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return ConfigError(f"{within}{first.where}: {first.error.message}{more}", hint=first.error.hint)
 
 
 @dataclass

@@ -6,10 +6,10 @@ so does keepstep, and prints the statement that would allow it.
 
 from __future__ import annotations
 
-from keepstep.clouds.document import document_in, shortened
 from keepstep.clouds.http import Response
+from keepstep.clouds.oci_service import code_and_message
 from keepstep.clouds.retry import PASSING, retry_after
-from keepstep.errors import ConfigError, Conflict, Corrupt, Denied, Error, NotFound, Transient, Unsupported
+from keepstep.errors import ConfigError, Conflict, Denied, Error, NotFound, Transient, Unsupported
 from keepstep.stores.interface import Missing
 
 _WRITES = frozenset(
@@ -30,7 +30,7 @@ def error_of(
     response: Response, operation: str, namespace: str, bucket: str, name: str | None, *, grantee: str
 ) -> Error:
     """The error to raise for an answer that is a refusal. ``grantee`` is whom a policy statement has to name."""
-    code, message = _code_and_message(response)
+    code, message = code_and_message(response)
     thing = f"oci://{bucket}@{namespace}" + (f"/{name}" if name is not None else "")
     text = f"{operation} on {thing}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
     if response.location and 300 <= response.status < 400:
@@ -81,12 +81,3 @@ def _hint(operation: str, bucket: str, grantee: str) -> str:
         f"  allow {grantee} to {verb} objects in compartment <its compartment> "
         f"where target.bucket.name = '{bucket}'"
     )
-
-
-def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body, as for HEAD; the start of the text itself where it is not an error of OCI's."""
-    try:
-        document = document_in(response.document, "")
-        return shortened(document.text("code", "")), shortened(document.text("message", ""))
-    except Corrupt:
-        return "", shortened(response.document[:2000].decode("utf-8", "replace").strip())

@@ -6,10 +6,10 @@ so does keepstep, and prints the statement that would allow it.
 
 from __future__ import annotations
 
-from keepstep.clouds.document import document_in, shortened
 from keepstep.clouds.http import Response
+from keepstep.clouds.oci_service import code_and_message
 from keepstep.clouds.retry import PASSING, retry_after
-from keepstep.errors import ConfigError, Corrupt, Denied, Error, NotFound, Transient
+from keepstep.errors import ConfigError, Denied, Error, NotFound, Transient
 
 _UNAUTHENTICATED = (
     "the key or its fingerprint is not registered for this user, or this machine's clock is more than 5 minutes "
@@ -36,7 +36,7 @@ def error_of(response: Response, what: str, *, operation: str, grantee: str) -> 
 
     ``what`` names the secret; ``grantee`` is whom a policy statement has to name.
     """
-    code, message = _code_and_message(response)
+    code, message = code_and_message(response)
     text = f"{what}: {code or response.status}" + (f": {message.rstrip('.')}" if message else "")
     if response.location and 300 <= response.status < 400:
         return ConfigError(f"{text}: the answer leads to {response.location}", hint=_REDIRECTED)
@@ -60,12 +60,3 @@ def error_of(response: Response, what: str, *, operation: str, grantee: str) -> 
 
 def _policy(operation: str, grantee: str) -> str:
     return f"allow {grantee} to {GRANTS[operation]} in compartment <its compartment>"
-
-
-def _code_and_message(response: Response) -> tuple[str, str]:
-    """Empty where there is no body; the start of the text itself where it is not an error of OCI's."""
-    try:
-        document = document_in(response.document, "")
-        return shortened(document.text("code", "")), shortened(document.text("message", ""))
-    except Corrupt:
-        return "", shortened(response.document[:2000].decode("utf-8", "replace").strip())
